@@ -1,0 +1,1 @@
+//! Builds, boots and takes down the reference lab.

@@ -1,0 +1,2 @@
+//! What was asked for: inventory, suite, plan.
+pub mod inventory;
