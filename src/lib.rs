@@ -1,4 +1,4 @@
 //! bootproof: post-boot conformance tests over SSH.
-#![allow(missing_docs)]
-pub mod spec;
+pub mod assertion;
 pub mod lab;
+pub mod spec;

@@ -1,12 +1,16 @@
 //! The inventory: which VMs there are and how to reach them.
 //!
-//! [`InventoryFile`] is what stands in the file.
+//! [`InventoryFile`] is what stands in the file; [`Inventory`] is what it means: defaults applied, paths made
+//! relative to the file, names checked. Secrets stay where they are until a session needs them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::error::{SpecError, SpecErrors, hint_for_unknown};
+use super::source::{Source, join};
 
 /// An inventory file, as written.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -162,4 +166,291 @@ pub struct Connection {
     /// What the edge is for, e.g. `embeddings-write`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<String>,
+}
+
+/// An inventory that was read and understood.
+#[derive(Debug, Clone)]
+pub struct Inventory {
+    /// The file's name, as given.
+    pub file: String,
+    /// The lab's name.
+    pub lab: String,
+    /// Where keys of unknown hosts are accepted once.
+    pub known_hosts: Option<PathBuf>,
+    /// The VMs, in the order of the file.
+    pub vms: IndexMap<String, Vm>,
+    /// Which VM talks to which.
+    pub connections: Vec<Connection>,
+}
+
+/// A VM and how to log in to it.
+#[derive(Debug, Clone)]
+pub struct Vm {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub role: Option<String>,
+    /// Its address on the lab's own network.
+    pub address: Option<String>,
+    /// How to log in.
+    pub ssh: Ssh,
+}
+
+/// How to log in to a VM; nothing is left to default.
+#[derive(Debug, Clone)]
+pub struct Ssh {
+    /// Name or address to connect to.
+    pub host: String,
+    /// TCP port of sshd.
+    pub port: u16,
+    /// User to log in as.
+    pub user: String,
+    /// Password for login.
+    pub password: Option<SecretSource>,
+    /// Password for sudo.
+    pub sudo_password: Option<SecretSource>,
+    /// A private key file.
+    pub key: Option<PathBuf>,
+    /// Its passphrase.
+    pub key_passphrase: Option<SecretSource>,
+    /// Whether the agent is asked.
+    pub agent: bool,
+    /// Through which host.
+    pub via: Option<Via>,
+    /// Fingerprint that the host key must have.
+    pub host_key: Option<String>,
+}
+
+/// A jump host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Via {
+    /// A VM of the inventory.
+    Vm(String),
+    /// Another machine; it is logged in to by the same means as the VM behind it.
+    Host {
+        /// User to log in as.
+        user: String,
+        /// Name or address.
+        host: String,
+        /// TCP port of sshd.
+        port: u16,
+    },
+}
+
+impl Ssh {
+    /// `host:port`, as it stands in messages and reports.
+    pub fn address(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Inventory {
+    /// Reads an inventory; `file` names it in messages, and relative paths in it start from its folder.
+    /// All mistakes are returned, not only the first.
+    pub fn parse(file: &str, text: &str) -> Result<Self, SpecErrors> {
+        let source = Source::parse(file, text)?;
+        let written: InventoryFile = source.read()?;
+        let folder = Path::new(file).parent().unwrap_or(Path::new(""));
+        let mut errors = Vec::new();
+        let mut vms = IndexMap::new();
+        if written.vms.is_empty() {
+            errors.push(source.error("vms", "the inventory has no VM", None));
+        }
+        for (name, entry) in &written.vms {
+            match read_vm(&source, &written, folder, name, entry) {
+                Ok(vm) => drop(vms.insert(name.clone(), vm)),
+                Err(error) => errors.push(error),
+            }
+        }
+        errors.extend(written.vms.keys().filter_map(|name| jump_circle(&source, &vms, name)));
+        errors.extend(unknown_ends(&source, &written));
+        if !errors.is_empty() {
+            errors.sort_by_key(|error| error.place);
+            return Err(SpecErrors(errors));
+        }
+        let known_hosts = written.known_hosts.map(|path| relative_to(folder, &path));
+        Ok(Self { file: file.to_owned(), lab: written.lab, known_hosts, vms, connections: written.connections })
+    }
+}
+
+fn read_vm(
+    source: &Source,
+    written: &InventoryFile,
+    folder: &Path,
+    name: &str,
+    entry: &VmEntry,
+) -> Result<Vm, SpecError> {
+    let path = format!("vms.{name}");
+    let (own, all) = (&entry.ssh, &written.defaults);
+    let missing =
+        |what: &str, hint: &str| source.error(&path, format!("VM `{name}` has no {what}"), Some(hint.to_owned()));
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+        let hint = "use letters, digits, `-`, `_` and `.`".to_owned();
+        return Err(source.error(&path, format!("`{name}` is no name for a VM"), Some(hint)));
+    }
+    let host = own.host.clone().or_else(|| all.host.clone()).or_else(|| entry.address.clone());
+    let user = own.user.clone().or_else(|| all.user.clone());
+    let password = own.password.clone().or_else(|| all.password.clone());
+    let key = own.key.clone().or_else(|| all.key.clone());
+    let agent = own.agent.or(all.agent).unwrap_or(false);
+    if password.is_none() && key.is_none() && !agent {
+        return Err(missing("way to log in", "give `password`, `key` or `\"agent\": true`, here or in `defaults`"));
+    }
+    let via = own.via.as_ref().or(all.via.as_ref()).filter(|via| *via != name);
+    let host_key = own.host_key.clone().or_else(|| all.host_key.clone());
+    if let Some(pin) = host_key.as_deref().filter(|pin| !is_fingerprint(pin)) {
+        let hint = "`ssh-keygen -lf KEY.pub` prints it: SHA256: and 43 characters".to_owned();
+        let message = format!("`{pin}` is no host-key fingerprint");
+        return Err(source.error(&join(&path, "ssh.host_key"), message, Some(hint)));
+    }
+    let ssh = Ssh {
+        host: host.ok_or_else(|| missing("address", "give `address` or `ssh.host`"))?,
+        port: own.port.or(all.port).unwrap_or(22),
+        user: user.ok_or_else(|| missing("user", "give `user`, here or in `defaults`"))?,
+        sudo_password: own.sudo_password.clone().or_else(|| all.sudo_password.clone()).or_else(|| password.clone()),
+        password: password.map(|secret| secret.relative_to(folder)),
+        key: key.map(|key| relative_to(folder, &key)),
+        key_passphrase: own.key_passphrase.clone().or_else(|| all.key_passphrase.clone()),
+        agent,
+        via: via.map(|via| read_via(source, written, &path, via)).transpose()?,
+        host_key,
+    };
+    let ssh = Ssh {
+        sudo_password: ssh.sudo_password.map(|secret| secret.relative_to(folder)),
+        key_passphrase: ssh.key_passphrase.map(|secret| secret.relative_to(folder)),
+        ..ssh
+    };
+    Ok(Vm { name: name.to_owned(), role: entry.role.clone(), address: entry.address.clone(), ssh })
+}
+
+fn is_fingerprint(pin: &str) -> bool {
+    pin.strip_prefix("SHA256:").is_some_and(|hash| hash.len() == 43 && hash.is_ascii())
+}
+
+fn read_via(source: &Source, written: &InventoryFile, path: &str, via: &str) -> Result<Via, SpecError> {
+    if written.vms.contains_key(via) {
+        return Ok(Via::Vm(via.to_owned()));
+    }
+    let endpoint = via.split_once('@').and_then(|(user, rest)| {
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().ok()?),
+            None => (rest, 22),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        (!user.is_empty() && !host.is_empty()).then(|| Via::Host { user: user.into(), host: host.into(), port })
+    });
+    endpoint.ok_or_else(|| {
+        let hint =
+            format!("{}; or write `user@host:port`", hint_for_unknown(via, written.vms.keys().map(String::as_str)));
+        source.error(&join(path, "ssh.via"), format!("`{via}` is neither a VM nor `user@host:port`"), Some(hint))
+    })
+}
+
+fn jump_circle(source: &Source, vms: &IndexMap<String, Vm>, start: &str) -> Option<SpecError> {
+    let mut name = start;
+    for _ in 0..vms.len() {
+        match vms.get(name)?.ssh.via.as_ref()? {
+            Via::Vm(next) if next == start => {
+                let hint = Some("one of them must be reached directly".to_owned());
+                return Some(source.error(&format!("vms.{start}.ssh.via"), "the jump hosts go in a circle", hint));
+            }
+            Via::Vm(next) => name = next,
+            Via::Host { .. } => return None,
+        }
+    }
+    None
+}
+
+fn unknown_ends(source: &Source, written: &InventoryFile) -> Vec<SpecError> {
+    let ends = written
+        .connections
+        .iter()
+        .enumerate()
+        .flat_map(|(index, connection)| [(index, "from", &connection.from), (index, "to", &connection.to)]);
+    ends.filter(|(_, _, vm)| !written.vms.contains_key(*vm))
+        .map(|(index, key, vm)| {
+            let hint = hint_for_unknown(vm, written.vms.keys().map(String::as_str));
+            source.error(&format!("connections[{index}].{key}"), format!("unknown VM `{vm}`"), Some(hint))
+        })
+        .collect()
+}
+
+/// `path` from `folder`, with `~/` for the home folder.
+fn relative_to(folder: &Path, path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(below), Some(home)) => home.join(below),
+        _ => folder.join(path),
+    }
+}
+
+impl SecretSource {
+    fn relative_to(self, folder: &Path) -> Self {
+        match self {
+            Self::Named(SecretPlace::File(path)) => Self::Named(SecretPlace::File(relative_to(folder, &path))),
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(vms: &str) -> Result<Inventory, SpecErrors> {
+        let text = format!(r#"{{"lab": "l", "defaults": {{"user": "ops", "password": "pw"}}, "vms": {vms}}}"#);
+        Inventory::parse("labs/lab.json", &text)
+    }
+
+    #[test]
+    fn what_a_vm_does_not_say_comes_from_the_defaults() {
+        let lab =
+            parse(r#"{"a": {"address": "10.0.0.1"}, "b": {"ssh": {"host": "::1", "port": 2202, "user": "root"}}}"#)
+                .unwrap();
+        let (a, b) = (&lab.vms["a"].ssh, &lab.vms["b"].ssh);
+        assert_eq!((a.address().as_str(), a.user.as_str()), ("10.0.0.1:22", "ops"));
+        assert_eq!((b.address().as_str(), b.user.as_str()), ("[::1]:2202", "root"));
+    }
+
+    #[test]
+    fn paths_start_at_the_inventory() {
+        let lab = parse(r#"{"a": {"address": "h", "ssh": {"key": "keys/id", "password": {"file": "pw"}}}}"#).unwrap();
+        let ssh = &lab.vms["a"].ssh;
+        assert_eq!(ssh.key.as_deref(), Some(Path::new("labs/keys/id")));
+        assert_eq!(ssh.password, Some(SecretSource::Named(SecretPlace::File("labs/pw".into()))));
+    }
+
+    #[test]
+    fn a_jump_host_is_a_vm_or_an_endpoint() {
+        let via = |via: &str| {
+            parse(&format!(r#"{{"a": {{"address": "h"}}, "b": {{"address": "h", "ssh": {{"via": "{via}"}}}}}}"#))
+        };
+        assert_eq!(via("a").unwrap().vms["b"].ssh.via, Some(Via::Vm("a".into())));
+        let endpoint = Via::Host { user: "me".into(), host: "jump".into(), port: 2222 };
+        assert_eq!(via("me@jump:2222").unwrap().vms["b"].ssh.via, Some(endpoint));
+        assert!(via("jump:22").unwrap_err().to_string().contains("neither a VM nor"));
+    }
+
+    #[test]
+    fn jump_hosts_in_a_circle_are_refused() {
+        let errors =
+            parse(r#"{"a": {"address": "h", "ssh": {"via": "b"}}, "b": {"address": "h", "ssh": {"via": "a"}}}"#);
+        assert!(errors.unwrap_err().to_string().contains("circle"));
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let errors =
+            parse(r#"{"a": {}, "b": {"address": "h", "ssh": {"host_key": "MD5:00"}}, "c d": {"address": "h"}}"#);
+        assert_eq!(errors.unwrap_err().0.len(), 3);
+    }
+
+    #[test]
+    fn a_secret_never_shows_in_debug_output() {
+        let lab = parse(r#"{"a": {"address": "h", "ssh": {"password": "hunter2"}}}"#).unwrap();
+        assert!(!format!("{lab:?}").contains("hunter2"));
+    }
 }

@@ -1,2 +1,8 @@
-//! What was asked for: inventory, suite, plan.
+//! What was asked for: inventory and suite as written, and the plan they make. No I/O.
+
+pub mod duration;
+pub mod error;
 pub mod inventory;
+pub mod plan;
+pub mod source;
+pub mod suite;

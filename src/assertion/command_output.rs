@@ -1,0 +1,229 @@
+//! `command_output`: a command on the VM ends and prints as expected.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::text::TextExpectation;
+use super::{Judgement, Unclear, slug};
+
+/// A command must end with `exit_code`, and its standard output must be as expected.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CommandOutput {
+    /// The command, run by the login shell of the user.
+    #[schemars(length(min = 1))]
+    pub command: String,
+    /// Standard output contains this.
+    #[serde(default, alias = "expected", alias = "expected_output")]
+    pub contains: Option<String>,
+    /// Standard output is this; line ends at its end do not count.
+    #[serde(default)]
+    pub equals: Option<String>,
+    /// A regular expression that matches somewhere in standard output (`^` and `$`: ends of lines).
+    #[serde(default)]
+    pub matches: Option<String>,
+    /// A jq program whose last output for standard output must be `true`.
+    #[serde(default)]
+    pub jq: Option<String>,
+    /// The exit status; 0 by default.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 255))]
+    pub exit_code: Option<u32>,
+    /// Run it as root, through sudo.
+    #[serde(default, rename = "become")]
+    pub run_as_root: bool,
+}
+
+/// How a command ended and what it printed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommandResult {
+    /// How it ended.
+    pub end: CommandEnd,
+    /// Standard output.
+    pub stdout: Captured,
+    /// Standard error.
+    pub stderr: Captured,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandEnd {
+    /// With an exit status.
+    Exited(u32),
+    /// By a signal, such as `KILL`.
+    Signalled(String),
+}
+
+impl Default for CommandEnd {
+    fn default() -> Self {
+        Self::Exited(0)
+    }
+}
+
+/// What one stream carried.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Captured {
+    /// What was kept; bytes that are not UTF-8 are replaced.
+    pub text: String,
+    /// Bytes that came beyond what is kept.
+    pub lost: usize,
+}
+
+impl CommandOutput {
+    fn text(&self) -> TextExpectation<'_> {
+        TextExpectation {
+            contains: self.contains.as_deref(),
+            equals: self.equals.as_deref(),
+            matches: self.matches.as_deref(),
+            jq: self.jq.as_deref(),
+        }
+    }
+
+    fn exit_code(&self) -> u32 {
+        self.exit_code.unwrap_or(0)
+    }
+
+    /// What is expected, in one line.
+    pub fn describe(&self) -> String {
+        match self.text().describe().as_str() {
+            "" => format!("exits {}", self.exit_code()),
+            text => format!("exits {}, output {text}", self.exit_code()),
+        }
+    }
+
+    /// The remote command, in one line.
+    pub fn how(&self) -> String {
+        let sudo = if self.run_as_root { " (sudo)" } else { "" };
+        format!("run{sudo}: {}", self.command)
+    }
+
+    /// The expected text, which says what the command is for; else the command.
+    pub fn slug(&self) -> String {
+        let words = [self.contains.as_deref(), self.equals.as_deref(), Some(&self.command), Some("command")];
+        words.into_iter().flatten().map(slug).find(|slug| !slug.is_empty()).unwrap_or_default()
+    }
+
+    /// Mistakes that show without running it.
+    pub fn mistakes(&self) -> Vec<(&'static str, String)> {
+        let mut mistakes = self.text().mistakes();
+        if self.command.trim().is_empty() {
+            mistakes.push(("command", "the command is empty; this check cannot fail".to_owned()));
+        }
+        if self.exit_code() > 255 {
+            mistakes.push(("exit_code", "an exit status is between 0 and 255".to_owned()));
+        }
+        mistakes
+    }
+
+    /// Whether it ended and printed as expected.
+    pub fn judge(&self, seen: &CommandResult) -> Judgement {
+        let judgement = self.judge_end(seen).unwrap_or_else(|| self.text().judge("output", &seen.stdout.text));
+        match judgement {
+            Judgement::Holds => Judgement::Holds,
+            // What is missing can explain any difference, so the difference proves nothing about the VM's services.
+            _ if missing_tool(seen).is_some() => {
+                Judgement::Unclear(Unclear::MissingTool(missing_tool(seen).unwrap_or_default()))
+            }
+            _ if seen.stdout.lost > 0 => Judgement::Unclear(Unclear::TooMuchOutput(seen.stdout.text.len())),
+            differs => differs,
+        }
+    }
+
+    fn judge_end(&self, seen: &CommandResult) -> Option<Judgement> {
+        let wanted = self.exit_code();
+        let ended = match &seen.end {
+            CommandEnd::Exited(code) if *code == wanted => return None,
+            CommandEnd::Exited(code) => format!("exit status {code}"),
+            CommandEnd::Signalled(name) => format!("signal {name}"),
+        };
+        let message = match last_line(&seen.stderr.text) {
+            Some(line) => format!("{ended}, expected {wanted}: {line}"),
+            None => format!("{ended}, expected {wanted}"),
+        };
+        Some(Judgement::differs(message, self.describe(), format!("{ended}, output {:?}", seen.stdout.text)))
+    }
+}
+
+fn last_line(text: &str) -> Option<&str> {
+    text.lines().map(str::trim).rfind(|line| !line.is_empty())
+}
+
+/// The program that the shell did not find, from what bash and dash say about it.
+fn missing_tool(seen: &CommandResult) -> Option<String> {
+    static NOT_FOUND: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?m)^\S*sh: (?:line )?\d+: (?P<tool>[^\s:]+): (?:command )?not found\s*$")
+            .expect("a valid pattern")
+    });
+    NOT_FOUND.captures(&seen.stderr.text).map(|found| found["tool"].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(code: u32, stdout: &str, stderr: &str) -> CommandResult {
+        let capture = |text: &str| Captured { text: text.to_owned(), lost: 0 };
+        CommandResult { end: CommandEnd::Exited(code), stdout: capture(stdout), stderr: capture(stderr) }
+    }
+
+    fn echo_ok() -> CommandOutput {
+        CommandOutput {
+            command: "true && echo ok".to_owned(),
+            contains: Some("ok".to_owned()),
+            ..CommandOutput::default()
+        }
+    }
+
+    #[test]
+    fn the_right_words_with_the_wrong_exit_status_are_a_failure() {
+        assert_eq!(echo_ok().judge(&ended(0, "ok\n", "")), Judgement::Holds);
+        let Judgement::Differs(mismatch) = echo_ok().judge(&ended(7, "ok\n", "curl: (7) refused\n")) else { panic!() };
+        assert_eq!(mismatch.message, "exit status 7, expected 0: curl: (7) refused");
+    }
+
+    #[test]
+    fn a_command_without_expectation_must_exit_0() {
+        let bare = CommandOutput { command: "x".to_owned(), ..CommandOutput::default() };
+        assert_eq!(bare.judge(&ended(0, "", "")), Judgement::Holds);
+        assert!(matches!(bare.judge(&ended(1, "", "")), Judgement::Differs(_)));
+    }
+
+    #[test]
+    fn death_by_a_signal_is_not_exit_0() {
+        let killed = CommandResult { end: CommandEnd::Signalled("KILL".to_owned()), ..ended(0, "ok", "") };
+        assert!(matches!(echo_ok().judge(&killed), Judgement::Differs(_)));
+    }
+
+    #[test]
+    fn a_missing_program_is_told_apart_from_a_wrong_answer() {
+        for stderr in
+            ["bash: line 1: jq: command not found\n", "sh: 1: jq: not found\n", "-bash: line 1: jq: command not found"]
+        {
+            let judgement = echo_ok().judge(&ended(127, "", stderr));
+            assert_eq!(judgement, Judgement::Unclear(Unclear::MissingTool("jq".to_owned())), "{stderr}");
+        }
+        // The command's own words about something else that was not found are its answer.
+        assert!(matches!(echo_ok().judge(&ended(1, "", "error: file not found\n")), Judgement::Differs(_)));
+        // And when the expectation holds all the same, nothing is unclear.
+        assert_eq!(echo_ok().judge(&ended(0, "ok", "sh: 1: jq: not found\n")), Judgement::Holds);
+    }
+
+    #[test]
+    fn output_that_was_cut_is_judged_only_when_it_holds() {
+        let mut cut = ended(0, "ok", "");
+        cut.stdout.lost = 5;
+        assert_eq!(echo_ok().judge(&cut), Judgement::Holds);
+        cut.stdout.text = "no".to_owned();
+        assert_eq!(echo_ok().judge(&cut), Judgement::Unclear(Unclear::TooMuchOutput(2)));
+    }
+
+    #[test]
+    fn the_name_is_what_is_expected() {
+        assert_eq!(echo_ok().slug(), "ok");
+        let bare = CommandOutput { command: "test -d /var/lib".to_owned(), ..CommandOutput::default() };
+        assert_eq!(bare.slug(), "test-d-var-lib");
+    }
+}

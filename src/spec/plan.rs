@@ -1,0 +1,127 @@
+//! The plan: every assertion bound to its VM, with a stable id. After this nothing can be unknown.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+use super::error::{SpecErrors, hint_for_unknown};
+use super::inventory::{Inventory, Vm};
+use super::suite::{Suite, SuiteAssertion};
+use crate::assertion::{Expectation, slug};
+
+/// How long one attempt may take when the suite does not say.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a run is about to do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The VMs and how to reach them.
+    pub inventory: Inventory,
+    /// The suite files, as given.
+    pub suite_files: Vec<String>,
+    /// All assertions, in the order of the suites.
+    pub assertions: Vec<PlannedAssertion>,
+}
+
+/// An assertion that is ready to be run.
+#[derive(Debug, Clone)]
+pub struct PlannedAssertion {
+    /// Its id: unique in the plan, and the same in every run.
+    pub id: AssertionId,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The test's name.
+    pub test: String,
+    /// The VM's name; it is in the inventory.
+    pub vm: String,
+    /// What should hold.
+    pub expectation: Expectation,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// How long it is tried until it holds; `None` leaves it to the run.
+    pub wait: Option<Duration>,
+    /// The suite file.
+    pub file: String,
+    /// Its line in the suite file.
+    pub line: usize,
+}
+
+/// `stack-ports-listen::redis::6379`: the test, the VM, and what is looked at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AssertionId(String);
+
+impl AssertionId {
+    fn new(assertion: &SuiteAssertion) -> Self {
+        let last = assertion.name.as_deref().map_or_else(|| assertion.expectation.slug(), slug);
+        Self(format!("{}::{}::{last}", slug(&assertion.test), assertion.on_vm))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AssertionId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Plan {
+    /// Binds the suites' assertions to the inventory's VMs.
+    ///
+    /// An unknown VM, and two assertions with one id, are errors at their place in the suite.
+    pub fn resolve(suites: &[Suite], inventory: Inventory) -> Result<Self, SpecErrors> {
+        let mut errors = Vec::new();
+        let mut assertions: IndexMap<AssertionId, PlannedAssertion> = IndexMap::new();
+        for (suite, assertion) in suites.iter().flat_map(|suite| suite.assertions.iter().map(move |one| (suite, one))) {
+            if !inventory.vms.contains_key(&assertion.on_vm) {
+                let hint = hint_for_unknown(&assertion.on_vm, inventory.vms.keys().map(String::as_str));
+                let message = format!("unknown VM `{}`: it is not in {}", assertion.on_vm, inventory.file);
+                errors.push(suite.error(&format!("{}.on_vm", assertion.path), message, Some(hint)));
+                continue;
+            }
+            let planned = PlannedAssertion::new(suite, assertion);
+            if let Some(first) = assertions.get(&planned.id) {
+                let hint = Some(format!("it is that of {}:{}; give one of them a `name`", first.file, first.line));
+                let message = format!("two assertions have the id `{}`", planned.id);
+                errors.push(suite.error(&assertion.path, message, hint));
+                continue;
+            }
+            assertions.insert(planned.id.clone(), planned);
+        }
+        if !errors.is_empty() {
+            return Err(SpecErrors(errors));
+        }
+        let suite_files = suites.iter().map(|suite| suite.file.clone()).collect();
+        Ok(Self { inventory, suite_files, assertions: assertions.into_values().collect() })
+    }
+
+    /// The assertions of each VM that has any, in the order of the inventory.
+    pub fn by_vm(&self) -> Vec<(&Vm, Vec<&PlannedAssertion>)> {
+        let mut groups: HashMap<&str, Vec<&PlannedAssertion>> = HashMap::new();
+        for assertion in &self.assertions {
+            groups.entry(&assertion.vm).or_default().push(assertion);
+        }
+        self.inventory.vms.values().filter_map(|vm| Some((vm, groups.remove(vm.name.as_str())?))).collect()
+    }
+}
+
+impl PlannedAssertion {
+    fn new(suite: &Suite, assertion: &SuiteAssertion) -> Self {
+        Self {
+            id: AssertionId::new(assertion),
+            scenario: assertion.scenario.clone(),
+            test: assertion.test.clone(),
+            vm: assertion.on_vm.clone(),
+            expectation: assertion.expectation.clone(),
+            timeout: assertion.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            wait: assertion.wait,
+            file: suite.file.clone(),
+            line: assertion.line,
+        }
+    }
+}
