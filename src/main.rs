@@ -1,2 +1,8 @@
-//! x
-fn main() {}
+//! The `bootproof` command.
+
+use bootproof::cli;
+use bootproof::exit_code::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -9,6 +9,9 @@ use serde::Deserialize;
 use super::text::TextExpectation;
 use super::{Judgement, Unclear, slug};
 
+/// What stands on standard error, in a line of its own, once sudo has let the command through.
+pub const SUDO_GRANTED: &str = "bootproof: sudo granted";
+
 /// A command must end with `exit_code`, and its standard output must be as expected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -94,10 +97,23 @@ impl CommandOutput {
         }
     }
 
+    /// The line that is sent to the VM.
+    ///
+    /// Through sudo, the password comes on stdin; the command itself gets an empty one, and a line on standard
+    /// error tells that sudo let it through.
+    pub fn remote_command(&self) -> String {
+        if !self.run_as_root {
+            return self.command.clone();
+        }
+        let inner = format!("exec </dev/null; echo '{SUDO_GRANTED}' >&2; {}", self.command);
+        // Quoting fails for NUL only, which `mistakes` has refused.
+        let quoted = shlex::try_quote(&inner).unwrap_or_default();
+        format!("sudo -S -p '' -- sh -c {quoted}")
+    }
+
     /// The remote command, in one line.
     pub fn how(&self) -> String {
-        let sudo = if self.run_as_root { " (sudo)" } else { "" };
-        format!("run{sudo}: {}", self.command)
+        format!("run: {}", self.remote_command())
     }
 
     /// The expected text, which says what the command is for; else the command.
@@ -111,6 +127,9 @@ impl CommandOutput {
         let mut mistakes = self.text().mistakes();
         if self.command.trim().is_empty() {
             mistakes.push(("command", "the command is empty; this check cannot fail".to_owned()));
+        }
+        if self.command.contains('\0') {
+            mistakes.push(("command", "a command cannot contain NUL".to_owned()));
         }
         if self.exit_code() > 255 {
             mistakes.push(("exit_code", "an exit status is between 0 and 255".to_owned()));

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use super::Judgement;
 
 /// The remote command that prints the kernel's socket tables, each after a line with its name.
-pub const READ_SOCKET_TABLES: &str =
-    "cd /proc/net && for t in tcp tcp6 udp udp6; do echo \"@$t\"; [ ! -e $t ] || cat $t || exit 1; done; echo @end";
+pub const READ_SOCKET_TABLES: &str = "sh -c 'cd /proc/net && for t in tcp tcp6 udp udp6; do \
+    echo \"@$t\"; if [ -e $t ]; then cat $t || exit 1; fi; done; echo @end'";
 
 /// A socket must listen on `port`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -36,6 +36,8 @@ pub struct PlannedAssertion {
     pub test: String,
     /// The VM's name; it is in the inventory.
     pub vm: String,
+    /// One line about it, if the suite gives one.
+    pub description: Option<String>,
     /// What should hold.
     pub expectation: Expectation,
     /// How long one attempt may take.
@@ -117,6 +119,7 @@ impl PlannedAssertion {
             scenario: assertion.scenario.clone(),
             test: assertion.test.clone(),
             vm: assertion.on_vm.clone(),
+            description: assertion.description.clone(),
             expectation: assertion.expectation.clone(),
             timeout: assertion.timeout.unwrap_or(DEFAULT_TIMEOUT),
             wait: assertion.wait,

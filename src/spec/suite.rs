@@ -186,6 +186,8 @@ pub struct SuiteAssertion {
     pub name: Option<String>,
     /// What should hold.
     pub expectation: Expectation,
+    /// One line about it.
+    pub description: Option<String>,
     /// How long one attempt may take.
     pub timeout: Option<Duration>,
     /// How long it is tried until it holds.
@@ -282,6 +284,7 @@ fn read_assertion(source: &Source, path: &str, value: &Value) -> Result<SuiteAss
         test: String::new(),
         on_vm: common.on_vm,
         name: common.name,
+        description: common.description,
         expectation,
         timeout: common.timeout.map(|span| span.0),
         wait: common.wait.map(|span| span.0),
@@ -329,7 +332,10 @@ fn split_keys(source: &Source, path: &str, keys: &Map<String, Value>) -> Result<
     for (key, value) in params {
         // The format's docs show `timeout` among the parameters.
         let side = if ["timeout", "wait"].contains(&key.as_str()) { &mut common } else { &mut own };
-        side.insert(key.clone(), value.clone());
+        if side.insert(key.clone(), value.clone()).is_some() {
+            let hint = Some("keep one of the two".to_owned());
+            return Err(source.error(&join(&params_path, key), format!("`{key}` stands also beside `params`"), hint));
+        }
     }
     Ok((common, own, params_path))
 }

@@ -1,0 +1,44 @@
+//! The command line: a table of contents. Each subcommand is a file.
+
+mod check;
+mod lint;
+mod plan;
+mod progress;
+mod schema;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit_code::ExitCode;
+
+/// Proves that the VMs that booted are the VMs that were specified.
+///
+/// bootproof reads an inventory of VMs, logs in over SSH, runs a suite of assertions and writes what it saw as JUnit
+/// and JSON. It writes nothing on a VM.
+#[derive(Debug, Parser)]
+#[command(version, after_help = ExitCode::TABLE)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::CheckArgs),
+    Plan(plan::PlanArgs),
+    Lint(lint::LintArgs),
+    Schema(schema::SchemaArgs),
+}
+
+/// Runs the command line and prints what went wrong.
+pub fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
+        Command::Lint(arguments) => Ok(lint::run(&arguments)),
+        Command::Schema(arguments) => Ok(schema::run(&arguments)),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::Usage
+    })
+}

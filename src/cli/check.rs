@@ -1,0 +1,136 @@
+//! `bootproof check`: runs the suite, shows what it saw, writes the reports.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::plan::Selection;
+use super::progress::Progress;
+use crate::exit_code::ExitCode;
+use crate::report::redact::Redactor;
+use crate::report::store::Destinations;
+use crate::report::{Report, json, terminal};
+use crate::run::{RunSettings, Runner};
+use crate::settings::{self, SettingsError};
+use crate::spec::duration;
+
+/// Run the suite on the VMs and report
+#[derive(Debug, Args)]
+#[command(after_help = concat!(
+    "Examples:\n",
+    "  bootproof check --wait 5m                       the gate: VMs have just booted\n",
+    "  bootproof check --once --limit redis,immich-ml  a health check: is it so now?\n",
+    "  bootproof check -i lab.json -s suite.json --report-junit TEST-lab.xml\n\n",
+    "Reports go to reports/junit.xml and reports/report.json unless --report-junit or --report-json is given.\n",
+    "`bootproof --help` lists the exit codes."
+))]
+pub struct CheckArgs {
+    #[command(flatten)]
+    selection: Selection,
+
+    /// How long VMs are waited for and assertions tried until they hold ("90s", "5m") [default: ask once]
+    #[arg(short, long, value_name = "TIME", env = "BOOTPROOF_WAIT", value_parser = duration::parse)]
+    wait: Option<Duration>,
+
+    /// Ask once, even where the suite says to wait
+    #[arg(long, conflicts_with = "wait")]
+    once: bool,
+
+    /// When the whole run must have ended
+    #[arg(long, value_name = "TIME", env = "BOOTPROOF_DEADLINE", default_value = "15m", value_parser = duration::parse)]
+    deadline: Duration,
+
+    /// Write JUnit XML here
+    #[arg(long, value_name = "FILE")]
+    report_junit: Option<PathBuf>,
+
+    /// Write JSON here
+    #[arg(long, value_name = "FILE")]
+    report_json: Option<PathBuf>,
+
+    /// What stands on standard output
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+
+    /// Colour on standard output
+    #[arg(long, value_enum, default_value_t = Colour::Auto)]
+    color: Colour,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Human,
+    /// The JSON report
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+impl CheckArgs {
+    fn destinations(&self) -> Destinations {
+        match (&self.report_junit, &self.report_json) {
+            (None, None) => Destinations::in_folder(Path::new(settings::DEFAULT_REPORTS)),
+            (junit, json) => Destinations { junit: junit.clone(), json: json.clone() },
+        }
+    }
+
+    fn colour(&self) -> bool {
+        match self.color {
+            Colour::Auto => std::io::stdout().is_terminal() && console::colors_enabled(),
+            Colour::Always => true,
+            Colour::Never => false,
+        }
+    }
+}
+
+pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
+    let plan = arguments.selection.plan()?;
+    let selected = settings::select(&plan, &arguments.selection.limit, &arguments.selection.filters)?;
+    let secrets = settings::read_secrets(&plan, &selected)?;
+    let redactor = Redactor::new(secrets.values());
+    let destinations = arguments.destinations();
+    // Before hours of work: can they be written at all?
+    if tell(&destinations.write(&Report::unfinished(&plan))) {
+        return Ok(ExitCode::Internal);
+    }
+    let run = RunSettings {
+        wait: arguments.wait.unwrap_or(Duration::ZERO),
+        once: arguments.once,
+        deadline: Some(arguments.deadline),
+    };
+    let progress = Progress::new(&plan, &selected);
+    let runner = match Runner::start(&plan, &selected, &secrets, run, progress.listener()) {
+        Ok(runner) => runner,
+        Err(error) => {
+            eprintln!("error: cannot start the run: {error}");
+            return Ok(ExitCode::Internal);
+        }
+    };
+    let finished = runner.finish(&plan);
+    progress.end();
+    let report = Report::new(&plan, &finished, &redactor);
+    let failed_to_write = tell(&destinations.write(&report));
+    match arguments.format {
+        Format::Human => print!("{}", terminal::render(&report, arguments.colour())),
+        Format::Json => print!("{}", json::render(&report)),
+    }
+    let paths: Vec<_> = destinations.paths().map(|path| path.display().to_string()).collect();
+    eprintln!("reports: {}", paths.join(", "));
+    Ok(ExitCode::of_run(finished.stop, report.totals, !failed_to_write))
+}
+
+/// Prints what could not be written; whether there was anything.
+fn tell(errors: &[crate::report::store::StoreError]) -> bool {
+    for error in errors {
+        eprintln!("error: {error}");
+    }
+    !errors.is_empty()
+}

@@ -1,0 +1,79 @@
+//! `bootproof lint`: checks files without touching a VM.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::exit_code::ExitCode;
+use crate::settings::{self, SettingsError};
+use crate::spec::inventory::Inventory;
+use crate::spec::plan::Plan;
+use crate::spec::source::Source;
+use crate::spec::suite::Suite;
+
+/// Check inventories, suites and recipes
+#[derive(Debug, Args)]
+#[command(after_help = concat!(
+    "What a file is, is seen from its keys (`vms`, `scenarios`, `os`). When inventories are among the files,\n",
+    "the suites are bound to each of them, too.\n\n",
+    "Example:\n  bootproof lint inventory/*.json suites/*.json recipes/*/recipe.json"
+))]
+pub struct LintArgs {
+    /// The files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// A file that was understood.
+enum Read {
+    Inventory(Box<Inventory>),
+    Suite(Box<Suite>),
+}
+
+pub fn run(arguments: &LintArgs) -> ExitCode {
+    let mut wrong = false;
+    let (mut inventories, mut suites) = (Vec::new(), Vec::new());
+    for file in &arguments.files {
+        match lint(file) {
+            Ok(Read::Inventory(inventory)) => {
+                println!("{}: inventory, {} VMs: ok", file.display(), inventory.vms.len());
+                inventories.push(*inventory);
+            }
+            Ok(Read::Suite(suite)) => {
+                println!("{}: suite, {} assertions: ok", file.display(), suite.assertions.len());
+                suites.push(*suite);
+            }
+            Err(error) => {
+                wrong = true;
+                eprintln!("error: {error}");
+            }
+        }
+    }
+    for inventory in inventories.into_iter().filter(|_| !suites.is_empty()) {
+        let file = inventory.file.clone();
+        match Plan::resolve(&suites, inventory) {
+            Ok(plan) => println!("{file}: all {} assertions are on VMs of it: ok", plan.assertions.len()),
+            Err(errors) => {
+                wrong = true;
+                eprintln!("error: {errors}");
+            }
+        }
+    }
+    if wrong { ExitCode::Usage } else { ExitCode::Conforms }
+}
+
+fn lint(path: &Path) -> Result<Read, SettingsError> {
+    let text = settings::read(path)?;
+    let name = path.display().to_string();
+    let source = Source::parse(&name, &text)?;
+    let has = |key: &str| source.value.get(key).is_some();
+    if has("vms") {
+        return Ok(Read::Inventory(Box::new(Inventory::parse(&name, &text)?)));
+    }
+    if has("scenarios") {
+        return Ok(Read::Suite(Box::new(Suite::parse(&name, &text)?)));
+    }
+    let hint = "an inventory has `vms`, a suite `scenarios`, a recipe `os`".to_owned();
+    let error = source.error("", "this is neither an inventory nor a suite nor a recipe", Some(hint));
+    Err(SettingsError::Spec(error.into()))
+}

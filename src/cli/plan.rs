@@ -1,0 +1,69 @@
+//! `bootproof plan`: what a run would do.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::exit_code::ExitCode;
+use crate::probe::identity::READ_IDENTITY;
+use crate::settings::{self, SettingsError};
+use crate::spec::plan::Plan;
+
+/// Print every assertion's id and every remote command, and connect to nothing
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  bootproof plan -i inventory/immich-photo-vault.json --limit redis")]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+/// What is to be run; shared by `plan` and `check`.
+#[derive(Debug, Args)]
+pub struct Selection {
+    /// The inventory; by default that of the local lab when one is up, else inventory/immich-photo-vault.json
+    #[arg(short, long, value_name = "FILE", env = "BOOTPROOF_INVENTORY")]
+    pub inventory: Option<PathBuf>,
+
+    /// A suite; can be given several times [default: suites/immich-photo-vault-validation.json]
+    #[arg(short, long = "suite", value_name = "FILE", env = "BOOTPROOF_SUITE", value_delimiter = ':')]
+    pub suites: Vec<PathBuf>,
+
+    /// Only assertions on these VMs
+    #[arg(short, long, value_name = "VM", value_delimiter = ',')]
+    pub limit: Vec<String>,
+
+    /// Only assertions whose id contains this; can be given several times
+    #[arg(short, long = "filter", value_name = "TEXT")]
+    pub filters: Vec<String>,
+}
+
+impl Selection {
+    /// Reads and binds the files.
+    pub fn plan(&self) -> Result<Plan, SettingsError> {
+        let inventory = self.inventory.clone().unwrap_or_else(settings::default_inventory);
+        settings::load_plan(&inventory, &self.suites)
+    }
+}
+
+pub fn run(arguments: &PlanArgs) -> Result<ExitCode, SettingsError> {
+    let plan = arguments.selection.plan()?;
+    let selected = settings::select(&plan, &arguments.selection.limit, &arguments.selection.filters)?;
+    for (vm, assertions) in plan.by_vm() {
+        let chosen: Vec<_> = assertions.into_iter().filter(|one| selected.contains(&one.id)).collect();
+        if chosen.is_empty() {
+            continue;
+        }
+        println!("{} ({}@{})", vm.name, vm.ssh.user, vm.ssh.address());
+        println!("  identity\n    run: {READ_IDENTITY}");
+        for assertion in chosen {
+            println!(
+                "  {}\n    {}\n    expect: {}",
+                assertion.id,
+                assertion.expectation.how(),
+                assertion.expectation.describe()
+            );
+        }
+    }
+    println!("{} of {} assertions on {} VMs", selected.len(), plan.assertions.len(), plan.inventory.vms.len());
+    Ok(if selected.is_empty() { ExitCode::NothingSelected } else { ExitCode::Conforms })
+}

@@ -1,0 +1,35 @@
+//! `bootproof schema`: JSON Schema of the files that bootproof reads and writes.
+
+use clap::{Args, ValueEnum};
+use schemars::{Schema, schema_for};
+
+use crate::exit_code::ExitCode;
+use crate::report::Report;
+use crate::spec::inventory::InventoryFile;
+use crate::spec::suite::SuiteFile;
+
+/// Print the JSON Schema of a file format
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  bootproof schema suite > suite.schema.json")]
+pub struct SchemaArgs {
+    /// The format
+    #[arg(value_enum)]
+    format: FileFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FileFormat {
+    Inventory,
+    Suite,
+    Report,
+}
+
+pub fn run(arguments: &SchemaArgs) -> ExitCode {
+    let schema: Schema = match arguments.format {
+        FileFormat::Inventory => schema_for!(InventoryFile),
+        FileFormat::Suite => schema_for!(SuiteFile),
+        FileFormat::Report => schema_for!(Report),
+    };
+    println!("{:#}", schema.to_value());
+    ExitCode::Conforms
+}

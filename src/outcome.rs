@@ -1,0 +1,246 @@
+//! What became of an assertion: attempts, verdict, cause. Pure data.
+
+use std::fmt;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::assertion::Mismatch;
+
+/// The verdict on an assertion. The kinds are never mixed: only [`Verdict::Failed`] says that the VM is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Looked, and it is as expected.
+    Passed,
+    /// Looked, and it is not.
+    Failed(Mismatch),
+    /// Could not look, or what was seen does not tell.
+    Errored(Cause),
+    /// Something that it depends on could not be reached; told once, there.
+    Blocked(Cause),
+    /// Was to be looked at, and the run ended before that; why.
+    NotRun(String),
+    /// The user did not select it.
+    NotSelected,
+}
+
+/// The kinds of verdict, as the reports write them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerdictKind {
+    /// Looked, and it is as expected.
+    Passed,
+    /// Looked, and it is not.
+    Failed,
+    /// Could not look, or what was seen does not tell.
+    Errored,
+    /// What it depends on could not be reached.
+    Blocked,
+    /// The run ended before it was looked at.
+    NotRun,
+    /// The user did not select it.
+    NotSelected,
+}
+
+impl VerdictKind {
+    /// The word in reports and on the screen.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Errored => "errored",
+            Self::Blocked => "blocked",
+            Self::NotRun => "not-run",
+            Self::NotSelected => "not-selected",
+        }
+    }
+}
+
+impl Verdict {
+    /// Its kind.
+    pub fn kind(&self) -> VerdictKind {
+        match self {
+            Self::Passed => VerdictKind::Passed,
+            Self::Failed(_) => VerdictKind::Failed,
+            Self::Errored(_) => VerdictKind::Errored,
+            Self::Blocked(_) => VerdictKind::Blocked,
+            Self::NotRun(_) => VerdictKind::NotRun,
+            Self::NotSelected => VerdictKind::NotSelected,
+        }
+    }
+
+    /// Why it is not `passed`, in one line.
+    pub fn message(&self) -> Option<String> {
+        match self {
+            Self::Passed => None,
+            Self::Failed(mismatch) => Some(mismatch.message.clone()),
+            Self::Errored(cause) => Some(cause.to_string()),
+            Self::Blocked(cause) => Some(format!("blocked: {cause}")),
+            Self::NotRun(reason) => Some(format!("not run: {reason}")),
+            Self::NotSelected => Some("not selected".to_owned()),
+        }
+    }
+}
+
+/// Where on the way to an answer it went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// The name has no address.
+    Resolve,
+    /// No TCP connection.
+    Tcp,
+    /// No SSH banner on it.
+    Banner,
+    /// No agreement on keys and ciphers.
+    Handshake,
+    /// The host key is not the one that was expected.
+    HostKey,
+    /// The login was refused.
+    Auth,
+    /// sudo was refused.
+    Sudo,
+    /// No channel, or it broke.
+    Channel,
+    /// The time was up.
+    Timeout,
+    /// A program is not installed on the VM.
+    MissingTool,
+    /// The answer could not be read.
+    Answer,
+    /// bootproof itself failed.
+    Internal,
+}
+
+impl Stage {
+    /// The word in reports and on the screen.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Tcp => "tcp",
+            Self::Banner => "banner",
+            Self::Handshake => "handshake",
+            Self::HostKey => "host-key",
+            Self::Auth => "auth",
+            Self::Sudo => "sudo",
+            Self::Channel => "channel",
+            Self::Timeout => "timeout",
+            Self::MissingTool => "missing-tool",
+            Self::Answer => "answer",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Why something could not be looked at: which VM, at which stage, at which address, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Cause {
+    /// The VM's name.
+    pub vm: String,
+    /// Where on the way it went wrong.
+    pub stage: Stage,
+    /// `host:port` that was connected to.
+    pub address: String,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} at {} ({}): {}", self.vm, self.stage.word(), self.address, self.message)
+    }
+}
+
+/// One try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Attempt {
+    /// Milliseconds from the start of the run.
+    pub started_ms: u64,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// What it came to.
+    pub verdict: VerdictKind,
+    /// Why, when it is not `passed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What became of one assertion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Every try, the first one first.
+    pub attempts: Vec<Attempt>,
+    /// From the first try's start to the last one's end.
+    pub duration: Duration,
+    /// What was printed at the last try, if the assertion ran a command.
+    pub output: Option<Output>,
+}
+
+impl Outcome {
+    /// An outcome without a try.
+    pub fn without_attempt(verdict: Verdict) -> Self {
+        Self { verdict, attempts: Vec::new(), duration: Duration::ZERO, output: None }
+    }
+}
+
+/// What a command printed, bounded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Output {
+    /// Standard output.
+    pub stdout: Stream,
+    /// Standard error.
+    pub stderr: Stream,
+}
+
+/// What one stream carried: head and tail of it, at most [`Stream::LIMIT`] bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Stream {
+    /// What is kept; where bytes are cut out, a line says how many.
+    pub text: String,
+    /// How many bytes are not in `text`.
+    pub truncated_bytes: usize,
+}
+
+impl Stream {
+    /// At most this many bytes of a stream are reported.
+    pub const LIMIT: usize = 64 * 1024;
+
+    /// Head and tail of `text`, of which `lost` more bytes had been there.
+    pub fn bounded(text: &str, lost: usize) -> Self {
+        if text.len() <= Self::LIMIT && lost == 0 {
+            return Self { text: text.to_owned(), truncated_bytes: 0 };
+        }
+        let half = Self::LIMIT / 2;
+        let head = &text[..text.floor_char_boundary(half.min(text.len()))];
+        let tail = &text[text.ceil_char_boundary(text.len().saturating_sub(half).max(head.len()))..];
+        let truncated_bytes = text.len() - head.len() - tail.len() + lost;
+        Self { text: format!("{head}\n[... {truncated_bytes} bytes cut ...]\n{tail}"), truncated_bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_stream_keeps_head_and_tail_and_says_what_is_gone() {
+        let text = format!("head{}tail", "ä".repeat(100_000));
+        let bounded = Stream::bounded(&text, 7);
+        assert!(bounded.text.starts_with("head") && bounded.text.ends_with("tail"));
+        assert!(bounded.text.len() < Stream::LIMIT + 100);
+        assert!(bounded.truncated_bytes > 7 + text.len() - Stream::LIMIT - 4);
+        assert!(bounded.text.contains(&format!("{} bytes cut", bounded.truncated_bytes)));
+    }
+
+    #[test]
+    fn a_short_stream_is_kept_whole() {
+        assert_eq!(Stream::bounded("abc", 0), Stream { text: "abc".to_owned(), truncated_bytes: 0 });
+        assert!(Stream::bounded("abc", 1).text.starts_with("abc"));
+    }
+}

@@ -1,0 +1,50 @@
+//! How to look at a command: run it, as the user or through sudo.
+
+use super::{ProbeError, Vantage};
+use crate::assertion::command_output::{CommandOutput, CommandResult, SUDO_GRANTED};
+use crate::outcome::Stage;
+use crate::ssh::SshError;
+use crate::ssh::exec::{ExecError, exec};
+
+pub(super) async fn look(wanted: &CommandOutput, from: &Vantage) -> Result<CommandResult, ProbeError> {
+    let command = wanted.remote_command();
+    if !wanted.run_as_root {
+        return Ok(exec(&from.session, &command, None, from.deadline).await?);
+    }
+    let password = from.sudo_password.as_ref().map_or(String::new(), |secret| format!("{}\n", secret.expose()));
+    let password = zeroize::Zeroizing::new(password);
+    match exec(&from.session, &command, Some(password.as_bytes()), from.deadline).await {
+        Ok(mut result) => match take_granted(&mut result) {
+            true => Ok(result),
+            false => Err(ProbeError { error: refused(&result.stderr.text), partial: Some(result) }),
+        },
+        Err(ExecError { error, mut partial }) => {
+            let granted = take_granted(&mut partial);
+            let error = if error.stage == Stage::Timeout && !granted { slow(&partial.stderr.text) } else { error };
+            Err(ProbeError { error, partial: Some(partial) })
+        }
+    }
+}
+
+/// Takes the line that says that sudo let the command through; `false` when it is not there.
+fn take_granted(result: &mut CommandResult) -> bool {
+    let line = format!("{SUDO_GRANTED}\n");
+    let Some(at) = result.stderr.text.find(&line) else { return false };
+    result.stderr.text.replace_range(at..at + line.len(), "");
+    true
+}
+
+fn refused(stderr: &str) -> SshError {
+    let said = stderr.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
+    SshError::lasting(Stage::Sudo, format!("sudo refused: {said}"))
+        .hint("is the user in the group `sudo`, and is the password (or `sudo_password`) in the inventory right?")
+}
+
+fn slow(stderr: &str) -> SshError {
+    let hint = if stderr.contains("unable to resolve host") {
+        "the VM cannot resolve its own name; add it to /etc/hosts there. The VM is slow, not dead"
+    } else {
+        "sudo waits, for DNS or PAM; the SSH connection itself answers, so the VM is slow, not dead"
+    };
+    SshError::passing(Stage::Timeout, "sudo did not let the command through in time").hint(hint)
+}

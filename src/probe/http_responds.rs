@@ -1,0 +1,138 @@
+//! How to ask a URL: through the VM's sshd, or from here. reqwest is named nowhere else.
+
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client, ClientBuilder, Method, Response};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::copy_bidirectional;
+use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::{ProbeError, Vantage};
+use crate::assertion::command_output::Captured;
+use crate::assertion::http_responds::{self as assertion, HttpResponds, HttpResult};
+use crate::outcome::Stage;
+use crate::ssh::SshError;
+use crate::ssh::tunnel::{self, TunnelError};
+
+/// So much of a body is kept for judging.
+const KEPT: usize = 1024 * 1024;
+
+pub(super) async fn look(wanted: &HttpResponds, from: &Vantage) -> Result<HttpResult, ProbeError> {
+    // Whichever comes first installs it; both install the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::builder().no_proxy().redirect(Policy::none()).pool_max_idle_per_host(0);
+    // Reading the system's certificates takes longer than a request, and plain HTTP needs none.
+    let client = if wanted.url.scheme() == "http" { client.tls_certs_only([]) } else { client };
+    if wanted.from == assertion::Vantage::Runner {
+        return ask(client, wanted, from.deadline).await;
+    }
+    let bridge = match Bridge::open(wanted, from).await {
+        Ok(bridge) => bridge,
+        Err(TunnelError::Unreachable(why)) => {
+            return Ok(HttpResult::NoAnswer(format!("the VM cannot connect to {why}")));
+        }
+        Err(TunnelError::Ssh(error)) => return Err(error.into()),
+    };
+    let answer = ask(client.unix_socket(bridge.folder.path().join("http")), wanted, from.deadline).await;
+    if matches!(answer, Ok(HttpResult::NoAnswer(_))) && from.session.is_closed() {
+        let lost = SshError::passing(Stage::Channel, "the SSH connection was lost while the URL was asked");
+        return Err(lost.into());
+    }
+    answer
+}
+
+/// A socket in a folder that only we can enter, joined to a path that starts on the VM.
+struct Bridge {
+    folder: TempDir,
+    pump: JoinHandle<()>,
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        self.pump.abort();
+    }
+}
+
+impl Bridge {
+    async fn open(wanted: &HttpResponds, from: &Vantage) -> Result<Self, TunnelError> {
+        let host = wanted.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let port = wanted.url.port_or_known_default().unwrap_or(80);
+        let mut path = tunnel::open(&from.session, host, port, from.deadline).await?;
+        let local = |error: std::io::Error| {
+            SshError::passing(Stage::Internal, format!("no socket in the temporary folder: {error}"))
+        };
+        let folder = tempfile::Builder::new().prefix("bootproof-").tempdir().map_err(local)?;
+        let listener = UnixListener::bind(folder.path().join("http")).map_err(local)?;
+        let pump = tokio::spawn(async move {
+            if let Ok((mut socket, _)) = listener.accept().await {
+                // How it ends shows in the answer that reqwest reads.
+                let _ = copy_bidirectional(&mut socket, &mut path).await;
+            }
+        });
+        Ok(Self { folder, pump })
+    }
+}
+
+async fn ask(client: ClientBuilder, wanted: &HttpResponds, deadline: Instant) -> Result<HttpResult, ProbeError> {
+    let internal = |error: String| SshError::lasting(Stage::Internal, error);
+    let client = client.build().map_err(|error| internal(format!("no HTTP client: {}", chain(&error))))?;
+    let method = Method::from_bytes(wanted.method.as_bytes()).map_err(|error| internal(error.to_string()))?;
+    let mut request = client.request(method, wanted.url.clone()).headers(headers(wanted)?);
+    if let Some(body) = &wanted.body {
+        request = request.body(match body {
+            Value::String(text) => text.clone(),
+            json => json.to_string(),
+        });
+    }
+    let started = Instant::now();
+    let answered = async { read(request.send().await?).await };
+    Ok(match timeout_at(deadline, answered).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(error)) => HttpResult::NoAnswer(chain(&error)),
+        Err(_) => HttpResult::NoAnswer(format!("no complete answer within {:?}", rounded(started.elapsed()))),
+    })
+}
+
+fn rounded(span: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX).div_ceil(100) * 100)
+}
+
+fn headers(wanted: &HttpResponds) -> Result<HeaderMap, SshError> {
+    let mut headers = HeaderMap::new();
+    if wanted.body.as_ref().is_some_and(|body| !body.is_string()) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    for (name, value) in &wanted.headers {
+        let bad = || SshError::lasting(Stage::Internal, format!("`{name}` cannot be sent as a header"));
+        let name = HeaderName::try_from(name).map_err(|_| bad())?;
+        headers.insert(name, HeaderValue::try_from(value).map_err(|_| bad())?);
+    }
+    Ok(headers)
+}
+
+/// Status and body; a body that goes on and on is cut, not awaited.
+async fn read(mut response: Response) -> Result<HttpResult, reqwest::Error> {
+    let status = response.status().as_u16();
+    let (mut kept, mut lost) = (Vec::new(), 0);
+    while let Some(chunk) = response.chunk().await? {
+        let fits = chunk.len().min(KEPT - kept.len());
+        kept.extend_from_slice(&chunk[..fits]);
+        lost += chunk.len() - fits;
+        if lost > 0 {
+            break;
+        }
+    }
+    let text = String::from_utf8_lossy(&kept).into_owned();
+    Ok(HttpResult::Answered { status, body: Captured { text, lost } })
+}
+
+/// An error with what caused it: reqwest's own words alone do not say what happened.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.last().map_or_else(|| error.to_string(), ToString::to_string)
+}

@@ -1,0 +1,64 @@
+//! Who answered: what seals into the report which machine, and which boot of it, was looked at.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::ssh::Session;
+use crate::ssh::exec::exec;
+
+/// Read by everyone, on any Linux; a line that cannot be read stays empty.
+pub const READ_IDENTITY: &str = "sh -c 'echo \"machine-id $(cat /etc/machine-id)\"; \
+    echo \"boot-id $(cat /proc/sys/kernel/random/boot_id)\"; echo \"kernel $(uname -r)\"; \
+    . /etc/os-release; echo \"os-release $PRETTY_NAME\"' 2>/dev/null";
+
+/// The report is not worth waiting longer for this.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Which machine, and which boot of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Identity {
+    /// `/etc/machine-id`.
+    pub machine_id: Option<String>,
+    /// The kernel's id of this boot.
+    pub boot_id: Option<String>,
+    /// The kernel's release.
+    pub kernel: Option<String>,
+    /// `PRETTY_NAME` of `/etc/os-release`.
+    pub os_release: Option<String>,
+}
+
+/// Asks the VM; what it does not say stays empty.
+pub async fn look(session: &Session) -> Identity {
+    exec(session, READ_IDENTITY, None, Instant::now() + TIMEOUT)
+        .await
+        .map_or_else(|_| Identity::default(), |result| parse(&result.stdout.text))
+}
+
+fn parse(text: &str) -> Identity {
+    let value = |key: &str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(key));
+        lines.map(str::trim).find(|value| !value.is_empty()).map(|value| value.chars().take(200).collect())
+    };
+    Identity {
+        machine_id: value("machine-id "),
+        boot_id: value("boot-id "),
+        kernel: value("kernel "),
+        os_release: value("os-release "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_vm_does_not_say_stays_empty() {
+        let seen = parse("machine-id abc\nboot-id \nkernel 6.12\nos-release Debian GNU/Linux 13 (trixie)\n");
+        assert_eq!(seen.machine_id.as_deref(), Some("abc"));
+        assert_eq!(seen.boot_id, None);
+        assert_eq!(seen.os_release.as_deref(), Some("Debian GNU/Linux 13 (trixie)"));
+    }
+}

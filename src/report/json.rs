@@ -1,0 +1,10 @@
+//! The report as JSON; `bootproof schema report` prints its schema.
+
+use super::Report;
+
+/// Renders the report.
+pub fn render(report: &Report) -> String {
+    let mut text = serde_json::to_string_pretty(report).expect("a report has text keys and finite numbers only");
+    text.push('\n');
+    text
+}

@@ -1,0 +1,151 @@
+//! The report as JUnit XML, as Jenkins, GitLab and the rest read it: one suite a VM.
+//!
+//! The message stands in the attribute (Jenkins) and in the text (GitLab). `failed` is a `failure`; `errored`,
+//! `blocked` and `not-run` are an `error`; only what the user did not select is `skipped`.
+
+use std::borrow::Cow;
+use std::io;
+
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesText, Event};
+use quick_xml::writer::ElementWriter;
+
+use super::text::{harmless, harmless_line};
+use super::{Report, ResultRow, Totals, VmReport, rows_by_vm, terminal};
+use crate::outcome::{Attempt, VerdictKind};
+
+type Xml = Writer<Vec<u8>>;
+
+/// Renders the report.
+pub fn render(report: &Report) -> String {
+    let mut xml = Writer::new_with_indent(Vec::new(), b' ', 2);
+    write_report(&mut xml, report).expect("writing to memory does not fail");
+    let mut text = String::from_utf8(xml.into_inner()).expect("only text was written");
+    text.push('\n');
+    text
+}
+
+fn write_report(xml: &mut Xml, report: &Report) -> io::Result<()> {
+    xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+    let root = counted(xml.create_element("testsuites"), report.totals)
+        .with_attribute(("name", report.lab.as_str()))
+        .with_attribute(("timestamp", report.started.as_str()))
+        .with_attribute(("time", seconds(report.duration_ms).as_str()));
+    root.write_inner_content(|xml| {
+        rows_by_vm(report).iter().try_for_each(|(vm, rows)| write_suite(xml, report, vm, rows))
+    })?;
+    Ok(())
+}
+
+fn counted<'a>(element: ElementWriter<'a, Vec<u8>>, totals: Totals) -> ElementWriter<'a, Vec<u8>> {
+    let errors = totals.errored + totals.blocked + totals.not_run;
+    element
+        .with_attribute(("tests", totals.assertions.to_string().as_str()))
+        .with_attribute(("failures", totals.failed.to_string().as_str()))
+        .with_attribute(("errors", errors.to_string().as_str()))
+        .with_attribute(("skipped", totals.not_selected.to_string().as_str()))
+}
+
+fn write_suite(xml: &mut Xml, report: &Report, vm: &VmReport, rows: &[&ResultRow]) -> io::Result<()> {
+    let time = rows.iter().map(|row| row.duration_ms).max().unwrap_or(0);
+    let suite = counted(xml.create_element("testsuite"), Totals::count(rows.iter().map(|row| row.verdict)))
+        .with_attribute(("name", vm.name.as_str()))
+        .with_attribute(("hostname", vm.name.as_str()))
+        .with_attribute(("timestamp", report.started.as_str()))
+        .with_attribute(("time", seconds(time).as_str()));
+    suite.write_inner_content(|xml| {
+        write_properties(xml, vm)?;
+        rows.iter().try_for_each(|row| write_case(xml, report, row))?;
+        match &vm.cause {
+            Some(cause) => write_text(xml, "system-err", &cause.to_string()),
+            None => Ok(()),
+        }
+    })?;
+    Ok(())
+}
+
+fn write_properties(xml: &mut Xml, vm: &VmReport) -> io::Result<()> {
+    let known = [
+        ("address", Some(&vm.address)),
+        ("banner", vm.banner.as_ref()),
+        ("host_key", vm.host_key.as_ref()),
+        ("machine_id", vm.machine_id.as_ref()),
+        ("boot_id", vm.boot_id.as_ref()),
+        ("kernel", vm.kernel.as_ref()),
+        ("os_release", vm.os_release.as_ref()),
+    ];
+    xml.create_element("properties").write_inner_content(|xml| {
+        for (name, value) in known.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            let property = xml.create_element("property").with_attribute(("name", name));
+            property.with_attribute(("value", harmless_line(value).as_str())).write_empty()?;
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn write_case(xml: &mut Xml, report: &Report, row: &ResultRow) -> io::Result<()> {
+    let case = xml
+        .create_element("testcase")
+        .with_attribute(("classname", format!("{}.{}", report.lab, row.vm).as_str()))
+        .with_attribute(("name", row.id.as_str()))
+        .with_attribute(("time", seconds(row.duration_ms).as_str()))
+        .with_attribute(("file", row.file.as_str()))
+        .with_attribute(("line", row.line.to_string().as_str()));
+    case.write_inner_content(|xml| {
+        write_verdict(xml, row)?;
+        write_earlier_tries(xml, row)?;
+        let Some(output) = &row.output else { return Ok(()) };
+        write_text(xml, "system-out", &output.stdout.text)?;
+        write_text(xml, "system-err", &output.stderr.text)
+    })?;
+    Ok(())
+}
+
+fn write_verdict(xml: &mut Xml, row: &ResultRow) -> io::Result<()> {
+    let element = match row.verdict {
+        VerdictKind::Passed => return Ok(()),
+        VerdictKind::Failed => "failure",
+        VerdictKind::Errored | VerdictKind::Blocked | VerdictKind::NotRun => "error",
+        VerdictKind::NotSelected => "skipped",
+    };
+    let message = row.message.as_deref().unwrap_or_default();
+    let element = xml.create_element(element).with_attribute(("message", harmless_line(message).as_str()));
+    let element = match row.verdict {
+        VerdictKind::NotSelected => element,
+        kind => element.with_attribute(("type", kind.word())),
+    };
+    element.write_text_content(BytesText::new(&visible(&terminal::explain(row))))?;
+    Ok(())
+}
+
+/// Jenkins shows a case that passed at last as flaky, and the tries of one that did not.
+fn write_earlier_tries(xml: &mut Xml, row: &ResultRow) -> io::Result<()> {
+    let element = if row.verdict == VerdictKind::Passed { "flakyFailure" } else { "rerunFailure" };
+    let earlier = row.attempts.len().saturating_sub(1);
+    for Attempt { started_ms, duration_ms, verdict, message } in &row.attempts[..earlier] {
+        let message = message.as_deref().unwrap_or_default();
+        let tried = format!("tried at {} s for {} s: {message}", seconds(*started_ms), seconds(*duration_ms));
+        xml.create_element(element)
+            .with_attribute(("message", harmless_line(message).as_str()))
+            .with_attribute(("type", verdict.word()))
+            .write_inner_content(|xml| write_text(xml, "stackTrace", &tried))?;
+    }
+    Ok(())
+}
+
+fn write_text(xml: &mut Xml, element: &str, text: &str) -> io::Result<()> {
+    if !text.is_empty() {
+        xml.create_element(element).write_text_content(BytesText::new(&visible(text)))?;
+    }
+    Ok(())
+}
+
+fn visible(text: &str) -> Cow<'_, str> {
+    harmless(text)
+}
+
+/// Plain decimal seconds: some readers do not take an exponent.
+fn seconds(milliseconds: u64) -> String {
+    format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)
+}

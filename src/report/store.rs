@@ -1,0 +1,58 @@
+//! Writes reports. A report is there whole or not at all: it is written beside its name and renamed.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::{Report, json, junit};
+
+/// A report that could not be written.
+#[derive(Debug, Error)]
+#[error("cannot write the report {}: {error}\n  hint: is there room, and may this user write there?", path.display())]
+pub struct StoreError {
+    path: PathBuf,
+    error: std::io::Error,
+}
+
+/// Where the reports of a run go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destinations {
+    /// JUnit XML.
+    pub junit: Option<PathBuf>,
+    /// JSON.
+    pub json: Option<PathBuf>,
+}
+
+impl Destinations {
+    /// `junit.xml` and `report.json` in a folder.
+    pub fn in_folder(folder: &Path) -> Self {
+        Self { junit: Some(folder.join("junit.xml")), json: Some(folder.join("report.json")) }
+    }
+
+    /// Their paths.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        [&self.junit, &self.json].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// Writes every report; one that fails does not keep the other from being written.
+    pub fn write(&self, report: &Report) -> Vec<StoreError> {
+        let junit = self.junit.as_ref().map(|path| replace(path, &junit::render(report)));
+        let json = self.json.as_ref().map(|path| replace(path, &json::render(report)));
+        [junit, json].into_iter().flatten().filter_map(Result::err).collect()
+    }
+}
+
+/// Puts `text` in the place of the file at `path`, in one step.
+fn replace(path: &Path, text: &str) -> Result<(), StoreError> {
+    let failed = |error| StoreError { path: path.to_owned(), error };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let mut file = tempfile::Builder::new().prefix(".bootproof-").tempfile_in(folder).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    // A temporary file is for its owner only; a report is read by others: CI servers, colleagues.
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}

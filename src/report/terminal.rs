@@ -1,0 +1,198 @@
+//! The report for people.
+
+use std::fmt::Write;
+
+use console::Style;
+
+use super::text::{harmless, harmless_line};
+use super::{Report, ResultRow, VmReport, rows_by_vm};
+use crate::outcome::VerdictKind;
+use crate::ssh::host_key::Trust;
+
+/// So many lines of an output are shown; the reports have the rest.
+const OUTPUT_LINES: usize = 10;
+
+/// Renders the report: a line an assertion, what went wrong once more in full, and the totals last.
+pub fn render(report: &Report, colour: bool) -> String {
+    let paint = Paint { colour };
+    let mut text = String::new();
+    let _ = writeln!(text, "{} ({} with {})", report.lab, report.inventory, report.suites.join(", "));
+    let width = report.results.iter().map(|row| row.id.chars().count()).max().unwrap_or(0);
+    for (vm, rows) in rows_by_vm(report) {
+        let _ = writeln!(text, "\n{}", vm_line(vm, paint));
+        for row in rows {
+            let _ = writeln!(text, "  {}", row_line(row, width, paint));
+        }
+    }
+    render_causes(&mut text, report, paint);
+    for row in report.results.iter().filter(|row| matches!(row.verdict, VerdictKind::Failed | VerdictKind::Errored)) {
+        let _ = write!(text, "\n{} {}\n{}", paint.word(row.verdict), row.id, indent(&explain(row)));
+    }
+    let _ = writeln!(text, "\n{}", totals_line(report, paint));
+    text
+}
+
+/// Why an assertion did not pass, in full: for the end of the screen, the trial's message, and JUnit's text.
+pub fn explain(row: &ResultRow) -> String {
+    let mut text = String::new();
+    if let Some(message) = &row.message {
+        let _ = writeln!(text, "{}", harmless_line(message));
+    }
+    let _ = writeln!(text, "  expected: {}", harmless_line(&row.expected));
+    if let Some(actual) = &row.actual {
+        let _ = writeln!(text, "  actual:   {}", shortened(actual));
+    }
+    if let Some(hint) = row.cause.as_ref().and_then(|cause| cause.hint.as_ref()) {
+        let _ = writeln!(text, "  hint:     {}", harmless_line(hint));
+    }
+    if let Some(output) = &row.output {
+        for (name, stream) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
+            if !stream.text.trim().is_empty() {
+                let _ = writeln!(text, "  {name}:\n{}", indent(&indent(&last_lines(&stream.text))).trim_end());
+            }
+        }
+    }
+    if row.attempts.len() > 1 {
+        let _ = writeln!(text, "  tried:    {} times in {} ms", row.attempts.len(), row.duration_ms);
+    }
+    let _ = writeln!(text, "  suite:    {}:{}", row.file, row.line);
+    text
+}
+
+fn vm_line(vm: &VmReport, paint: Paint) -> String {
+    let name = paint.bold(&vm.name);
+    let trust = match vm.host_key_trust {
+        Some(Trust::AcceptedOnce) => {
+            format!(", new host key {} accepted", vm.host_key.as_deref().unwrap_or_default())
+        }
+        _ => String::new(),
+    };
+    match (vm.ready_ms, &vm.os_release) {
+        (Some(ready), Some(os)) => {
+            let kernel = vm.kernel.as_deref().unwrap_or("unknown kernel");
+            let system = harmless_line(&format!("{os}, {kernel}"));
+            format!("{name} {} logged in after {ready} ms{trust} ({system})", vm.address)
+        }
+        (Some(ready), None) => format!("{name} {} logged in after {ready} ms{trust}", vm.address),
+        (None, _) => format!("{name} {}", vm.address),
+    }
+}
+
+fn row_line(row: &ResultRow, width: usize, paint: Paint) -> String {
+    let word = paint.word(row.verdict);
+    match row.verdict {
+        VerdictKind::Passed if row.attempts.len() > 1 => {
+            format!("{word} {:width$}  {} ms, at try {}", row.id, row.duration_ms, row.attempts.len())
+        }
+        VerdictKind::Passed => format!("{word} {:width$}  {} ms", row.id, row.duration_ms),
+        VerdictKind::Blocked => {
+            let by = row.cause.as_ref().map_or("", |cause| &cause.vm);
+            format!("{word} {:width$}  by {by}, see below", row.id)
+        }
+        _ => format!("{word} {:width$}  {}", row.id, harmless_line(row.message.as_deref().unwrap_or_default())),
+    }
+}
+
+/// Each cause once, with all that it blocks.
+fn render_causes(text: &mut String, report: &Report, paint: Paint) {
+    let mut told = Vec::new();
+    for cause in
+        report.results.iter().filter(|row| row.verdict == VerdictKind::Blocked).filter_map(|row| row.cause.as_ref())
+    {
+        if told.contains(&cause) {
+            continue;
+        }
+        told.push(cause);
+        let blocked = report.results.iter().filter(|row| row.cause.as_ref() == Some(cause)).count();
+        let _ = writeln!(text, "\n{} {}", paint.red("cause"), harmless_line(&cause.to_string()));
+        let _ = writeln!(text, "  blocks:   {blocked} assertion{}", if blocked == 1 { "" } else { "s" });
+        if let Some(hint) = &cause.hint {
+            let _ = writeln!(text, "  hint:     {}", harmless_line(hint));
+        }
+    }
+}
+
+fn totals_line(report: &Report, paint: Paint) -> String {
+    let totals = report.totals;
+    let mut parts = vec![format!("{} passed", totals.passed), format!("{} failed", totals.failed)];
+    for (count, word) in [
+        (totals.errored, "errored"),
+        (totals.blocked, "blocked"),
+        (totals.not_run, "not run"),
+        (totals.not_selected, "not selected"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {word}"));
+        }
+    }
+    let green = report.complete && totals.passed + totals.not_selected == totals.assertions;
+    let line = format!("{} in {}.{:03} s", parts.join("; "), report.duration_ms / 1000, report.duration_ms % 1000);
+    let line = match &report.stopped {
+        Some(why) => format!("{line}: {why}"),
+        None => line,
+    };
+    if green { paint.green(&line) } else { paint.red(&line) }
+}
+
+fn shortened(text: &str) -> String {
+    let line = harmless_line(text);
+    match line.char_indices().nth(300) {
+        Some((at, _)) => format!("{} [...]", &line[..at]),
+        None => line,
+    }
+}
+
+fn last_lines(text: &str) -> String {
+    let safe = harmless(text.trim_end());
+    let lines: Vec<&str> = safe.lines().collect();
+    let hidden = lines.len().saturating_sub(OUTPUT_LINES);
+    let shown = lines[hidden..].iter().map(|line| shorten_line(line)).collect::<Vec<_>>().join("\n");
+    if hidden == 0 { shown } else { format!("[... {hidden} lines; the reports have more ...]\n{shown}") }
+}
+
+fn shorten_line(line: &str) -> String {
+    match line.char_indices().nth(300) {
+        Some((at, _)) => format!("{} [...]", &line[..at]),
+        None => line.to_owned(),
+    }
+}
+
+fn indent(text: &str) -> String {
+    text.lines().fold(String::new(), |mut all, line| {
+        let _ = writeln!(all, "  {line}");
+        all
+    })
+}
+
+#[derive(Clone, Copy)]
+struct Paint {
+    colour: bool,
+}
+
+impl Paint {
+    fn with(self, style: Style, text: &str) -> String {
+        style.force_styling(self.colour).apply_to(text).to_string()
+    }
+
+    fn bold(self, text: &str) -> String {
+        self.with(Style::new().bold(), text)
+    }
+
+    fn red(self, text: &str) -> String {
+        self.with(Style::new().red().bold(), text)
+    }
+
+    fn green(self, text: &str) -> String {
+        self.with(Style::new().green().bold(), text)
+    }
+
+    fn word(self, kind: VerdictKind) -> String {
+        let style = match kind {
+            VerdictKind::Passed => Style::new().green(),
+            VerdictKind::Failed => Style::new().red().bold(),
+            VerdictKind::NotSelected => Style::new().dim(),
+            _ => Style::new().yellow().bold(),
+        };
+        self.with(style, &format!("{:12}", kind.word()))
+    }
+}

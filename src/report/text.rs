@@ -1,0 +1,66 @@
+//! Text from a VM is hostile: it can hold terminal escapes, and characters that XML forbids.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// `text` with terminal escape sequences taken out and every other control character made visible.
+/// Line feeds and tabs stay. What is left is safe on a terminal and allowed in XML 1.0.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    static ESCAPES: LazyLock<Regex> = LazyLock::new(|| {
+        // ECMA-48: CSI ... final byte; OSC, DCS, SOS, PM, APC ... up to BEL or ST.
+        Regex::new(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)").expect("a valid pattern")
+    });
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let text = text.replace("\r\n", "\n");
+    let text = ESCAPES.replace_all(&text, "");
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_harmful(character) {
+            // Writing to a string cannot fail.
+            let _ = write!(safe, "\\u{{{:x}}}", u32::from(character));
+        } else {
+            safe.push(character);
+        }
+    }
+    Cow::Owned(safe)
+}
+
+fn is_harmful(character: char) -> bool {
+    match character {
+        '\n' | '\t' => false,
+        // What XML forbids, and what turns text around on a screen.
+        '\u{fffe}' | '\u{ffff}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        other => other.is_control(),
+    }
+}
+
+/// The same on one line.
+pub fn harmless_line(text: &str) -> String {
+    harmless(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_gone_and_other_controls_are_visible() {
+        for (text, safe) in [
+            ("a\tb\nc", "a\tb\nc"),
+            ("\u{1b}[31mred\u{1b}[0m", "red"),
+            ("\u{1b}]0;title\u{7}x", "x"),
+            ("\u{1b}]8;;http://h\u{1b}\\link", "link"),
+            ("a\u{1b}c", "a\\u{1b}c"),
+            ("nul\0 del\u{7f} c1\u{9b}", "nul\\u{0} del\\u{7f} c1\\u{9b}"),
+            ("\u{fffe}\u{202e}", "\\u{fffe}\\u{202e}"),
+            ("dos\r\nline\rback", "dos\nline\\u{d}back"),
+        ] {
+            assert_eq!(harmless(text), safe);
+        }
+    }
+}

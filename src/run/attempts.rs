@@ -1,0 +1,155 @@
+//! Tries one assertion until it holds or its time is up, and keeps every try.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::link::Link;
+use super::{Shared, Stop};
+use crate::assertion::command_output::CommandResult;
+use crate::assertion::{Judgement, Observation, Unclear};
+use crate::outcome::{Attempt, Cause, Outcome, Output, Stage, Stream, Verdict};
+use crate::probe::{ProbeError, Vantage, observe};
+use crate::spec::plan::PlannedAssertion;
+use crate::ssh::SshError;
+
+/// Between two tries: first so long, then twice as long each time, up to two seconds.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Runs one assertion to its outcome.
+pub(super) async fn run(shared: &Shared, link: &Link, assertion: &PlannedAssertion) -> Outcome {
+    let mut tries = Tries { shared, attempts: Vec::new(), output: None };
+    let stopped = tokio::select! {
+        biased;
+        stop = shared.stop.pulled() => Err(stop),
+        verdict = tries.until_it_holds(link, assertion) => Ok(verdict),
+    };
+    let verdict = stopped.unwrap_or_else(|stop| tries.stopped(stop));
+    let duration = match (tries.attempts.first(), tries.attempts.last()) {
+        (Some((first, _)), Some((last, _))) => {
+            Duration::from_millis(last.started_ms + last.duration_ms - first.started_ms)
+        }
+        _ => Duration::ZERO,
+    };
+    let attempts = tries.attempts.into_iter().map(|(attempt, _)| attempt).collect();
+    Outcome { verdict, attempts, duration, output: tries.output }
+}
+
+struct Tries<'a> {
+    shared: &'a Shared,
+    attempts: Vec<(Attempt, Verdict)>,
+    output: Option<Output>,
+}
+
+impl Tries<'_> {
+    async fn until_it_holds(&mut self, link: &Link, assertion: &PlannedAssertion) -> Verdict {
+        let settings = self.shared.settings;
+        let wait = if settings.once { Duration::ZERO } else { assertion.wait.unwrap_or(settings.wait) };
+        let patience = if settings.once { Duration::ZERO } else { settings.wait };
+        if let Err(cause) = link.session(self.shared, self.shared.start + patience).await {
+            return Verdict::Blocked(cause);
+        }
+        let until = Instant::now() + wait;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let (verdict, may_pass) = self.try_once(link, assertion, until).await;
+            let left = until.saturating_duration_since(Instant::now());
+            if matches!(verdict, Verdict::Passed | Verdict::Blocked(_)) || !may_pass || left.is_zero() {
+                return verdict;
+            }
+            sleep(pause.min(left)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// One try, written down; and whether another one can end differently.
+    async fn try_once(&mut self, link: &Link, assertion: &PlannedAssertion, until: Instant) -> (Verdict, bool) {
+        let started = Instant::now();
+        let session = match link.session(self.shared, until).await {
+            Ok(session) => session,
+            Err(cause) => return (Verdict::Blocked(cause), false),
+        };
+        let deadline = Instant::now() + assertion.timeout;
+        let vantage = Vantage { session, sudo_password: link.sudo_password(), deadline };
+        let seen = observe(&assertion.expectation, &vantage).await;
+        self.output = match &seen {
+            Ok(Observation::Command(result)) => Some(output(result)),
+            Err(ProbeError { partial, .. }) => partial.as_ref().map(output),
+            _ => None,
+        };
+        let (verdict, may_pass) = judge(link, assertion, seen);
+        self.write_down(started, &verdict);
+        (verdict, may_pass)
+    }
+
+    fn write_down(&mut self, started: Instant, verdict: &Verdict) {
+        let attempt = Attempt {
+            started_ms: milliseconds(started.saturating_duration_since(self.shared.start)),
+            duration_ms: milliseconds(started.elapsed()),
+            verdict: verdict.kind(),
+            message: verdict.message(),
+        };
+        self.attempts.push((attempt, verdict.clone()));
+    }
+
+    /// The run ended first: what was seen last is the answer, if anything was.
+    fn stopped(&self, stop: Stop) -> Verdict {
+        match self.attempts.last() {
+            Some((_, last)) => last.clone(),
+            None => Verdict::NotRun(stop.to_string()),
+        }
+    }
+}
+
+fn judge(link: &Link, assertion: &PlannedAssertion, seen: Result<Observation, ProbeError>) -> (Verdict, bool) {
+    let observation = match seen {
+        Ok(observation) => observation,
+        Err(ProbeError { error, .. }) => {
+            let may_pass = error.may_pass;
+            return (Verdict::Errored(link.cause(with_limit(error, assertion))), may_pass);
+        }
+    };
+    let verdict = match assertion.expectation.judge(&observation) {
+        Judgement::Holds => Verdict::Passed,
+        Judgement::Differs(mismatch) => Verdict::Failed(mismatch),
+        Judgement::Unclear(unclear) => Verdict::Errored(unclear_cause(link, unclear)),
+    };
+    (verdict, true)
+}
+
+/// The limit that was exceeded stands in the message.
+fn with_limit(error: SshError, assertion: &PlannedAssertion) -> SshError {
+    if error.stage != Stage::Timeout {
+        return error;
+    }
+    let limit = humantime::format_duration(assertion.timeout);
+    SshError { message: format!("{} (timeout {limit})", error.message), ..error }
+}
+
+fn unclear_cause(link: &Link, unclear: Unclear) -> Cause {
+    let error = match unclear {
+        Unclear::MissingTool(tool) => SshError::passing(
+            Stage::MissingTool,
+            format!("`{tool}` is not installed there, so the command cannot tell"),
+        )
+        .hint(format!("install `{tool}` on the VM, or ask in a way that does not need it")),
+        Unclear::TooMuchOutput(kept) => {
+            SshError::passing(Stage::Answer, format!("more than {kept} bytes came, and the first ones do not tell"))
+                .hint("let it print less")
+        }
+        Unclear::Jq(why) => SshError::passing(Stage::Answer, format!("jq failed: {why}")),
+    };
+    link.cause(error)
+}
+
+fn output(result: &CommandResult) -> Output {
+    Output {
+        stdout: Stream::bounded(&result.stdout.text, result.stdout.lost),
+        stderr: Stream::bounded(&result.stderr.text, result.stderr.lost),
+    }
+}
+
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,192 @@
+//! Runs a plan: all VMs at once, one connection a VM, every assertion a task.
+//!
+//! [`Runner`] owns the runtime; outside of it nothing is async. It prints nothing: what happens is told as
+//! [`Event`]s, and what came of it as outcomes.
+
+mod attempts;
+mod link;
+mod recorder;
+mod stop;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+
+pub use link::VmRecord;
+use link::{Link, links};
+use recorder::Recorder;
+pub use stop::Stop;
+use stop::StopSwitch;
+
+use crate::outcome::{Cause, Outcome, Stage, Verdict, VerdictKind};
+use crate::secrets::Secrets;
+use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
+use crate::ssh::Limits;
+
+/// How to run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RunSettings {
+    /// How long a VM is waited for, and an assertion tried until it holds, unless the suite says otherwise.
+    /// Zero asks once.
+    pub wait: Duration,
+    /// Ask once, whatever the suite says.
+    pub once: bool,
+    /// When the whole run must have ended.
+    pub deadline: Option<Duration>,
+}
+
+/// Something that happened, for whoever watches.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A VM could not be logged in to yet.
+    Waiting {
+        /// The VM.
+        vm: String,
+        /// Why.
+        why: String,
+    },
+    /// A VM is logged in to.
+    Ready {
+        /// The VM.
+        vm: String,
+    },
+    /// A VM is given up.
+    Lost {
+        /// Why.
+        cause: Cause,
+    },
+    /// An assertion has its verdict.
+    Done {
+        /// The assertion.
+        id: AssertionId,
+        /// Its VM.
+        vm: String,
+        /// What came of it.
+        kind: VerdictKind,
+    },
+}
+
+/// Told of every [`Event`], from any thread.
+pub type Listener = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// A run under way.
+pub struct Runner {
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+    shared: Arc<Shared>,
+    links: HashMap<String, Arc<Link>>,
+    started: chrono::DateTime<chrono::Utc>,
+}
+
+/// What a finished run leaves.
+pub struct Finished {
+    /// What became of each assertion of the plan.
+    pub outcomes: HashMap<AssertionId, Outcome>,
+    /// What was seen of each VM that was connected to.
+    pub vms: HashMap<String, VmRecord>,
+    /// When it began.
+    pub started: chrono::DateTime<chrono::Utc>,
+    /// When it ended.
+    pub ended: chrono::DateTime<chrono::Utc>,
+    /// Why it ended early, if it did.
+    pub stop: Option<Stop>,
+}
+
+/// What every task of a run sees.
+struct Shared {
+    settings: RunSettings,
+    recorder: Recorder,
+    stop: StopSwitch,
+    listener: Listener,
+    start: Instant,
+}
+
+impl Runner {
+    /// Starts to run the selected assertions of `plan`; the others are `not-selected`.
+    pub fn start(
+        plan: &Plan,
+        selected: &HashSet<AssertionId>,
+        secrets: &Secrets,
+        settings: RunSettings,
+        listener: Listener,
+    ) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let started = chrono::Utc::now();
+        let context = runtime.enter();
+        let shared = Arc::new(Shared {
+            settings,
+            recorder: Recorder::default(),
+            stop: StopSwitch::default(),
+            listener,
+            start: Instant::now(),
+        });
+        shared.stop.arm(settings.deadline)?;
+        let links = links(&plan.inventory, secrets, Limits::default());
+        for assertion in &plan.assertions {
+            if selected.contains(&assertion.id) {
+                spawn(&shared, links[&assertion.vm].clone(), assertion.clone());
+            } else {
+                shared.recorder.record(assertion.id.clone(), Outcome::without_attempt(Verdict::NotSelected));
+            }
+        }
+        drop(context);
+        Ok(Self { runtime: Some(runtime), shared, links, started })
+    }
+
+    /// Waits for the outcome of an assertion of the plan.
+    pub fn outcome(&self, id: &AssertionId) -> Outcome {
+        self.shared.recorder.wait_for(id)
+    }
+
+    /// Waits for all outcomes and ends the run.
+    pub fn finish(&self, plan: &Plan) -> Finished {
+        let outcomes = plan.assertions.iter().map(|one| (one.id.clone(), self.outcome(&one.id))).collect();
+        let closing = async {
+            let mut vms = HashMap::new();
+            for (name, link) in &self.links {
+                if let Some(record) = link.close(&self.shared).await {
+                    vms.insert(name.clone(), record);
+                }
+            }
+            vms
+        };
+        let vms = self.runtime.as_ref().map(|runtime| runtime.block_on(closing)).unwrap_or_default();
+        Finished { outcomes, vms, started: self.started, ended: chrono::Utc::now(), stop: self.shared.stop.reason() }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // A name lookup that hangs must not keep the process alive.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Runs one assertion; even a panic in it ends with an outcome.
+fn spawn(shared: &Arc<Shared>, link: Arc<Link>, assertion: PlannedAssertion) {
+    let (id, vm, address) = (assertion.id.clone(), assertion.vm.clone(), link.address());
+    let task = {
+        let shared = shared.clone();
+        tokio::spawn(async move { attempts::run(&shared, &link, &assertion).await })
+    };
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        let outcome = task.await.unwrap_or_else(|panic| {
+            Outcome::without_attempt(Verdict::Errored(Cause {
+                vm: vm.clone(),
+                stage: Stage::Internal,
+                address,
+                message: format!("bootproof failed: {panic}"),
+                hint: Some("this is a bug in bootproof; please report it".to_owned()),
+            }))
+        });
+        let kind = outcome.verdict.kind();
+        shared.recorder.record(id.clone(), outcome);
+        (shared.listener)(Event::Done { id, vm, kind });
+    });
+}

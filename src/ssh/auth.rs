@@ -1,0 +1,152 @@
+//! The login: key file, agent, password, keyboard-interactive, in this order, each only if it was given.
+
+use std::sync::Arc;
+
+use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
+use russh::keys::agent::AgentIdentity;
+use russh::keys::agent::client::AgentClient;
+use russh::keys::{PrivateKeyWithHashAlg, load_secret_key};
+use russh::{MethodKind, MethodSet};
+
+use super::SshError;
+use super::connect::Client;
+use crate::outcome::Stage;
+use crate::secrets::{Secret, VmSecrets};
+use crate::spec::inventory::Ssh;
+
+/// sshd ends a connection after six refusals by default (`MaxAuthTries`); the password must still get its turn.
+const AGENT_KEYS_AT_MOST: usize = 4;
+
+/// Each method that was tried, and what the server would accept.
+#[derive(Default)]
+struct Tried {
+    methods: Vec<&'static str>,
+    offered: Option<MethodSet>,
+}
+
+impl Tried {
+    /// Notes an answer; `true` when it is a yes.
+    fn note(&mut self, method: &'static str, answer: AuthResult) -> bool {
+        self.methods.push(method);
+        match answer {
+            AuthResult::Success => true,
+            AuthResult::Failure { remaining_methods, .. } => {
+                self.offered = Some(remaining_methods);
+                false
+            }
+        }
+    }
+
+    /// Whether the server would take this method; unknown counts as yes.
+    fn offers(&self, method: MethodKind) -> bool {
+        self.offered.as_ref().is_none_or(|offered| offered.contains(&method))
+    }
+}
+
+/// Logs in as the inventory says.
+pub(super) async fn login(handle: &mut Handle<Client>, ssh: &Ssh, secrets: &VmSecrets) -> Result<(), SshError> {
+    let mut tried = Tried::default();
+    let lost =
+        |error: russh::Error| SshError::passing(Stage::Auth, format!("the connection broke during login: {error}"));
+    if ssh.key.is_some() && with_key(handle, ssh, secrets, &mut tried).await? {
+        return Ok(());
+    }
+    if ssh.agent && tried.offers(MethodKind::PublicKey) && with_agent(handle, &ssh.user, &mut tried).await? {
+        return Ok(());
+    }
+    if let Some(password) = &secrets.password {
+        if tried.offers(MethodKind::Password) {
+            let answer = handle.authenticate_password(&ssh.user, password.expose()).await.map_err(lost)?;
+            if tried.note("password", answer) {
+                return Ok(());
+            }
+        }
+        // A server that takes passwords has just refused this one; asking again another way would count against us.
+        let asks = tried.offers(MethodKind::KeyboardInteractive) && !tried.offers(MethodKind::Password);
+        if asks && with_questions(handle, &ssh.user, password).await.map_err(lost)? {
+            return Ok(());
+        }
+        if asks {
+            tried.methods.push("keyboard-interactive");
+        }
+    }
+    Err(refused(handle, ssh, &tried))
+}
+
+fn refused(handle: &Handle<Client>, ssh: &Ssh, tried: &Tried) -> SshError {
+    let user = &ssh.user;
+    let methods = tried.methods.join(", ");
+    if handle.is_closed() {
+        return SshError::passing(
+            Stage::Auth,
+            format!("the server closed the connection during the login as `{user}` ({methods})"),
+        )
+        .hint("too many tries (MaxAuthTries), or this address is penalized for earlier ones (PerSourcePenalties)");
+    }
+    let offered: Vec<&str> = tried.offered.iter().flat_map(|set| set.iter()).map(Into::into).collect();
+    SshError::lasting(
+        Stage::Auth,
+        format!("login as `{user}` refused: tried {methods}; the server takes {}", offered.join(", ")),
+    )
+    .hint("check user and password or key in the inventory against the VM; it is not tried again")
+}
+
+async fn with_key(
+    handle: &mut Handle<Client>,
+    ssh: &Ssh,
+    secrets: &VmSecrets,
+    tried: &mut Tried,
+) -> Result<bool, SshError> {
+    let Some(path) = &ssh.key else { return Ok(false) };
+    let passphrase = secrets.key_passphrase.as_ref().map(Secret::expose);
+    let key = load_secret_key(path, passphrase).map_err(|error| {
+        SshError::lasting(Stage::Auth, format!("cannot read the key {}: {error}", path.display()))
+            .hint("is it a private key, and is `key_passphrase` right?")
+    })?;
+    let broke =
+        |error: russh::Error| SshError::passing(Stage::Auth, format!("the connection broke during login: {error}"));
+    let hash = handle.best_supported_rsa_hash().await.map_err(broke)?.flatten();
+    let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
+    let answer = handle.authenticate_publickey(&ssh.user, key).await.map_err(broke)?;
+    Ok(tried.note("publickey (key file)", answer))
+}
+
+async fn with_agent(handle: &mut Handle<Client>, user: &str, tried: &mut Tried) -> Result<bool, SshError> {
+    let failed = |error: String| {
+        SshError::lasting(Stage::Auth, format!("the SSH agent does not help: {error}"))
+            .hint("start ssh-agent, `ssh-add` a key, and pass on SSH_AUTH_SOCK")
+    };
+    let mut agent = AgentClient::connect_env().await.map_err(|error| failed(error.to_string()))?;
+    let identities = agent.request_identities().await.map_err(|error| failed(error.to_string()))?;
+    if identities.is_empty() {
+        tried.methods.push("publickey (the agent has no key)");
+    }
+    let hash = handle.best_supported_rsa_hash().await.ok().flatten().flatten();
+    for identity in identities.into_iter().take(AGENT_KEYS_AT_MOST) {
+        let AgentIdentity::PublicKey { key, .. } = identity else { continue };
+        let hash = if key.algorithm().is_rsa() { hash } else { None };
+        let answer = handle.authenticate_publickey_with(user, key, hash, &mut agent).await;
+        let answer = answer.map_err(|error| failed(error.to_string()))?;
+        if tried.note("publickey (agent)", answer) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Answers every hidden prompt with the password. Questions that never end are a refusal.
+async fn with_questions(handle: &mut Handle<Client>, user: &str, password: &Secret) -> Result<bool, russh::Error> {
+    let mut response = handle.authenticate_keyboard_interactive_start(user, None).await?;
+    for _ in 0..4 {
+        match response {
+            KeyboardInteractiveAuthResponse::Success => return Ok(true),
+            KeyboardInteractiveAuthResponse::Failure { .. } => return Ok(false),
+            KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. } => {
+                let answer = |echo: bool| if echo { String::new() } else { password.expose().to_owned() };
+                let answers = prompts.iter().map(|prompt| answer(prompt.echo)).collect();
+                response = handle.authenticate_keyboard_interactive_respond(answers).await?;
+            }
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,237 @@
+//! From an address to a logged-in [`Session`], stage by stage, each with its own limit and its own error.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use russh::client::{self, Config, Handle, Handler, connect_stream};
+use russh::keys::PublicKeyOrCertificate;
+use russh::keys::ssh_key::{Algorithm, HashAlg};
+use russh::{Names, Preferred};
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{sleep, timeout};
+
+use super::host_key::{HostKeyPolicy, Trust};
+use super::{Session, SshError, auth, tunnel};
+use crate::outcome::Stage;
+use crate::secrets::VmSecrets;
+use crate::spec::inventory::Ssh;
+
+/// Where to log in, and by what means.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Address and means.
+    pub ssh: Ssh,
+    /// The secrets that belong to it.
+    pub secrets: VmSecrets,
+    /// Whom to trust there.
+    pub host_keys: HostKeyPolicy,
+}
+
+/// How long each stage may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Name resolution and TCP connection, each.
+    pub dial: Duration,
+    /// The SSH banner, and the key exchange, each.
+    pub greet: Duration,
+    /// The login.
+    pub login: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        // A login on a VM without working DNS takes 20 s and more; it is slow, not dead.
+        Self { dial: Duration::from_secs(10), greet: Duration::from_secs(15), login: Duration::from_secs(60) }
+    }
+}
+
+/// Connects and logs in, directly or through `jump`.
+pub async fn connect(target: &Target, jump: Option<&Session>, limits: Limits) -> Result<Session, SshError> {
+    let (host, port) = (target.ssh.host.as_str(), target.ssh.port);
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let client = Client { host: host.to_owned(), port, policy: target.host_keys.clone(), seen: seen.clone() };
+    let config = Arc::new(config(&target.host_keys.known_types(host, port)));
+    let mut handle = match jump {
+        None => {
+            let stream = dial(host, port, limits).await?;
+            greeted(connect_stream(config, stream, client), limits).await?
+        }
+        Some(jump) => {
+            let deadline = tokio::time::Instant::now() + limits.dial;
+            let stream = tunnel::open(jump, host, port, deadline).await.map_err(from_jump)?;
+            greeted(connect_stream(config, stream, client), limits).await?
+        }
+    };
+    let login = auth::login(&mut handle, &target.ssh, &target.secrets);
+    timeout(limits.login, login).await.map_err(|_| slow_login(limits))??;
+    let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(Session::new(handle, seen.banner, seen.fingerprint, seen.trust.unwrap_or(Trust::Known)))
+}
+
+fn from_jump(error: tunnel::TunnelError) -> SshError {
+    match error {
+        tunnel::TunnelError::Unreachable(why) => {
+            SshError::passing(Stage::Tcp, format!("the jump host cannot connect to {why}"))
+        }
+        tunnel::TunnelError::Ssh(error) => error,
+    }
+}
+
+fn slow_login(limits: Limits) -> SshError {
+    SshError::passing(Stage::Auth, format!("the login did not finish within {:?}", limits.login))
+        .hint("sshd answers, so the VM lives; does it wait for DNS (UseDNS, PAM), or is it out of memory?")
+}
+
+async fn dial(host: &str, port: u16, limits: Limits) -> Result<TcpStream, SshError> {
+    let lookup = timeout(limits.dial, lookup_host((host, port))).await;
+    let unresolved = |why: String| {
+        SshError::passing(Stage::Resolve, format!("`{host}` has no address: {why}"))
+            .hint("give `ssh.host` in the inventory an address, or mend the name")
+    };
+    let addresses: Vec<SocketAddr> = match lookup {
+        Err(_) => return Err(unresolved("no answer in time".to_owned())),
+        Ok(Err(error)) => return Err(unresolved(error.to_string())),
+        Ok(Ok(addresses)) => addresses.collect(),
+    };
+    let mut last = unresolved("the answer was empty".to_owned());
+    for address in addresses {
+        match timeout(limits.dial, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Small packets that wait for each other are all that SSH sends here.
+                let _ = stream.set_nodelay(true);
+                return await_banner(stream, limits).await;
+            }
+            Ok(Err(error)) => last = no_tcp(&error.to_string()),
+            Err(_) => last = no_tcp(&format!("no answer within {:?}", limits.dial)),
+        }
+    }
+    Err(last)
+}
+
+fn no_tcp(why: &str) -> SshError {
+    SshError::passing(Stage::Tcp, format!("no TCP connection: {why}"))
+        .hint("is the VM powered on, does sshd run, and are address and port right in the inventory?")
+}
+
+/// Waits until the other end says `SSH-`, without taking it from the stream.
+async fn await_banner(stream: TcpStream, limits: Limits) -> Result<TcpStream, SshError> {
+    let mut buffer = [0; 1024];
+    let mut said = 0;
+    let greeting = async {
+        loop {
+            stream.readable().await?;
+            let length = stream.peek(&mut buffer).await?;
+            if length == 0 || length == buffer.len() || has_banner(&buffer[..length]) {
+                return std::io::Result::Ok(length);
+            }
+            if length == said {
+                // What was said so far stays readable; do not spin on it. An end shows as an error or as time out.
+                sleep(Duration::from_millis(20)).await;
+            }
+            said = length;
+        }
+    };
+    let outcome = timeout(limits.greet, greeting).await;
+    let text = String::from_utf8_lossy(&buffer[..said.min(buffer.len())]).trim().to_owned();
+    match outcome {
+        Ok(Ok(length)) if has_banner(&buffer[..length]) => Ok(stream),
+        Ok(Ok(_)) => Err(no_banner("the connection was closed before an SSH banner", &text)),
+        Ok(Err(error)) => Err(no_banner(&format!("the connection broke before an SSH banner: {error}"), &text)),
+        Err(_) => Err(no_banner(&format!("no SSH banner within {:?}", limits.greet), &text)),
+    }
+}
+
+fn has_banner(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"SSH-") || bytes.windows(5).any(|window| window == b"\nSSH-")
+}
+
+fn no_banner(what: &str, said: &str) -> SshError {
+    let message = if said.is_empty() { what.to_owned() } else { format!("{what}; it said {said:?}") };
+    let hint = if said.contains("Not allowed") {
+        "sshd penalizes this address for earlier failed logins (PerSourcePenalties); wait, or exempt it"
+    } else {
+        "something accepts the connection, but sshd does not speak: is the VM still booting, paused or off?"
+    };
+    SshError::passing(Stage::Banner, message).hint(hint)
+}
+
+/// The key exchange, with the host key checked inside.
+async fn greeted<F>(exchange: F, limits: Limits) -> Result<Handle<Client>, SshError>
+where
+    F: Future<Output = Result<Handle<Client>, SshError>>,
+{
+    match timeout(limits.greet, exchange).await {
+        Err(_) => Err(SshError::passing(Stage::Handshake, format!("no key exchange within {:?}", limits.greet))),
+        Ok(Err(error)) if error.stage == Stage::Channel => Err(SshError {
+            stage: Stage::Handshake,
+            message: format!("the key exchange failed: {}", error.message),
+            ..error
+        }),
+        Ok(result) => result,
+    }
+}
+
+fn config(known_types: &[Algorithm]) -> Config {
+    let mut preferred = Preferred::default();
+    if !known_types.is_empty() {
+        let mut keys = preferred.key.to_vec();
+        keys.sort_by_key(|algorithm| !known_types.iter().any(|known| same_type(known, algorithm)));
+        preferred.key = keys.into();
+    }
+    Config {
+        preferred,
+        nodelay: true,
+        keepalive_interval: Some(Duration::from_secs(10)),
+        keepalive_max: 3,
+        ..Config::default()
+    }
+}
+
+/// An RSA key is one type, however it signs.
+fn same_type(left: &Algorithm, right: &Algorithm) -> bool {
+    left == right || (matches!(left, Algorithm::Rsa { .. }) && matches!(right, Algorithm::Rsa { .. }))
+}
+
+#[derive(Default)]
+struct Seen {
+    banner: String,
+    fingerprint: String,
+    trust: Option<Trust>,
+}
+
+/// What russh asks us during a connection.
+pub(super) struct Client {
+    host: String,
+    port: u16,
+    policy: HostKeyPolicy,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Handler for Client {
+    type Error = SshError;
+
+    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, SshError> {
+        let PublicKeyOrCertificate::PublicKey { key, .. } = key else {
+            return Err(SshError::lasting(Stage::HostKey, "the server shows a certificate, which was not asked for"));
+        };
+        let trust = self.policy.check(&self.host, self.port, key)?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.trust = Some(trust);
+        seen.fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
+        Ok(true)
+    }
+
+    async fn kex_done(
+        &mut self,
+        _secret: Option<&[u8]>,
+        _names: &Names,
+        session: &mut client::Session,
+    ) -> Result<(), SshError> {
+        let banner = String::from_utf8_lossy(session.remote_sshid()).trim().to_owned();
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).banner = banner;
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! Runs one command in a channel of its own: no PTY, standard output and error apart.
+
+use std::time::Duration;
+
+use russh::{ChannelMsg, Sig};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{Session, SshError};
+use crate::assertion::command_output::{Captured, CommandEnd, CommandResult};
+use crate::outcome::Stage;
+
+/// So much of each stream is kept for judging.
+const KEPT: usize = 1024 * 1024;
+
+/// When so much more has come, the command is ended: it would go on for ever.
+const LOST_AT_MOST: usize = 8 * 1024 * 1024;
+
+/// A command that did not end in time, with what it had printed, or a failure of the transport.
+#[derive(Debug, Clone)]
+pub struct ExecError {
+    /// What went wrong.
+    pub error: SshError,
+    /// What had come until then.
+    pub partial: CommandResult,
+}
+
+impl From<SshError> for ExecError {
+    fn from(error: SshError) -> Self {
+        Self { error, partial: CommandResult::default() }
+    }
+}
+
+/// Runs `command` by the login shell with `stdin` (then end of file), until `deadline`.
+pub async fn exec(
+    session: &Session,
+    command: &str,
+    stdin: Option<&[u8]>,
+    deadline: Instant,
+) -> Result<CommandResult, ExecError> {
+    let opening = timeout_at(deadline, session.session_channel(deadline)).await;
+    let mut slot = opening.map_err(|_| no_channel_in_time())??;
+    let channel = &mut slot.channel;
+    let lost = |_| session.lost();
+    channel.exec(true, command).await.map_err(lost)?;
+    if let Some(bytes) = stdin {
+        channel.data_bytes(bytes.to_vec()).await.map_err(lost)?;
+    }
+    channel.eof().await.map_err(lost)?;
+
+    let mut seen = Seen::default();
+    let ended = loop {
+        match timeout_at(deadline, channel.wait()).await {
+            Err(_) => break Err(SshError::passing(Stage::Timeout, "the command did not end in time")),
+            // Only the close ends it: data can still come after the exit status.
+            Ok(None | Some(ChannelMsg::Close)) => break seen.end(session),
+            Ok(Some(message)) => {
+                if let Err(error) = seen.take(message) {
+                    break Err(error);
+                }
+            }
+        }
+    };
+    let result =
+        CommandResult { end: seen.end.unwrap_or_default(), stdout: seen.stdout.text(), stderr: seen.stderr.text() };
+    match ended {
+        Ok(()) => Ok(result),
+        Err(error) => {
+            // Without a PTY nothing hangs up on the command; ask it to go, and do not wait for that.
+            let goodbye = async {
+                let _ = channel.signal(Sig::TERM).await;
+                let _ = channel.close().await;
+            };
+            let _ = timeout(Duration::from_secs(1), goodbye).await;
+            Err(ExecError { error, partial: result })
+        }
+    }
+}
+
+fn no_channel_in_time() -> SshError {
+    SshError::passing(Stage::Timeout, "no channel was opened in time: the VM does not answer on its SSH connection")
+}
+
+#[derive(Default)]
+struct Seen {
+    stdout: Bounded,
+    stderr: Bounded,
+    end: Option<CommandEnd>,
+    refused: bool,
+}
+
+impl Seen {
+    fn take(&mut self, message: ChannelMsg) -> Result<(), SshError> {
+        match message {
+            ChannelMsg::Data { data } => self.stdout.push(&data)?,
+            ChannelMsg::ExtendedData { data, ext: 1 } => self.stderr.push(&data)?,
+            ChannelMsg::ExitStatus { exit_status } => self.end = Some(CommandEnd::Exited(exit_status)),
+            ChannelMsg::ExitSignal { signal_name, .. } => self.end = Some(CommandEnd::Signalled(name(&signal_name))),
+            ChannelMsg::Failure => self.refused = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&self, session: &Session) -> Result<(), SshError> {
+        match (&self.end, self.refused) {
+            (Some(_), _) => Ok(()),
+            (None, true) => Err(SshError::lasting(Stage::Channel, "sshd refuses to run commands")
+                .hint("is there a ForceCommand, or no shell for this user?")),
+            (None, false) if session.is_closed() => Err(session.lost()),
+            (None, false) => Err(SshError::passing(Stage::Channel, "the channel closed without an exit status")),
+        }
+    }
+}
+
+fn name(signal: &Sig) -> String {
+    match signal {
+        Sig::Custom(name) => name.clone(),
+        known => format!("{known:?}"),
+    }
+}
+
+#[derive(Default)]
+struct Bounded {
+    kept: Vec<u8>,
+    lost: usize,
+}
+
+impl Bounded {
+    fn push(&mut self, data: &[u8]) -> Result<(), SshError> {
+        let fits = data.len().min(KEPT - self.kept.len());
+        self.kept.extend_from_slice(&data[..fits]);
+        self.lost += data.len() - fits;
+        if self.lost > LOST_AT_MOST {
+            let limit = (KEPT + LOST_AT_MOST) / 1024 / 1024;
+            return Err(SshError::passing(
+                Stage::Answer,
+                format!("the command printed more than {limit} MiB and was ended"),
+            )
+            .hint("let the command print less, with `head` or `grep -q`"));
+        }
+        Ok(())
+    }
+
+    fn text(&self) -> Captured {
+        Captured { text: String::from_utf8_lossy(&self.kept).into_owned(), lost: self.lost }
+    }
+}

@@ -1,0 +1,15 @@
+//! SSH. russh is named nowhere else in the library.
+//!
+//! One [`Session`] a VM carries any number of commands ([`exec`]) and TCP paths ([`tunnel`]) side by side.
+
+mod auth;
+mod connect;
+mod error;
+pub mod exec;
+pub mod host_key;
+mod session;
+pub mod tunnel;
+
+pub use connect::{Limits, Target, connect};
+pub use error::SshError;
+pub use session::Session;

@@ -1,0 +1,95 @@
+//! A live, logged-in SSH connection to one VM.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use russh::client::{Handle, Msg};
+use russh::{Channel, ChannelOpenFailure, Disconnect};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep};
+
+use super::SshError;
+use super::connect::Client;
+use super::host_key::Trust;
+use crate::outcome::Stage;
+
+/// sshd allows 10 sessions a connection by default (`MaxSessions`); two are left for others.
+const SESSION_CHANNELS: usize = 8;
+
+/// A logged-in connection.
+pub struct Session {
+    pub(super) handle: Handle<Client>,
+    /// The server's identification, such as `SSH-2.0-OpenSSH_10.0p2 Debian-7`.
+    pub banner: String,
+    /// SHA256 fingerprint of the host key.
+    pub fingerprint: String,
+    /// Why the host key was trusted.
+    pub trust: Trust,
+    slots: Semaphore,
+    open: AtomicUsize,
+}
+
+/// A session channel and the slot that it occupies.
+pub(super) struct SessionChannel<'a> {
+    pub(super) channel: Channel<Msg>,
+    session: &'a Session,
+    _slot: SemaphorePermit<'a>,
+}
+
+impl Drop for SessionChannel<'_> {
+    fn drop(&mut self) {
+        self.session.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Session {
+    pub(super) fn new(handle: Handle<Client>, banner: String, fingerprint: String, trust: Trust) -> Self {
+        let slots = Semaphore::new(SESSION_CHANNELS);
+        Self { handle, banner, fingerprint, trust, slots, open: AtomicUsize::new(0) }
+    }
+
+    /// Whether the connection is gone.
+    pub fn is_closed(&self) -> bool {
+        self.handle.is_closed()
+    }
+
+    /// Opens a session channel. "Open failed" while others are open means that the server's limit is lower
+    /// than ours: then it waits for its turn. Alone and refused again and again, it is an error.
+    pub(super) async fn session_channel(&self, deadline: Instant) -> Result<SessionChannel<'_>, SshError> {
+        let slot = self.slots.acquire().await.map_err(|_| self.lost())?;
+        let mut refused_alone = 0;
+        let mut pause = Duration::from_millis(20);
+        loop {
+            match self.handle.channel_open_session().await {
+                Ok(channel) => {
+                    self.open.fetch_add(1, Ordering::Relaxed);
+                    return Ok(SessionChannel { channel, session: self, _slot: slot });
+                }
+                Err(russh::Error::ChannelOpenFailure(reason)) => {
+                    refused_alone += usize::from(self.open.load(Ordering::Relaxed) == 0);
+                    if refused_alone > 3 || Instant::now() + pause > deadline {
+                        return Err(refused(&reason));
+                    }
+                    sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_millis(500));
+                }
+                Err(_) => return Err(self.lost()),
+            }
+        }
+    }
+
+    /// Says goodbye.
+    pub async fn disconnect(&self) {
+        let _ = self.handle.disconnect(Disconnect::ByApplication, "", "en").await;
+    }
+
+    pub(super) fn lost(&self) -> SshError {
+        SshError::passing(Stage::Channel, "the SSH connection was lost")
+            .hint("the VM rebooted, or its sshd was restarted; `bootproof lab logs` shows the console of a local VM")
+    }
+}
+
+fn refused(reason: &ChannelOpenFailure) -> SshError {
+    SshError::passing(Stage::Channel, format!("sshd refuses to open a session: {reason:?}"))
+        .hint("is MaxSessions in sshd_config 0, or is the VM out of processes?")
+}
