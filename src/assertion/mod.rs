@@ -23,7 +23,7 @@ pub enum Expectation {
     /// A command ends and prints as expected.
     CommandOutput(CommandOutput),
     /// A URL is answered as expected.
-    HttpResponds(HttpResponds),
+    HttpResponds(Box<HttpResponds>),
 }
 
 /// What was seen, uninterpreted.

@@ -150,9 +150,8 @@ pub fn parse_socket_tables(text: &str) -> Result<Listeners, String> {
 fn parse_socket(protocol: Protocol, line: &str) -> Result<Option<Listener>, String> {
     let bad = || format!("not a line of a socket table: {line:?}");
     let mut fields = line.split_ascii_whitespace().skip(1);
-    let (local, _remote, state) = match (fields.next(), fields.next(), fields.next()) {
-        (Some(local), Some(remote), Some(state)) => (local, remote, state),
-        _ => return Err(bad()),
+    let (Some(local), Some(_remote), Some(state)) = (fields.next(), fields.next(), fields.next()) else {
+        return Err(bad());
     };
     // include/net/tcp_states.h: 0A is TCP_LISTEN; an unconnected UDP socket shows 07, TCP_CLOSE.
     let listening = match protocol {

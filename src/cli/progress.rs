@@ -12,52 +12,52 @@ use crate::spec::plan::{AssertionId, Plan};
 
 /// Shows events on standard error.
 pub struct Progress {
-    lines: Arc<HashMap<String, ProgressBar>>,
-    live: bool,
+    bars: Arc<HashMap<String, ProgressBar>>,
+    attended: bool,
 }
 
 impl Progress {
     /// A line for each VM with selected assertions.
     pub fn new(plan: &Plan, selected: &HashSet<AssertionId>) -> Self {
         let all = MultiProgress::new();
-        let live = console::user_attended_stderr();
+        let attended = console::user_attended_stderr();
         let width = plan.inventory.vms.keys().map(String::len).max().unwrap_or(0);
         let style =
             ProgressStyle::with_template(&format!("{{spinner}} {{prefix:{width}}} {{pos}}/{{len}} {{wide_msg}}"))
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
-        let line = |(name, count): (&str, usize)| {
-            let bar = all.add(ProgressBar::new(u64::try_from(count).unwrap_or(0)).with_style(style.clone()));
-            bar.set_prefix(name.to_owned());
-            bar.set_message("connecting");
-            if live {
-                bar.enable_steady_tick(Duration::from_millis(120));
+        let bar = |(name, count): (&str, usize)| {
+            let line = all.add(ProgressBar::new(u64::try_from(count).unwrap_or(0)).with_style(style.clone()));
+            line.set_prefix(name.to_owned());
+            line.set_message("connecting");
+            if attended {
+                line.enable_steady_tick(Duration::from_millis(120));
             }
-            (name.to_owned(), bar)
+            (name.to_owned(), line)
         };
         let counts = plan.by_vm().into_iter().map(|(vm, assertions)| {
             (vm.name.as_str(), assertions.into_iter().filter(|one| selected.contains(&one.id)).count())
         });
-        Self { lines: Arc::new(counts.filter(|(_, count)| *count > 0).map(line).collect()), live }
+        Self { bars: Arc::new(counts.filter(|(_, count)| *count > 0).map(bar).collect()), attended }
     }
 
     /// What the runner tells its events to.
     pub fn listener(&self) -> Listener {
-        let lines = self.lines.clone();
+        let bars = self.bars.clone();
         let told: Mutex<HashMap<String, String>> = Mutex::default();
-        let live = self.live;
+        let attended = self.attended;
         Arc::new(move |event| {
             let vm = match &event {
                 Event::Waiting { vm, .. } | Event::Ready { vm } | Event::Done { vm, .. } => vm,
                 Event::Lost { cause } => &cause.vm,
             };
-            let Some(line) = lines.get(vm) else { return };
+            let Some(line) = bars.get(vm) else { return };
             let text = match &event {
                 Event::Waiting { why, .. } => format!("waiting: {}", harmless_line(why)),
                 Event::Ready { .. } => "logged in".to_owned(),
                 Event::Lost { cause } => format!("given up: {}", harmless_line(&cause.to_string())),
                 Event::Done { .. } => return line.inc(1),
             };
-            if live {
+            if attended {
                 line.set_message(text);
                 return;
             }
@@ -71,8 +71,8 @@ impl Progress {
 
     /// Takes the live lines away: the report comes next.
     pub fn end(&self) {
-        for line in self.lines.values() {
-            line.finish_and_clear();
+        for bar in self.bars.values() {
+            bar.finish_and_clear();
         }
     }
 }

@@ -14,10 +14,12 @@ pub(super) async fn look(wanted: &CommandOutput, from: &Vantage) -> Result<Comma
     let password = from.sudo_password.as_ref().map_or(String::new(), |secret| format!("{}\n", secret.expose()));
     let password = zeroize::Zeroizing::new(password);
     match exec(&from.session, &command, Some(password.as_bytes()), from.deadline).await {
-        Ok(mut result) => match take_granted(&mut result) {
-            true => Ok(result),
-            false => Err(ProbeError { error: refused(&result.stderr.text), partial: Some(result) }),
-        },
+        Ok(mut result) => {
+            if take_granted(&mut result) {
+                return Ok(result);
+            }
+            Err(ProbeError { error: refused(&result.stderr.text), partial: Some(result) })
+        }
         Err(ExecError { error, mut partial }) => {
             let granted = take_granted(&mut partial);
             let error = if error.stage == Stage::Timeout && !granted { slow(&partial.stderr.text) } else { error };

@@ -17,6 +17,9 @@ use crate::outcome::{Attempt, VerdictKind};
 type Xml = Writer<Vec<u8>>;
 
 /// Renders the report.
+///
+/// # Panics
+/// Never: writing to memory does not fail.
 pub fn render(report: &Report) -> String {
     let mut xml = Writer::new_with_indent(Vec::new(), b' ', 2);
     write_report(&mut xml, report).expect("writing to memory does not fail");
@@ -37,7 +40,7 @@ fn write_report(xml: &mut Xml, report: &Report) -> io::Result<()> {
     Ok(())
 }
 
-fn counted<'a>(element: ElementWriter<'a, Vec<u8>>, totals: Totals) -> ElementWriter<'a, Vec<u8>> {
+fn counted(element: ElementWriter<'_, Vec<u8>>, totals: Totals) -> ElementWriter<'_, Vec<u8>> {
     let errors = totals.errored + totals.blocked + totals.not_run;
     element
         .with_attribute(("tests", totals.assertions.to_string().as_str()))

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 pub struct Span(pub Duration);
 
 /// Nothing that bootproof waits for is allowed to take longer than a day.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// Reads a length of time; the error says what can stand here.
 pub fn parse(text: &str) -> Result<Duration, String> {

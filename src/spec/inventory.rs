@@ -25,7 +25,7 @@ pub struct InventoryFile {
     /// One line about the lab.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// A known_hosts file of this lab, relative to the inventory. A key of an unknown host is accepted
+    /// A `known_hosts` file of this lab, relative to the inventory. A key of an unknown host is accepted
     /// into it once and shown in the report; a changed key is refused. Without it, an unknown host is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_hosts: Option<PathBuf>,

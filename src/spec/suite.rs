@@ -253,7 +253,11 @@ fn read_scenario(
             let path = format!("{path}.assertions[{index}]");
             match read_assertion(source, &path, &entry.0) {
                 Ok(read) => {
-                    assertions.push(SuiteAssertion { scenario: scenario.name.clone(), test: test.name.clone(), ..read })
+                    assertions.push(SuiteAssertion {
+                        scenario: scenario.name.clone(),
+                        test: test.name.clone(),
+                        ..read
+                    });
                 }
                 Err(found) => errors.extend(found.0),
             }
@@ -272,7 +276,7 @@ fn read_assertion(source: &Source, path: &str, value: &Value) -> Result<SuiteAss
     let expectation = match word {
         "port_listening" => Expectation::PortListening(source.read_at(&own_path, &own)?),
         "command_output" => Expectation::CommandOutput(source.read_at(&own_path, &own)?),
-        _ => Expectation::HttpResponds(source.read_at(&own_path, &own)?),
+        _ => Expectation::HttpResponds(Box::new(source.read_at(&own_path, &own)?)),
     };
     let mistakes = expectation.mistakes();
     if !mistakes.is_empty() {

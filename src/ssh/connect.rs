@@ -44,7 +44,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         // A login on a VM without working DNS takes 20 s and more; it is slow, not dead.
-        Self { dial: Duration::from_secs(10), greet: Duration::from_secs(15), login: Duration::from_secs(60) }
+        Self { dial: Duration::from_secs(10), greet: Duration::from_secs(15), login: Duration::from_mins(1) }
     }
 }
 
