@@ -29,6 +29,12 @@ impl SshError {
         Self { may_pass: false, ..Self::passing(stage, message) }
     }
 
+    /// The connection is gone.
+    pub fn lost() -> Self {
+        Self::passing(Stage::Channel, "the SSH connection was lost")
+            .hint("the VM rebooted, or its sshd was restarted; `bootproof lab logs` shows the console of a local VM")
+    }
+
     /// The same with advice.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
@@ -45,7 +51,7 @@ impl From<russh::Error> for SshError {
                 format!("no {kind:?} algorithm in common; the server offers {theirs:?}"),
             ),
             russh::Error::Disconnect | russh::Error::HUP | russh::Error::SendError | russh::Error::RecvError => {
-                Self::passing(Stage::Channel, "the connection was lost")
+                Self::lost()
             }
             russh::Error::KeepaliveTimeout | russh::Error::InactivityTimeout => {
                 Self::passing(Stage::Timeout, "the connection is dead: keepalives are not answered")

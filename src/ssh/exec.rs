@@ -40,7 +40,7 @@ pub async fn exec(
     let opening = timeout_at(deadline, session.session_channel(deadline)).await;
     let mut slot = opening.map_err(|_| no_channel_in_time())??;
     let channel = &mut slot.channel;
-    let lost = |_| session.lost();
+    let lost = |_| SshError::lost();
     channel.exec(true, command).await.map_err(lost)?;
     if let Some(bytes) = stdin {
         channel.data_bytes(bytes.to_vec()).await.map_err(lost)?;
@@ -106,7 +106,7 @@ impl Seen {
             (Some(_), _) => Ok(()),
             (None, true) => Err(SshError::lasting(Stage::Channel, "sshd refuses to run commands")
                 .hint("is there a ForceCommand, or no shell for this user?")),
-            (None, false) if session.is_closed() => Err(session.lost()),
+            (None, false) if session.is_closed() => Err(SshError::lost()),
             (None, false) => Err(SshError::passing(Stage::Channel, "the channel closed without an exit status")),
         }
     }

@@ -56,7 +56,7 @@ impl Session {
     /// Opens a session channel. "Open failed" while others are open means that the server's limit is lower
     /// than ours: then it waits for its turn. Alone and refused again and again, it is an error.
     pub(super) async fn session_channel(&self, deadline: Instant) -> Result<SessionChannel<'_>, SshError> {
-        let slot = self.slots.acquire().await.map_err(|_| self.lost())?;
+        let slot = self.slots.acquire().await.map_err(|_| SshError::lost())?;
         let mut refused_alone = 0;
         let mut pause = Duration::from_millis(20);
         loop {
@@ -73,7 +73,7 @@ impl Session {
                     sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_millis(500));
                 }
-                Err(_) => return Err(self.lost()),
+                Err(_) => return Err(SshError::lost()),
             }
         }
     }
@@ -81,11 +81,6 @@ impl Session {
     /// Says goodbye.
     pub async fn disconnect(&self) {
         let _ = self.handle.disconnect(Disconnect::ByApplication, "", "en").await;
-    }
-
-    pub(super) fn lost(&self) -> SshError {
-        SshError::passing(Stage::Channel, "the SSH connection was lost")
-            .hint("the VM rebooted, or its sshd was restarted; `bootproof lab logs` shows the console of a local VM")
     }
 }
 

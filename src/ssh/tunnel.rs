@@ -39,6 +39,6 @@ pub async fn open(
         )
         .hint("http_responds asks from the VM through its sshd: allow it with `AllowTcpForwarding yes` or `local`, or use \"from\": \"runner\"")
         .into()),
-        Ok(Err(_)) => Err(session.lost().into()),
+        Ok(Err(_)) => Err(SshError::lost().into()),
     }
 }
