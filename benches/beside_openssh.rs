@@ -252,9 +252,10 @@ fn serve(body: &'static str) -> Fallible<u16> {
 
 fn sshd(folder: &Path, name: &str, port: u16) -> Fallible<Child> {
     let config = folder.join(format!("{name}.conf"));
+    // Another home: what this user's shell does at its start (pyenv, nvm) is not what is measured.
     let text = format!(
         "ListenAddress 127.0.0.1\nPort {port}\nHostKey {0}/{name}\nAuthorizedKeysFile {0}/authorized\n\
-         StrictModes no\nUsePAM no\nPidFile none\n",
+         StrictModes no\nUsePAM no\nPidFile none\nSetEnv HOME={0}\n",
         folder.display()
     );
     fs::write(&config, text)?;

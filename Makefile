@@ -1,0 +1,33 @@
+# `make lab` and `make test` do everything, set-up included. `make help` lists the rest.
+.PHONY: help lab test bench fmt clippy doc clean-lab
+
+help:
+	@echo "make lab     build four images, boot four VMs, run the suite on them"
+	@echo "make test    every other test"
+	@echo "make bench   bootproof beside an OpenSSH script, on four sshd's on loopback"
+	@echo "make fmt clippy doc clean-lab"
+
+lab:
+	scripts/lab
+
+test:
+	scripts/setup test
+	cargo test
+
+bench:
+	scripts/setup test
+	cargo bench --bench beside_openssh
+
+fmt:
+	cargo fmt
+
+# `--test lab` by name: `test = false` hides it from --all-targets.
+clippy:
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --test lab -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
+
+clean-lab:
+	rm -rf .lab
