@@ -1,6 +1,7 @@
 //! The command line: a table of contents. Each subcommand is a file.
 
 mod check;
+mod lab;
 mod lint;
 mod plan;
 mod progress;
@@ -27,15 +28,20 @@ enum Command {
     Plan(plan::PlanArgs),
     Lint(lint::LintArgs),
     Schema(schema::SchemaArgs),
+    Lab(lab::LabArgs),
 }
 
 /// Runs the command line and prints what went wrong.
 pub fn main() -> ExitCode {
+    if let Some(answered) = lab::askpass() {
+        return answered;
+    }
     let result = match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Lint(arguments) => Ok(lint::run(&arguments)),
         Command::Schema(arguments) => Ok(schema::run(&arguments)),
+        Command::Lab(arguments) => Ok(lab::run(arguments)),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error}");

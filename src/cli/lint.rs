@@ -1,11 +1,14 @@
 //! `bootproof lint`: checks files without touching a VM.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::exit_code::ExitCode;
-use crate::settings::{self, SettingsError};
+use crate::lab::recipe::{Recipe, RecipeFolder};
+use crate::settings;
+use crate::spec::error::SpecErrors;
 use crate::spec::inventory::Inventory;
 use crate::spec::plan::Plan;
 use crate::spec::source::Source;
@@ -28,6 +31,7 @@ pub struct LintArgs {
 enum Read {
     Inventory(Box<Inventory>),
     Suite(Box<Suite>),
+    Recipe(Box<RecipeFolder>),
 }
 
 pub fn run(arguments: &LintArgs) -> ExitCode {
@@ -42,6 +46,9 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
             Ok(Read::Suite(suite)) => {
                 println!("{}: suite, {} assertions: ok", file.display(), suite.assertions.len());
                 suites.push(*suite);
+            }
+            Ok(Read::Recipe(folder)) => {
+                println!("{}: recipe, {} startup scripts: ok", file.display(), folder.scripts.len());
             }
             Err(error) => {
                 wrong = true;
@@ -62,7 +69,7 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
     if wrong { ExitCode::Usage } else { ExitCode::Conforms }
 }
 
-fn lint(path: &Path) -> Result<Read, SettingsError> {
+fn lint(path: &Path) -> Result<Read, Box<dyn Error>> {
     let text = settings::read(path)?;
     let name = path.display().to_string();
     let source = Source::parse(&name, &text)?;
@@ -73,7 +80,12 @@ fn lint(path: &Path) -> Result<Read, SettingsError> {
     if has("scenarios") {
         return Ok(Read::Suite(Box::new(Suite::parse(&name, &text)?)));
     }
+    if has("os") {
+        Recipe::parse(&name, &text)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        return Ok(Read::Recipe(Box::new(RecipeFolder::read(folder)?)));
+    }
     let hint = "an inventory has `vms`, a suite `scenarios`, a recipe `os`".to_owned();
     let error = source.error("", "this is neither an inventory nor a suite nor a recipe", Some(hint));
-    Err(SettingsError::Spec(error.into()))
+    Err(SpecErrors::from(error).into())
 }

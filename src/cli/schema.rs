@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use schemars::{Schema, schema_for};
 
 use crate::exit_code::ExitCode;
+use crate::lab::recipe::Recipe;
 use crate::report::Report;
 use crate::spec::inventory::InventoryFile;
 use crate::spec::suite::SuiteFile;
@@ -21,6 +22,7 @@ pub struct SchemaArgs {
 enum FileFormat {
     Inventory,
     Suite,
+    Recipe,
     Report,
 }
 
@@ -28,6 +30,7 @@ pub fn run(arguments: &SchemaArgs) -> ExitCode {
     let schema: Schema = match arguments.format {
         FileFormat::Inventory => schema_for!(InventoryFile),
         FileFormat::Suite => schema_for!(SuiteFile),
+        FileFormat::Recipe => schema_for!(Recipe),
         FileFormat::Report => schema_for!(Report),
     };
     println!("{:#}", schema.to_value());

@@ -1,0 +1,355 @@
+//! `bootproof lab`: the reference lab.
+
+use std::fs;
+use std::io::{IsTerminal, Read, Seek, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread::sleep;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::exit_code::ExitCode;
+use crate::lab::recipe::RecipeFolder;
+use crate::lab::state::{self, LabState};
+use crate::lab::up::{self, Source, Wanted};
+use crate::lab::{LabError, LabFolder, image, plain, supervisor};
+use crate::secrets::Secrets;
+use crate::settings::{self, LOCAL_INVENTORY};
+use crate::spec::error::hint_for_unknown;
+use crate::spec::inventory::{Inventory, Vm};
+
+/// Build, boot and take down the reference lab: four real VMs in QEMU
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  bootproof lab up && bootproof check --wait 5m; bootproof lab down")]
+pub struct LabArgs {
+    /// Where images, disks and logs are kept
+    #[arg(long, global = true, value_name = "FOLDER", env = "BOOTPROOF_LAB_DIR", default_value = ".lab")]
+    lab_dir: PathBuf,
+
+    /// Where the recipes are
+    #[arg(long, global = true, value_name = "FOLDER", default_value = "recipes")]
+    recipes: PathBuf,
+
+    #[command(subcommand)]
+    command: LabCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum LabCommand {
+    /// Build a bootable ISO of each recipe; one that is there is not built again
+    #[command(after_help = "Example:\n  bootproof lab build redis")]
+    Build {
+        /// Only these VMs
+        vms: Vec<String>,
+    },
+    /// Boot the VMs on a private network and write inventory/local.json
+    #[command(after_help = "Examples:\n  bootproof lab up\n  bootproof lab up --image redis=/images/redis.qcow2\n\n\
+        Images that are not there are built first. Ports are on 127.0.0.1 only.")]
+    Up {
+        /// Only these VMs
+        vms: Vec<String>,
+        /// Boot this ISO, qcow2 or raw image in place of the recipe's; it is never written to
+        #[arg(long = "image", value_name = "VM=FILE", value_parser = given_image)]
+        images: Vec<(String, PathBuf)>,
+    },
+    /// Tell how every VM is
+    Status,
+    /// Log in to a VM, or run a command on it, with OpenSSH
+    #[command(after_help = "Examples:\n  bootproof lab ssh redis\n  bootproof lab ssh redis -- redis-cli ping")]
+    Ssh {
+        /// The VM
+        vm: String,
+        /// The command
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
+    /// Show a VM's serial console
+    #[command(after_help = "Example:\n  bootproof lab logs -f immich-server")]
+    Logs {
+        /// The VM
+        vm: String,
+        /// Go on as it grows
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Power the VMs off and remove their disks
+    Down,
+    /// Keep the VMs; started by `up`
+    #[command(hide = true)]
+    Supervise,
+}
+
+fn given_image(text: &str) -> Result<(String, PathBuf), String> {
+    let (vm, file) = text.split_once('=').ok_or("write VM=FILE, such as redis=/images/redis.qcow2")?;
+    if Path::new(file).is_file() { Ok((vm.to_owned(), file.into())) } else { Err(format!("there is no file {file}")) }
+}
+
+pub fn run(arguments: LabArgs) -> ExitCode {
+    let folder = LabFolder(std::path::absolute(&arguments.lab_dir).unwrap_or(arguments.lab_dir));
+    let recipes = &arguments.recipes;
+    let done = match &arguments.command {
+        LabCommand::Build { vms } => {
+            RecipeFolder::read_all(recipes, vms).and_then(|all| build(&folder, &all).map(|_| ()))
+        }
+        LabCommand::Up { vms, images } => up(&folder, recipes, vms, images),
+        LabCommand::Status => return status(&folder),
+        LabCommand::Ssh { vm, command } => ssh(&folder, vm, command),
+        LabCommand::Logs { vm, follow } => logs(&folder, vm, *follow),
+        LabCommand::Down => down(&folder),
+        LabCommand::Supervise => supervisor::run(&folder),
+    };
+    done.map_or_else(
+        |error| {
+            eprintln!("error: {error}");
+            ExitCode::Internal
+        },
+        |()| ExitCode::Conforms,
+    )
+}
+
+/// Two at a time: one waits for the network while the other computes.
+const BUILDS_AT_ONCE: usize = 2;
+
+fn build(folder: &LabFolder, recipes: &[RecipeFolder]) -> Result<Vec<image::Image>, LabError> {
+    let lines = Lines::new(recipes.iter().map(|one| one.recipe.name.as_str()));
+    let next = Mutex::new(recipes.iter());
+    let worker = || {
+        loop {
+            let Some(recipe) = next.lock().ok().and_then(|mut next| next.next()) else { return Ok(()) };
+            image::build(folder, recipe, &|name, text| lines.tell(name, text))?;
+        }
+    };
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..BUILDS_AT_ONCE).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+    });
+    lines.end();
+    for result in results {
+        result.map_err(|_| LabError::new("a build panicked"))??;
+    }
+    Ok(recipes.iter().map(|recipe| image::location(folder, recipe)).collect())
+}
+
+fn up(folder: &LabFolder, recipes: &Path, vms: &[String], images: &[(String, PathBuf)]) -> Result<(), LabError> {
+    let recipes = RecipeFolder::read_all(recipes, vms)?;
+    let names: Vec<_> = recipes.iter().map(|one| one.recipe.name.as_str()).collect();
+    if let Some((unknown, _)) = images.iter().find(|(vm, _)| !names.contains(&vm.as_str())) {
+        let hint = hint_for_unknown(unknown, names);
+        return Err(LabError::new(format!("--image names `{unknown}`, which is not among the VMs")).hint(hint));
+    }
+    if let Some(state) = state::up(folder)? {
+        return already_up(&state, &names, images);
+    }
+    let given =
+        |recipe: &RecipeFolder| images.iter().find(|(vm, _)| *vm == recipe.recipe.name).map(|(_, file)| file.clone());
+    let (theirs, ours): (Vec<_>, Vec<_>) = recipes.into_iter().partition(|recipe| given(recipe).is_some());
+    let built = build(folder, &ours)?;
+    let ours = ours.into_iter().zip(built).map(|(recipe, image)| Wanted { recipe, source: Source::Built(image) });
+    let theirs =
+        theirs.into_iter().map(|recipe| Wanted { source: Source::Given(given(&recipe).unwrap_or_default()), recipe });
+    let wanted: Vec<_> = ours.chain(theirs).collect();
+    let lines = Lines::new(wanted.iter().map(|one| one.recipe.recipe.name.as_str()));
+    let done = up::up(folder, &wanted, Path::new(LOCAL_INVENTORY), &|name, text| lines.tell(name, text));
+    lines.end();
+    done?;
+    println!("{} VMs are up; {LOCAL_INVENTORY} has their addresses and host keys", wanted.len());
+    Ok(())
+}
+
+fn already_up(state: &LabState, names: &[&str], images: &[(String, PathBuf)]) -> Result<(), LabError> {
+    let same_vms =
+        state.machines.len() == names.len() && state.machines.iter().all(|one| names.contains(&one.name.as_str()));
+    let same_images = images.iter().all(|(vm, file)| {
+        let file = file.canonicalize().ok();
+        state.machines.iter().any(|machine| machine.name == *vm && Some(&machine.image) == file.as_ref())
+    });
+    if same_vms && same_images {
+        println!("the lab is up already; `bootproof lab status` tells how it is");
+        return Ok(());
+    }
+    Err(LabError::new("another lab is up").hint("take it down first: bootproof lab down"))
+}
+
+fn not_up() -> LabError {
+    LabError::new("the lab is not up").hint("boot it with `bootproof lab up`")
+}
+
+fn status(folder: &LabFolder) -> ExitCode {
+    let state = match state::up(folder) {
+        Ok(Some(state)) => state,
+        Ok(None) => {
+            println!("the lab is not up");
+            return ExitCode::NothingSelected;
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::Internal;
+        }
+    };
+    let age = state.started.elapsed().unwrap_or_default().as_secs();
+    println!("up for {} ({})", humantime::format_duration(Duration::from_secs(age)), state.accel);
+    let all = up::status(folder, &state);
+    for (machine, vm) in state.machines.iter().zip(&all) {
+        let image = machine.image.file_name().unwrap_or_default().display();
+        println!(
+            "{:20} {:10} 127.0.0.1:{:<6} {} GiB  {image}",
+            vm.name, vm.status, machine.ssh_port, machine.memory_gb
+        );
+    }
+    if all.iter().all(|vm| vm.status == "running") { ExitCode::Conforms } else { ExitCode::Failed }
+}
+
+/// The VM in the local inventory.
+fn local_vm(vm: &str) -> Result<(Inventory, Vm), LabError> {
+    let path = Path::new(LOCAL_INVENTORY);
+    let text = settings::read(path).map_err(|_| not_up())?;
+    let inventory = Inventory::parse(LOCAL_INVENTORY, &text).map_err(|errors| LabError::new(errors.to_string()))?;
+    match inventory.vms.get(vm).cloned() {
+        Some(found) => Ok((inventory, found)),
+        None => {
+            let hint = hint_for_unknown(vm, inventory.vms.keys().map(String::as_str));
+            Err(LabError::new(format!("there is no VM `{vm}` in the lab")).hint(hint))
+        }
+    }
+}
+
+/// Set when OpenSSH asks this program for a VM's password.
+const ASKPASS: &str = "BOOTPROOF_ASKPASS_VM";
+
+/// Answers OpenSSH's question for a password: it stands in no argument list and in no environment.
+pub fn askpass() -> Option<ExitCode> {
+    let vm = std::env::var(ASKPASS).ok()?;
+    let password = local_vm(&vm).ok().and_then(|(_, vm)| {
+        let secrets = Secrets::read([&vm]).ok()?;
+        secrets.of(&vm.name).password
+    });
+    match password {
+        Some(password) => {
+            println!("{}", password.expose());
+            Some(ExitCode::Conforms)
+        }
+        None => Some(ExitCode::Internal),
+    }
+}
+
+/// OpenSSH takes over: its terminal handling is the best there is.
+fn ssh(folder: &LabFolder, vm: &str, command: &[String]) -> Result<(), LabError> {
+    let (_, vm) = local_vm(vm)?;
+    let own = std::env::current_exe().map_err(LabError::io("find bootproof itself"))?;
+    let known_hosts = folder.run().join("ssh_known_hosts");
+    let mut line = Command::new("ssh");
+    line.args([
+        "-F",
+        "none",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "NumberOfPasswordPrompts=1",
+        "-o",
+        "LogLevel=ERROR",
+    ])
+    .arg("-o")
+    .arg(format!("UserKnownHostsFile=\"{}\"", known_hosts.display()))
+    .args(["-p", &vm.ssh.port.to_string(), &format!("{}@{}", vm.ssh.user, vm.ssh.host)])
+    .env("SSH_ASKPASS", own)
+    .env("SSH_ASKPASS_REQUIRE", "force")
+    .env(ASKPASS, &vm.name);
+    write_known_host(&known_hosts, &vm)?;
+    if !command.is_empty() {
+        line.arg("--").args(command);
+    }
+    Err(LabError::io("start ssh")(line.exec()))
+}
+
+/// OpenSSH cannot be given a fingerprint, only a key: the key is asked for, and written down if it is the pinned one.
+fn write_known_host(path: &Path, vm: &Vm) -> Result<(), LabError> {
+    let pin = vm.ssh.host_key.as_ref().ok_or_else(|| {
+        LabError::new(format!("the host key of {} is not pinned: its image is not of our making", vm.name))
+            .hint(format!("log in yourself: ssh -p {} {}@{}", vm.ssh.port, vm.ssh.user, vm.ssh.host))
+    })?;
+    let scan =
+        Command::new("ssh-keyscan").args(["-t", "ed25519", "-p", &vm.ssh.port.to_string(), &vm.ssh.host]).output();
+    let scan = scan.map_err(LabError::io("start ssh-keyscan"))?;
+    fs::write(path, &scan.stdout).map_err(LabError::io(format!("write {}", path.display())))?;
+    let listed = Command::new("ssh-keygen").arg("-lf").arg(path).output().map_err(LabError::io("start ssh-keygen"))?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let keys: Vec<_> = listed.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    if keys == [pin.as_str()] {
+        return Ok(());
+    }
+    Err(LabError::new(format!("{} shows the host key {}, not the pinned {pin}", vm.name, keys.join(", ")))
+        .hint("is it up? `bootproof lab status` tells; `bootproof lab logs` shows its console"))
+}
+
+fn logs(folder: &LabFolder, vm: &str, follow: bool) -> Result<(), LabError> {
+    let path = state::console(folder, vm);
+    let mut file = fs::File::open(&path).map_err(|error| {
+        LabError::io(format!("open the console of `{vm}`"))(error).hint("`bootproof lab status` lists the VMs")
+    })?;
+    loop {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(LabError::io("read the console"))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let written = std::io::stdout().write_all(plain(&text).as_bytes()).and_then(|()| std::io::stdout().flush());
+        // Whoever reads us may have gone: `bootproof lab logs redis | head`.
+        if written.is_err() || !follow {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(200));
+        file.seek(std::io::SeekFrom::Current(0)).map_err(LabError::io("read the console"))?;
+    }
+}
+
+fn down(folder: &LabFolder) -> Result<(), LabError> {
+    let quiet = !std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
+    let tell = |name: &str, text: &str| {
+        if !quiet {
+            eprintln!("{name}: {text}");
+        }
+    };
+    let was_up = up::down(folder, Path::new(LOCAL_INVENTORY), &tell)?;
+    println!("{}", if was_up { "the lab is down" } else { "the lab was not up" });
+    Ok(())
+}
+
+/// A live line a VM on a terminal, plain lines elsewhere.
+struct Lines {
+    bars: Vec<(String, ProgressBar)>,
+    attended: bool,
+}
+
+impl Lines {
+    fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let all = MultiProgress::new();
+        let attended = console::user_attended_stderr();
+        let style = ProgressStyle::with_template("{spinner} {prefix:18} {elapsed:>4} {wide_msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let bar = |name: &str| {
+            let bar = all.add(ProgressBar::new_spinner().with_style(style.clone()));
+            bar.set_prefix(name.to_owned());
+            if attended {
+                bar.enable_steady_tick(Duration::from_millis(120));
+            }
+            (name.to_owned(), bar)
+        };
+        Self { bars: names.map(bar).collect(), attended }
+    }
+
+    fn tell(&self, name: &str, text: &str) {
+        match self.bars.iter().find(|(own, _)| own == name) {
+            Some((_, bar)) if self.attended => bar.set_message(text.to_owned()),
+            _ if name.is_empty() => eprintln!("{text}"),
+            _ => eprintln!("{name}: {text}"),
+        }
+    }
+
+    fn end(&self) {
+        for (_, bar) in &self.bars {
+            bar.finish();
+        }
+    }
+}

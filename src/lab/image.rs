@@ -1,0 +1,372 @@
+//! Builds a bootable ISO of a recipe: mmdebstrap makes the system, squashfs packs it, grub-mkrescue makes it boot
+//! under BIOS and UEFI. Nothing here needs root where user namespaces exist.
+//!
+//! An image is named by the hash of all that goes into it, and is there whole or not at all.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::recipe::{Recipe, RecipeFolder};
+use super::{LabError, LabFolder, Progress};
+
+/// Raised when the builder makes something else of the same recipe.
+const BUILDER_VERSION: u32 = 1;
+
+/// What every image has besides its recipe's packages.
+const BASE_PACKAGES: [&str; 11] = [
+    "systemd-sysv",
+    "dbus",
+    "udev",
+    "kmod",
+    "sudo",
+    "procps",
+    "live-boot",
+    "initramfs-tools",
+    "zstd",
+    "e2fsprogs",
+    "linux-image-cloud-amd64",
+];
+
+/// A built image.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The bootable ISO.
+    pub iso: PathBuf,
+    /// Its kernel, for finding out whether KVM works.
+    pub kernel: PathBuf,
+}
+
+/// Where the image of a recipe is, whether or not it is built.
+pub fn location(folder: &LabFolder, recipe: &RecipeFolder) -> Image {
+    let mut hasher = DefaultHasher::new();
+    let files = system_files(recipe);
+    (BUILDER_VERSION, &recipe.text, GRUB, BASE_PACKAGES).hash(&mut hasher);
+    (setup_script(&recipe.recipe, &files), files).hash(&mut hasher);
+    let name = format!("{}-{:016x}", recipe.recipe.name, hasher.finish());
+    Image { iso: folder.images().join(format!("{name}.iso")), kernel: folder.images().join(format!("{name}.vmlinuz")) }
+}
+
+/// The image of a recipe, built unless it is there.
+pub fn build(folder: &LabFolder, recipe: &RecipeFolder, progress: Progress) -> Result<Image, LabError> {
+    let image = location(folder, recipe);
+    let name = &recipe.recipe.name;
+    if image.iso.exists() && image.kernel.exists() {
+        progress(name, "image is there");
+        return Ok(image);
+    }
+    folder.create()?;
+    let _lock = only_builder(folder, name)?;
+    if image.iso.exists() && image.kernel.exists() {
+        progress(name, "image was built meanwhile");
+        return Ok(image);
+    }
+    let work = tempfile::Builder::new()
+        .prefix(&format!(".{name}-"))
+        .tempdir_in(folder.images())
+        .map_err(LabError::io("make a folder for the build"))?;
+    let log = folder.logs().join(format!("build-{name}.log"));
+    let build = Build { recipe, work: work.path(), log: &log };
+    File::create(&log).map_err(LabError::io(format!("write {}", log.display())))?;
+    progress(name, "mmdebstrap and squashfs");
+    build.root_file_system()?;
+    progress(name, "grub-mkrescue");
+    build.iso()?;
+    for (from, to) in [("vmlinuz", &image.kernel), ("image.iso", &image.iso)] {
+        fs::rename(work.path().join(from), to).map_err(LabError::io(format!("put {} in its place", to.display())))?;
+    }
+    remove_older(folder, name, &image);
+    let size = fs::metadata(&image.iso).map_or(0, |data| data.len()) / 1024 / 1024;
+    progress(name, &format!("built, {size} MB"));
+    Ok(image)
+}
+
+/// One builder an image; what a killed one has left behind is removed.
+fn only_builder(folder: &LabFolder, name: &str) -> Result<File, LabError> {
+    let path = folder.logs().join(format!("build-{name}.lock"));
+    let lock = File::options().create(true).append(true).open(&path);
+    let lock = lock.map_err(LabError::io(format!("open {}", path.display())))?;
+    lock.lock().map_err(LabError::io("wait for another build"))?;
+    for entry in fs::read_dir(folder.images()).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|file| file.starts_with(&format!(".{name}-"))) {
+            // What cannot be removed only takes room.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(lock)
+}
+
+/// Images of the same VM from earlier recipes are of no use any more.
+fn remove_older(folder: &LabFolder, name: &str, image: &Image) {
+    let prefix = format!("{name}-");
+    for entry in fs::read_dir(folder.images()).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let file = entry.file_name();
+        // `redis-` must not take `redis-replica-...` with it: after the name come the hash and a suffix only.
+        let rest = file.to_str().and_then(|file| file.strip_prefix(&prefix));
+        let own =
+            rest.is_some_and(|rest| rest.split('.').next().is_some_and(|hash| hash.len() == 16 && !hash.contains('-')));
+        if own && path != image.iso && path != image.kernel {
+            // What cannot be removed only takes room.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+struct Build<'a> {
+    recipe: &'a RecipeFolder,
+    work: &'a Path,
+    log: &'a Path,
+}
+
+impl Build<'_> {
+    /// `filesystem.squashfs`, `vmlinuz` and `initrd.img` in the work folder.
+    fn root_file_system(&self) -> Result<(), LabError> {
+        let files = system_files(self.recipe);
+        for (path, _, text) in &files {
+            write_below(&self.work.join("files"), path, text)?;
+        }
+        // Passwords go through a file, never through an argument list.
+        let passwords: String =
+            self.recipe.recipe.os.users.iter().map(|user| format!("{}:{}\n", user.name, user.password)).collect();
+        write_below(self.work, "passwords", &passwords)?;
+        write_below(self.work, "setup", &setup_script(&self.recipe.recipe, &files))?;
+        let mut make = self.tool("mmdebstrap")?;
+        make.args(["--variant=minbase", "--format=tar", "--components=main"])
+            .arg(format!("--include={}", self.packages().join(",")))
+            .args(["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*"])
+            .args(["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright"])
+            .args(hooks(&files).iter().map(|hook| format!("--customize-hook={hook}")))
+            .args(["trixie", "-"])
+            .args(debian_mirror())
+            .stdout(Stdio::piped());
+        let mut making = make.spawn().map_err(LabError::io("start mmdebstrap"))?;
+        let tar = making.stdout.take().ok_or_else(|| LabError::new("mmdebstrap has no output"))?;
+        let mut pack = self.tool("mksquashfs")?;
+        pack.args(["-", "filesystem.squashfs", "-tar", "-comp", "zstd", "-Xcompression-level", "6"])
+            .args(["-no-progress", "-quiet"])
+            .stdin(tar);
+        let packed = pack.status().map_err(LabError::io("start mksquashfs"))?;
+        // It holds our end of the pipe: with it gone, mmdebstrap cannot wait for a reader that has died.
+        drop(pack);
+        let made = making.wait().map_err(LabError::io("wait for mmdebstrap"))?;
+        if !made.success() {
+            return Err(self.failed("mmdebstrap"));
+        }
+        if packed.success() { Ok(()) } else { Err(self.failed("mksquashfs")) }
+    }
+
+    fn packages(&self) -> Vec<&str> {
+        let mut packages = BASE_PACKAGES.to_vec();
+        packages.extend(self.recipe.recipe.os.packages.iter().map(String::as_str));
+        packages
+    }
+
+    fn iso(&self) -> Result<(), LabError> {
+        let tree = self.work.join("iso");
+        write_below(&tree, "boot/grub/grub.cfg", GRUB)?;
+        fs::create_dir_all(tree.join("live")).map_err(LabError::io("make the image's folders"))?;
+        for file in ["filesystem.squashfs", "initrd.img"] {
+            fs::rename(self.work.join(file), tree.join("live").join(file))
+                .map_err(LabError::io(format!("take {file}")))?;
+        }
+        fs::copy(self.work.join("vmlinuz"), tree.join("live/vmlinuz")).map_err(LabError::io("take the kernel"))?;
+        let mut make = self.tool("grub-mkrescue")?;
+        make.args(["-o", "image.iso", "iso", "--", "-volid", "BOOTPROOF"]);
+        let done = make.status().map_err(LabError::io("start grub-mkrescue"))?;
+        if done.success() { Ok(()) } else { Err(self.failed("grub-mkrescue")) }
+    }
+
+    /// A program that logs into the build's log and keeps its temporary files in the work folder.
+    fn tool(&self, program: &str) -> Result<Command, LabError> {
+        let log = File::options().append(true).open(self.log);
+        let log = log.map_err(LabError::io(format!("write {}", self.log.display())))?;
+        let path = std::env::var("PATH").unwrap_or_default();
+        let found =
+            std::env::split_paths(&format!("{path}:/usr/sbin:/sbin")).any(|folder| folder.join(program).exists());
+        if !found {
+            return Err(LabError::new(format!("`{program}` is not installed")).hint("run scripts/setup lab"));
+        }
+        let mut command = Command::new(program);
+        let errors = log.try_clone().map_err(LabError::io("write the log"))?;
+        command
+            .env("PATH", format!("{path}:/usr/sbin:/sbin"))
+            .env("LC_ALL", "C.UTF-8")
+            .current_dir(self.work)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
+        Ok(command)
+    }
+
+    fn failed(&self, program: &str) -> LabError {
+        let log = fs::read_to_string(self.log).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(12)..].join("\n    ");
+        LabError::new(format!(
+            "{program} failed for {}; the end of {}:\n    {tail}",
+            self.recipe.recipe.name,
+            self.log.display()
+        ))
+        .hint("mmdebstrap needs root or user namespaces, and a Debian mirror (BOOTPROOF_DEBIAN_MIRROR names one)")
+    }
+}
+
+/// The mirror that this machine uses itself if it is a Debian; else mmdebstrap knows one.
+fn debian_mirror() -> Option<String> {
+    if let Ok(mirror) = std::env::var("BOOTPROOF_DEBIAN_MIRROR") {
+        return Some(mirror);
+    }
+    let targets = Command::new("apt-get")
+        .args(["indextargets", "--format", "$(ORIGIN) $(LABEL) $(CODENAME) $(SITE)", "Created-By: Packages"])
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let targets = String::from_utf8(targets.stdout).ok()?;
+    let sites = targets.lines().filter_map(|line| line.strip_prefix("Debian Debian "));
+    sites
+        .filter_map(|line| line.split_once(' '))
+        .find(|(codename, _)| !codename.contains('-'))
+        .map(|(_, site)| site.to_owned())
+}
+
+fn write_below(folder: &Path, path: &str, text: &str) -> Result<(), LabError> {
+    let path = folder.join(path.trim_start_matches('/'));
+    let failed = || LabError::io(format!("write {}", path.display()));
+    fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(failed())?;
+    fs::write(&path, text).map_err(failed())
+}
+
+/// What mmdebstrap does with the finished system, whose folder is `$1`. Its own `upload` and `download` also work
+/// where the system belongs to another user (namespaces); their files are beside it in the work folder.
+fn hooks(files: &[SystemFile]) -> Vec<String> {
+    let parents: Vec<_> = files.iter().filter_map(|(path, ..)| Path::new(path).parent()?.to_str()).collect();
+    let mut hooks: Vec<_> = parents.iter().map(|parent| format!("mkdir -p \"$1{parent}\"")).collect();
+    hooks.extend(files.iter().map(|(path, ..)| format!("upload files{path} {path}")));
+    hooks.extend(["passwords", "setup"].map(|file| format!("upload {file} /{file}")));
+    hooks.push("chroot \"$1\" sh -eu /setup".to_owned());
+    hooks.extend(["vmlinuz", "initrd.img"].map(|file| format!("download /{file} {file}")));
+    hooks.push("rm \"$1/vmlinuz\" \"$1/initrd.img\"".to_owned());
+    hooks
+}
+
+/// Runs in the finished system as root, and takes itself away.
+fn setup_script(recipe: &Recipe, files: &[SystemFile]) -> String {
+    let mut script = String::from(
+        "rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id\n: > /etc/machine-id\nrm -f /vmlinuz* /initrd.img*\n\
+         mv /boot/vmlinuz-* /vmlinuz\nmv /boot/initrd.img-* /initrd.img\nchmod 644 /vmlinuz /initrd.img\n",
+    );
+    for (path, mode, _) in files {
+        script += &format!("chmod {mode:o} {path}\n");
+    }
+    for user in &recipe.os.users {
+        let groups = if user.groups.is_empty() { String::new() } else { format!("-G {} ", user.groups.join(",")) };
+        script += &format!("useradd -m -s /bin/bash {groups}{}\n", user.name);
+    }
+    // live-boot writes into the first folder; the second stops a generator that complains about every daemon-reload.
+    script += "mkdir -p /etc/network /etc/systemd/system-generators\n\
+               ln -s /dev/null /etc/systemd/system-generators/systemd-ssh-generator\n";
+    script += "chpasswd < /passwords\nrm /passwords /setup\n";
+    script += "systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
+               e2scrub_reap.service fstrim.timer logrotate.timer man-db.timer getty@tty1.service\n\
+               systemctl enable systemd-networkd.service systemd-networkd-wait-online.service ssh.service \
+               image-host-key.service image-console.service\n";
+    for index in 0..recipe.os.startup_scripts.len() {
+        script += &format!("systemctl enable image-startup-{index}.service\n");
+    }
+    script
+}
+
+/// Path, mode and text.
+type SystemFile = (String, u32, String);
+
+/// Every file that the builder itself puts into a system: path, mode, text.
+fn system_files(folder: &RecipeFolder) -> Vec<SystemFile> {
+    let recipe = &folder.recipe;
+    let name = &recipe.name;
+    let dns: String = recipe.os.network.dns.iter().map(|server| format!("nameserver {server}\n")).collect();
+    let mut files = vec![
+        ("/etc/hostname".to_owned(), 0o644, format!("{name}\n")),
+        ("/etc/hosts".to_owned(), 0o644, format!("127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost\n")),
+        ("/etc/resolv.conf".to_owned(), 0o644, dns),
+        ("/etc/systemd/network/80-lab.network".to_owned(), 0o644, NETWORK.to_owned()),
+        ("/etc/systemd/system/image-host-key.service".to_owned(), 0o644, HOST_KEY_UNIT.to_owned()),
+        ("/etc/systemd/system/image-console.service".to_owned(), 0o644, console_unit(folder.scripts.len())),
+    ];
+    for (index, (file, text, after)) in folder.scripts.iter().enumerate() {
+        let path = format!("/usr/local/lib/image/{file}");
+        let after = after.as_deref().unwrap_or("basic.target");
+        files.push((format!("/etc/systemd/system/image-startup-{index}.service"), 0o644, startup_unit(&path, after)));
+        files.push((path, 0o755, text.clone()));
+    }
+    files
+}
+
+/// The recipe's own name servers count, not those that DHCP offers.
+const NETWORK: &str = "[Match]\nType=ether\n\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n\n[DHCPv4]\nUseDNS=no\nUseHostname=no\n";
+
+/// No image carries a key: a VM makes its own at its first boot.
+const HOST_KEY_UNIT: &str = "[Unit]\nDescription=Make this machine's SSH host key\nBefore=ssh.service ssh.socket\n\
+    ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key\n\n[Service]\nType=oneshot\n\
+    ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N \"\" -f /etc/ssh/ssh_host_ed25519_key\nRemainAfterExit=yes\n\n\
+    [Install]\nWantedBy=multi-user.target\n";
+
+/// Says on the console what whoever boots this machine must know: its key can be pinned, nothing is taken on trust.
+fn console_unit(scripts: usize) -> String {
+    let startup: String = (0..scripts).map(|index| format!(" image-startup-{index}.service")).collect();
+    format!(
+        "[Unit]\nDescription=Tell the SSH host key on the console\nAfter=ssh.service image-host-key.service{startup}\n\n\
+         [Service]\nType=oneshot\nRemainAfterExit=yes\n\
+         ExecStart=/bin/sh -c 'echo; echo \"bootproof: host key $(ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)\"'\n\
+         StandardOutput=tty\nTTYPath=/dev/console\n\n[Install]\nWantedBy=multi-user.target\n"
+    )
+}
+
+fn startup_unit(path: &str, after: &str) -> String {
+    format!(
+        "[Unit]\nDescription=Startup script of the recipe\nWants={after}\nAfter={after}\n\n\
+         [Service]\nType=oneshot\nExecStart={path}\nRemainAfterExit=yes\n\n[Install]\nWantedBy=multi-user.target\n"
+    )
+}
+
+/// The disk named `persistence`, if there is one, keeps what is written; without it everything is in memory.
+const GRUB: &str = "serial --unit=0 --speed=115200\nterminal_input console serial\nterminal_output console serial\n\
+    set timeout=0\nmenuentry \"Debian trixie\" {\n  \
+    linux /live/vmlinuz boot=live persistence quiet nocomponents console=tty0 console=ttyS0,115200\n  \
+    initrd /live/initrd.img\n}\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redis() -> RecipeFolder {
+        RecipeFolder::read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/redis"))).unwrap()
+    }
+
+    #[test]
+    fn another_script_makes_another_image() {
+        let folder = LabFolder("lab".into());
+        let one = redis();
+        let mut other = redis();
+        other.scripts[0].1.push_str("true\n");
+        assert_eq!(location(&folder, &one).iso, location(&folder, &redis()).iso);
+        assert_ne!(location(&folder, &one).iso, location(&folder, &other).iso);
+    }
+
+    #[test]
+    fn the_password_is_in_no_hook_and_no_script() {
+        let files = system_files(&redis());
+        let script = setup_script(&redis().recipe, &files);
+        assert!(script.contains("useradd -m -s /bin/bash -G sudo ops"), "{script}");
+        let everything = format!("{script}{:?}{files:?}", hooks(&files));
+        assert!(!everything.contains("immich-ops"), "{everything}");
+    }
+
+    #[test]
+    fn the_script_runs_after_what_the_recipe_names() {
+        let files = system_files(&redis());
+        let unit = files.iter().find(|(path, ..)| path.ends_with("image-startup-0.service")).unwrap();
+        assert!(unit.2.contains("After=network-online.target\n"), "{}", unit.2);
+    }
+}

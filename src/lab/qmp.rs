@@ -1,0 +1,62 @@
+//! QEMU's control socket: ask and answer, a JSON object a line.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::LabError;
+
+/// A QEMU that does not answer for so long is stuck.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An open control connection; QEMU serves one at a time.
+pub(super) struct Qmp {
+    reader: BufReader<UnixStream>,
+}
+
+impl Qmp {
+    /// Connects to the socket of a running QEMU.
+    pub(super) fn connect(socket: &Path) -> Result<Self, LabError> {
+        let failed = || LabError::io(format!("talk to QEMU at {}", socket.display()));
+        let stream = UnixStream::connect(socket).map_err(failed())?;
+        stream.set_read_timeout(Some(TIMEOUT)).map_err(failed())?;
+        let mut qmp = Self { reader: BufReader::new(stream) };
+        qmp.read()?;
+        qmp.run("qmp_capabilities")?;
+        Ok(qmp)
+    }
+
+    /// Runs a command without arguments; what it returns.
+    pub(super) fn run(&mut self, command: &str) -> Result<Value, LabError> {
+        let line = format!("{}\n", json!({"execute": command}));
+        self.reader.get_mut().write_all(line.as_bytes()).map_err(LabError::io(format!("send `{command}` to QEMU")))?;
+        loop {
+            let mut answer = self.read()?;
+            if let Some(value) = answer.get_mut("return") {
+                return Ok(value.take());
+            }
+            if let Some(error) = answer.get("error") {
+                return Err(LabError::new(format!("QEMU refuses `{command}`: {error}")));
+            }
+            // Anything else is an event, of which nobody asked.
+        }
+    }
+
+    /// `running`, `paused`, `internal-error`, ...
+    pub(super) fn status(&mut self) -> Result<String, LabError> {
+        let status = self.run("query-status")?;
+        Ok(status["status"].as_str().unwrap_or("unknown").to_owned())
+    }
+
+    fn read(&mut self) -> Result<Value, LabError> {
+        let mut line = String::new();
+        let length = self.reader.read_line(&mut line).map_err(LabError::io("hear from QEMU"))?;
+        if length == 0 {
+            return Err(LabError::new("QEMU has closed its control socket"));
+        }
+        serde_json::from_str(&line).map_err(|error| LabError::new(format!("QEMU said what is no JSON: {error}")))
+    }
+}

@@ -1,0 +1,71 @@
+//! What a VM says on its serial console.
+
+use std::path::Path;
+
+/// How far a boot has come, as its console tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nothing yet.
+    PowerOn,
+    /// The boot loader or the kernel speaks.
+    Kernel,
+    /// systemd has begun.
+    Systemd,
+    /// The host key's fingerprint: sshd listens and the startup scripts have run.
+    HostKey(String),
+}
+
+impl Stage {
+    /// For people.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::PowerOn => "powered on".to_owned(),
+            Self::Kernel => "kernel".to_owned(),
+            Self::Systemd => "systemd".to_owned(),
+            Self::HostKey(key) => format!("up, host key {key}"),
+        }
+    }
+}
+
+/// The line in which an image of ours tells its key.
+const HOST_KEY: &str = "bootproof: host key ";
+
+/// Reads the stage off a console's log; what is not there yet is `PowerOn`.
+pub(super) fn stage_of(log: &Path) -> Stage {
+    // A console can say anything, in any bytes.
+    let bytes = std::fs::read(log).unwrap_or_default();
+    stage(&String::from_utf8_lossy(&bytes))
+}
+
+fn stage(text: &str) -> Stage {
+    // The last one counts: at a reboot the key stays, on a fresh disk it is another.
+    let told = text.lines().rev().find_map(|line| {
+        let (_, rest) = line.split_once(HOST_KEY)?;
+        rest.split_whitespace().find(|word| word.len() == 50 && word.starts_with("SHA256:")).map(str::to_owned)
+    });
+    match told {
+        Some(key) => Stage::HostKey(key),
+        None if text.contains("systemd") || text.contains("Debian GNU/Linux") => Stage::Systemd,
+        None if text.trim().is_empty() => Stage::PowerOn,
+        None => Stage::Kernel,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_key_is_read_from_among_other_words() {
+        let key = "SHA256:sZhFZl9QIHT3T7MCctyVVCiTxvEy9/BVlFsMWBEfJUA";
+        let text = format!("\u{1b}[Hgrub\r\nredis login: \r\nbootproof: host key 256 {key} root@redis (ED25519)\r\n");
+        assert_eq!(stage(&text), Stage::HostKey(key.to_owned()));
+    }
+
+    #[test]
+    fn a_key_that_is_cut_off_is_no_key_yet() {
+        assert_eq!(stage("systemd\nbootproof: host key 256 SHA256:sZhF"), Stage::Systemd);
+        assert_eq!(stage("GRUB"), Stage::Kernel);
+        assert_eq!(stage(""), Stage::PowerOn);
+    }
+}
