@@ -22,4 +22,4 @@ class Compat(BaseHTTPRequestHandler):
 ThreadingHTTPServer(("0.0.0.0", 3003), Compat).serve_forever()
 PYTHON
 printf '%s\n' '[Unit]' 'Description=Immich ML compatibility stub' '[Service]' 'User=ops' 'Restart=on-failure' 'ExecStart=/usr/bin/python3 /usr/local/bin/immich-ml-compat' '[Install]' 'WantedBy=multi-user.target' > /etc/systemd/system/immich-ml-compat.service
-systemctl daemon-reload && systemctl enable --now immich-ml-compat.service
+systemctl enable --now immich-ml-compat.service

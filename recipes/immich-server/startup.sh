@@ -20,4 +20,4 @@ ThreadingHTTPServer(("0.0.0.0", 2283), Compat).serve_forever()
 PYTHON
 printf '%s\n' '[Unit]' 'Description=Immich server compatibility stub' '[Service]' 'User=ops' 'Restart=on-failure' \
   'ExecStart=/usr/bin/python3 /usr/local/bin/immich-server-compat' '[Install]' 'WantedBy=multi-user.target' > /etc/systemd/system/immich-server-compat.service
-systemctl daemon-reload && systemctl enable --now immich-server-compat.service
+systemctl enable --now immich-server-compat.service

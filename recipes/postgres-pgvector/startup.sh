@@ -17,7 +17,7 @@ class Metrics(BaseHTTPRequestHandler):
 ThreadingHTTPServer(("0.0.0.0", 9187), Metrics).serve_forever()
 PYTHON
 printf '%s\n' '[Unit]' 'Description=Postgres compatibility metrics' '[Service]' 'User=ops' 'Restart=on-failure' 'ExecStart=/usr/bin/python3 /usr/local/bin/pg-compat-metrics' '[Install]' 'WantedBy=multi-user.target' > /etc/systemd/system/pg-compat-metrics.service
-systemctl daemon-reload && systemctl enable --now pg-compat-metrics.service
+systemctl enable --now pg-compat-metrics.service
 systemctl restart postgresql
 cd / && runuser -u postgres -- psql -qc "CREATE ROLE immich LOGIN PASSWORD 'immich'" || true
 runuser -u postgres -- createdb -O immich immich || true

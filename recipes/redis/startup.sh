@@ -13,5 +13,6 @@ class Metrics(BaseHTTPRequestHandler):
 ThreadingHTTPServer(("0.0.0.0", 9121), Metrics).serve_forever()
 PYTHON
 printf '%s\n' '[Unit]' 'Description=Redis compatibility metrics' '[Service]' 'User=ops' 'Restart=on-failure' 'ExecStart=/usr/bin/python3 /usr/local/bin/redis-compat-metrics' '[Install]' 'WantedBy=multi-user.target' > /etc/systemd/system/redis-compat-metrics.service
-systemctl daemon-reload && systemctl enable --now redis-compat-metrics.service
-systemctl enable redis-server; systemctl reset-failed redis-server; systemctl restart redis-server
+systemctl enable --now redis-compat-metrics.service
+systemctl is-enabled -q redis-server || systemctl enable redis-server
+systemctl reset-failed redis-server; systemctl restart redis-server

@@ -1,7 +1,7 @@
 //! `bootproof lab`: the reference lab.
 
 use std::fs;
-use std::io::{IsTerminal, Read, Seek, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -204,17 +204,14 @@ fn status(folder: &LabFolder) -> ExitCode {
 }
 
 /// The VM in the local inventory.
-fn local_vm(vm: &str) -> Result<(Inventory, Vm), LabError> {
+fn local_vm(vm: &str) -> Result<Vm, LabError> {
     let path = Path::new(LOCAL_INVENTORY);
     let text = settings::read(path).map_err(|_| not_up())?;
     let inventory = Inventory::parse(LOCAL_INVENTORY, &text).map_err(|errors| LabError::new(errors.to_string()))?;
-    match inventory.vms.get(vm).cloned() {
-        Some(found) => Ok((inventory, found)),
-        None => {
-            let hint = hint_for_unknown(vm, inventory.vms.keys().map(String::as_str));
-            Err(LabError::new(format!("there is no VM `{vm}` in the lab")).hint(hint))
-        }
-    }
+    inventory.vms.get(vm).cloned().ok_or_else(|| {
+        let hint = hint_for_unknown(vm, inventory.vms.keys().map(String::as_str));
+        LabError::new(format!("there is no VM `{vm}` in the lab")).hint(hint)
+    })
 }
 
 /// Set when OpenSSH asks this program for a VM's password.
@@ -223,7 +220,7 @@ const ASKPASS: &str = "BOOTPROOF_ASKPASS_VM";
 /// Answers OpenSSH's question for a password: it stands in no argument list and in no environment.
 pub fn askpass() -> Option<ExitCode> {
     let vm = std::env::var(ASKPASS).ok()?;
-    let password = local_vm(&vm).ok().and_then(|(_, vm)| {
+    let password = local_vm(&vm).ok().and_then(|vm| {
         let secrets = Secrets::read([&vm]).ok()?;
         secrets.of(&vm.name).password
     });
@@ -238,9 +235,14 @@ pub fn askpass() -> Option<ExitCode> {
 
 /// OpenSSH takes over: its terminal handling is the best there is.
 fn ssh(folder: &LabFolder, vm: &str, command: &[String]) -> Result<(), LabError> {
-    let (_, vm) = local_vm(vm)?;
+    let vm = local_vm(vm)?;
     let own = std::env::current_exe().map_err(LabError::io("find bootproof itself"))?;
-    let known_hosts = folder.run().join("ssh_known_hosts");
+    let known_hosts = state::ssh_known_hosts(folder);
+    if vm.ssh.host_key.is_none() {
+        let hint = format!("log in yourself: ssh -p {} {}@{}", vm.ssh.port, vm.ssh.user, vm.ssh.host);
+        return Err(LabError::new(format!("the host key of {} is not known: its image is not of our making", vm.name))
+            .hint(hint));
+    }
     let mut line = Command::new("ssh");
     line.args([
         "-F",
@@ -258,31 +260,10 @@ fn ssh(folder: &LabFolder, vm: &str, command: &[String]) -> Result<(), LabError>
     .env("SSH_ASKPASS", own)
     .env("SSH_ASKPASS_REQUIRE", "force")
     .env(ASKPASS, &vm.name);
-    write_known_host(&known_hosts, &vm)?;
     if !command.is_empty() {
         line.arg("--").args(command);
     }
     Err(LabError::io("start ssh")(line.exec()))
-}
-
-/// OpenSSH cannot be given a fingerprint, only a key: the key is asked for, and written down if it is the pinned one.
-fn write_known_host(path: &Path, vm: &Vm) -> Result<(), LabError> {
-    let pin = vm.ssh.host_key.as_ref().ok_or_else(|| {
-        LabError::new(format!("the host key of {} is not pinned: its image is not of our making", vm.name))
-            .hint(format!("log in yourself: ssh -p {} {}@{}", vm.ssh.port, vm.ssh.user, vm.ssh.host))
-    })?;
-    let scan =
-        Command::new("ssh-keyscan").args(["-t", "ed25519", "-p", &vm.ssh.port.to_string(), &vm.ssh.host]).output();
-    let scan = scan.map_err(LabError::io("start ssh-keyscan"))?;
-    fs::write(path, &scan.stdout).map_err(LabError::io(format!("write {}", path.display())))?;
-    let listed = Command::new("ssh-keygen").arg("-lf").arg(path).output().map_err(LabError::io("start ssh-keygen"))?;
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let keys: Vec<_> = listed.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
-    if keys == [pin.as_str()] {
-        return Ok(());
-    }
-    Err(LabError::new(format!("{} shows the host key {}, not the pinned {pin}", vm.name, keys.join(", ")))
-        .hint("is it up? `bootproof lab status` tells; `bootproof lab logs` shows its console"))
 }
 
 fn logs(folder: &LabFolder, vm: &str, follow: bool) -> Result<(), LabError> {
@@ -300,7 +281,6 @@ fn logs(folder: &LabFolder, vm: &str, follow: bool) -> Result<(), LabError> {
             return Ok(());
         }
         sleep(Duration::from_millis(200));
-        file.seek(std::io::SeekFrom::Current(0)).map_err(LabError::io("read the console"))?;
     }
 }
 

@@ -275,6 +275,8 @@ fn setup_script(recipe: &Recipe, files: &[SystemFile]) -> String {
     for index in 0..recipe.os.startup_scripts.len() {
         script += &format!("systemctl enable image-startup-{index}.service\n");
     }
+    // systemd would rebuild caches at the first boot that are fresh in a fresh image.
+    script += "touch /etc/.updated /var/.updated\n";
     script
 }
 
@@ -304,7 +306,7 @@ fn system_files(folder: &RecipeFolder) -> Vec<SystemFile> {
 }
 
 /// The recipe's own name servers count, not those that DHCP offers.
-const NETWORK: &str = "[Match]\nType=ether\n\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n\n[DHCPv4]\nUseDNS=no\nUseHostname=no\n";
+const NETWORK: &str = "[Match]\nType=ether\n\n[Network]\nDHCP=ipv4\nKeepConfiguration=static\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n\n[DHCPv4]\nUseDNS=no\nUseHostname=no\n";
 
 /// No image carries a key: a VM makes its own at its first boot.
 const HOST_KEY_UNIT: &str = "[Unit]\nDescription=Make this machine's SSH host key\nBefore=ssh.service ssh.socket\n\
@@ -318,7 +320,8 @@ fn console_unit(scripts: usize) -> String {
     format!(
         "[Unit]\nDescription=Tell the SSH host key on the console\nAfter=ssh.service image-host-key.service{startup}\n\n\
          [Service]\nType=oneshot\nRemainAfterExit=yes\n\
-         ExecStart=/bin/sh -c 'echo; echo \"bootproof: host key $(ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)\"'\n\
+         ExecStart=/bin/sh -c 'echo; k=/etc/ssh/ssh_host_ed25519_key.pub; \
+         echo \"bootproof: host key $(ssh-keygen -lf $k | cut -d\" \" -f2) $(cut -d\" \" -f1,2 $k)\"'\n\
          StandardOutput=tty\nTTYPath=/dev/console\n\n[Install]\nWantedBy=multi-user.target\n"
     )
 }

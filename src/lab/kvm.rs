@@ -24,15 +24,12 @@ pub(super) fn choose(folder: &LabFolder, kernel: Option<&Path>) -> (Accel, Strin
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let note = folder.0.join("kvm");
     let known = fs::read_to_string(&note).ok();
-    let works = match known.as_deref().and_then(|text| text.strip_prefix(boot.trim())) {
-        Some(answer) => answer.trim() == "works",
-        None => {
-            let works = a_kernel_speaks(kernel);
-            // Only a note that saves ten seconds.
-            let _ = fs::write(&note, format!("{} {}\n", boot.trim(), if works { "works" } else { "does not work" }));
-            works
-        }
-    };
+    let known = known.as_deref().and_then(|text| text.strip_prefix(boot.trim()));
+    let works = known.map_or_else(|| a_kernel_speaks(kernel), |answer| answer.trim() == "works");
+    if known.is_none() {
+        // Only a note that saves ten seconds.
+        let _ = fs::write(&note, format!("{} {}\n", boot.trim(), if works { "works" } else { "does not work" }));
+    }
     if works {
         (Accel::Kvm, "VMs run on KVM".to_owned())
     } else {

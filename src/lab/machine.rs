@@ -30,10 +30,23 @@ impl Accel {
 pub(super) struct Boot {
     /// ISO, qcow2 or raw.
     pub(super) image: PathBuf,
-    /// As QEMU calls it.
-    pub(super) format: &'static str,
+    /// What kind of thing it is.
+    pub(super) media: Media,
     /// A disk of its own that keeps what the live system writes.
     pub(super) disk: Option<PathBuf>,
+}
+
+/// What kind of thing an image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Media {
+    /// An ISO of ours, which has virtio drivers.
+    Live,
+    /// Somebody's ISO: a CD, as every installer and live system expects.
+    Cd,
+    /// A disk image that QEMU reads as it is.
+    Raw,
+    /// QEMU's own format.
+    Qcow2,
 }
 
 /// One VM.
@@ -63,9 +76,17 @@ impl Spec {
         add(&["-smp", if self.accel == Accel::Kvm { "2" } else { "1" }, "-m", &format!("{}G", self.memory_gb)]);
         add(&["-serial", &format!("file:{}", path(&self.console))]);
         add(&["-qmp", &format!("unix:{},server=on,wait=off", path(&self.sockets.join(format!("{}.qmp", self.name))))]);
-        // An operator's image is never written: what the VM writes goes into a temporary overlay.
-        let only = if self.boot.disk.is_some() { "readonly=on" } else { "snapshot=on,cache=unsafe" };
-        add(&["-drive", &format!("file={},if=virtio,format={},{only}", path(&self.boot.image), self.boot.format)]);
+        let image = path(&self.boot.image);
+        // An operator's disk is never written: what the VM writes goes into a temporary overlay.
+        match self.boot.media {
+            Media::Live => add(&["-drive", &format!("file={image},if=virtio,format=raw,readonly=on")]),
+            Media::Cd => {
+                add(&["-drive", &format!("file={image},if=none,id=cd,media=cdrom,format=raw,readonly=on")]);
+                add(&["-device", "ide-cd,drive=cd,bootindex=0"]);
+            }
+            Media::Raw => add(&["-drive", &format!("file={image},if=virtio,format=raw,snapshot=on,cache=unsafe")]),
+            Media::Qcow2 => add(&["-drive", &format!("file={image},if=virtio,format=qcow2,snapshot=on,cache=unsafe")]),
+        }
         if let Some(disk) = &self.boot.disk {
             add(&["-drive", &format!("file={},if=virtio,format=raw,cache=unsafe,discard=unmap", path(disk))]);
         }
@@ -80,7 +101,7 @@ impl Spec {
 pub(super) fn network(subnet: &Subnet, sockets: &Path, forwards: &[(u16, String)]) -> Vec<Vec<String>> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let switch = sockets.join("switch").display().to_string();
-    let switch_line = words(&["vde_switch", "-sock", &switch, "-mode", "0600", "-nostdin"]);
+    let switch_line = words(&["vde_switch", "-sock", &switch, "-mode", "0600"]);
     let escaped = switch.replace(',', ",,");
     let forwards: String =
         forwards.iter().map(|(port, alias)| format!(",hostfwd=tcp:127.0.0.1:{port}-{alias}:22")).collect();
@@ -143,7 +164,7 @@ mod tests {
 
     #[test]
     fn an_image_of_somebody_else_is_never_written() {
-        let boot = Boot { image: "a,b.qcow2".into(), format: "qcow2", disk: None };
+        let boot = Boot { image: "a,b.qcow2".into(), media: Media::Qcow2, disk: None };
         let spec = Spec {
             name: "redis".to_owned(),
             index: 3,

@@ -12,7 +12,7 @@ pub(super) enum Stage {
     /// systemd has begun.
     Systemd,
     /// The host key's fingerprint: sshd listens and the startup scripts have run.
-    HostKey(String),
+    HostKey(HostKey),
 }
 
 impl Stage {
@@ -22,13 +22,22 @@ impl Stage {
             Self::PowerOn => "powered on".to_owned(),
             Self::Kernel => "kernel".to_owned(),
             Self::Systemd => "systemd".to_owned(),
-            Self::HostKey(key) => format!("up, host key {key}"),
+            Self::HostKey(key) => format!("up, host key {}", key.fingerprint),
         }
     }
 }
 
+/// A host key, as a console tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HostKey {
+    /// `SHA256:...`
+    pub(super) fingerprint: String,
+    /// Type and key, as in a known_hosts file.
+    pub(super) public: String,
+}
+
 /// The line in which an image of ours tells its key.
-const HOST_KEY: &str = "bootproof: host key ";
+const TOLD: &str = "bootproof: host key ";
 
 /// Reads the stage off a console's log; what is not there yet is `PowerOn`.
 pub(super) fn stage_of(log: &Path) -> Stage {
@@ -40,8 +49,11 @@ pub(super) fn stage_of(log: &Path) -> Stage {
 fn stage(text: &str) -> Stage {
     // The last one counts: at a reboot the key stays, on a fresh disk it is another.
     let told = text.lines().rev().find_map(|line| {
-        let (_, rest) = line.split_once(HOST_KEY)?;
-        rest.split_whitespace().find(|word| word.len() == 50 && word.starts_with("SHA256:")).map(str::to_owned)
+        let mut words = line.split_once(TOLD)?.1.split_whitespace();
+        let fingerprint = words.next().filter(|word| word.len() == 50 && word.starts_with("SHA256:"))?.to_owned();
+        // An ed25519 key has 68 characters; a line that is still being written has fewer.
+        let (kind, key) = (words.next()?, words.next().filter(|key| key.len() == 68)?);
+        Some(HostKey { fingerprint, public: format!("{kind} {key}") })
     });
     match told {
         Some(key) => Stage::HostKey(key),
@@ -57,14 +69,18 @@ mod tests {
 
     #[test]
     fn the_host_key_is_read_from_among_other_words() {
-        let key = "SHA256:sZhFZl9QIHT3T7MCctyVVCiTxvEy9/BVlFsMWBEfJUA";
-        let text = format!("\u{1b}[Hgrub\r\nredis login: \r\nbootproof: host key 256 {key} root@redis (ED25519)\r\n");
-        assert_eq!(stage(&text), Stage::HostKey(key.to_owned()));
+        let fingerprint = "SHA256:sZhFZl9QIHT3T7MCctyVVCiTxvEy9/BVlFsMWBEfJUA".to_owned();
+        let public = format!("ssh-ed25519 {}", "A".repeat(68));
+        let text = format!("\u{1b}[Hgrub\r\nredis login: \r\nbootproof: host key {fingerprint} {public}\r\n");
+        assert_eq!(stage(&text), Stage::HostKey(HostKey { fingerprint, public }));
     }
 
     #[test]
     fn a_key_that_is_cut_off_is_no_key_yet() {
-        assert_eq!(stage("systemd\nbootproof: host key 256 SHA256:sZhF"), Stage::Systemd);
+        assert_eq!(
+            stage("systemd\nbootproof: host key SHA256:sZhFZl9QIHT3T7MCctyVVCiTxvEy9/BVlFsMWBEfJUA ssh-ed25519 AAAA"),
+            Stage::Systemd
+        );
         assert_eq!(stage("GRUB"), Stage::Kernel);
         assert_eq!(stage(""), Stage::PowerOn);
     }

@@ -20,6 +20,8 @@ pub struct LabState {
     pub accel: String,
     /// Folder of the control sockets; it has a short name, because a socket's must be short.
     pub sockets: PathBuf,
+    /// The inventory that is written once the VMs are up.
+    pub inventory: PathBuf,
     /// The switch and the gateway: programs with their arguments.
     pub network: Vec<Vec<String>>,
     /// The VMs.
@@ -74,6 +76,11 @@ pub fn errors(folder: &LabFolder, child: &str) -> PathBuf {
 /// How a child process of the supervisor ended; absent while it runs.
 pub fn exit_note(folder: &Path, child: &str) -> PathBuf {
     folder.join(format!("{child}.exit"))
+}
+
+/// The host keys of the lab, for OpenSSH.
+pub fn ssh_known_hosts(folder: &LabFolder) -> PathBuf {
+    folder.run().join("ssh_known_hosts")
 }
 
 /// The process id of the supervisor.

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::state::{LabState, errors, exit_note, lock, supervisor_pid};
+use super::state::{LabState, errors, exit_note, lock, supervisor_pid, sweep};
 use super::{LabError, LabFolder, machine};
 
 /// What `lab up` writes when all is well.
@@ -20,7 +20,7 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// Runs until the lab is taken down; needs the state that `lab up` has written.
 pub fn run(folder: &LabFolder) -> Result<(), LabError> {
-    let _lock = lock(folder)?.ok_or_else(|| LabError::new("another supervisor holds the lab"))?;
+    let _lock = take_lock(folder)?;
     let state = LabState::read(folder).ok_or_else(|| LabError::new("there is no state to start from"))?;
     fs::write(supervisor_pid(folder), std::process::id().to_string()).map_err(LabError::io("write the process id"))?;
     let word = standard_input();
@@ -41,11 +41,30 @@ pub fn run(folder: &LabFolder) -> Result<(), LabError> {
         children.retain_mut(|(name, child)| !note_end(folder, name, child));
         match word.try_recv() {
             Ok(()) => committed = true,
-            Err(TryRecvError::Disconnected) if !committed => return Ok(()),
+            Err(TryRecvError::Disconnected) if !committed => return undo(folder, &state),
             Err(_) => {}
         }
     }
     Ok(())
+}
+
+/// A `lab status` that looks whether the lock is free holds it for a moment.
+fn take_lock(folder: &LabFolder) -> Result<File, LabError> {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        match lock(folder)? {
+            Some(held) => return Ok(held),
+            None if Instant::now() > deadline => return Err(LabError::new("another supervisor holds the lab")),
+            None => sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// `lab up` is gone before all was well: nothing of it stays.
+fn undo(folder: &LabFolder, state: &LabState) -> Result<(), LabError> {
+    // It may not have been written yet.
+    let _ = fs::remove_file(&state.inventory);
+    sweep(folder)
 }
 
 /// The gateway and the VMs need the switch's socket.
@@ -75,7 +94,8 @@ fn start(folder: &LabFolder, name: &str, command: &[String]) -> Result<Child, La
         .args(["--pdeathsig", "KILL", "--"])
         .args(command)
         .current_dir(folder.run())
-        .stdin(Stdio::null())
+        // The switch ends at the end of its input: it gets one that ends with us.
+        .stdin(if name == machine::SWITCH { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::null())
         .stderr(file)
         .spawn();

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant, SystemTime};
 use indexmap::IndexMap;
 
 use super::image::Image;
-use super::machine::{self, Accel, Boot, Spec, Subnet};
+use super::machine::{self, Accel, Boot, Media, Spec, Subnet};
 use super::qmp::Qmp;
 use super::recipe::RecipeFolder;
-use super::serial::{Stage, stage_of};
+use super::serial::{HostKey, Stage, stage_of};
 use super::state::{self, LabState, Machine, console, errors, exit_note};
 use super::supervisor::COMMIT;
 use super::{LabError, LabFolder, Progress, kvm};
@@ -55,11 +55,12 @@ pub fn up(folder: &LabFolder, wanted: &[Wanted], inventory: &Path, progress: Pro
     let (accel, why) = kvm::choose(folder, wanted.iter().find_map(|one| kernel(&one.source)));
     progress("", &why);
     check_qemu(accel)?;
-    let state = prepare(folder, wanted, accel)?;
+    let state = prepare(folder, wanted, accel, inventory)?;
     // The supervisor takes it now; nobody else can have written a state in between without failing on `run/`.
     drop(lock);
     let mut supervisor = Supervisor::start(folder)?;
     let keys = await_keys(folder, &state, &mut supervisor, progress)?;
+    write_known_hosts(folder, &state, &keys)?;
     write_inventory(folder, wanted, &state, &keys, inventory)?;
     supervisor.commit()
 }
@@ -87,12 +88,13 @@ fn check_qemu(accel: Accel) -> Result<(), LabError> {
     }
 }
 
-fn prepare(folder: &LabFolder, wanted: &[Wanted], accel: Accel) -> Result<LabState, LabError> {
+fn prepare(folder: &LabFolder, wanted: &[Wanted], accel: Accel, inventory: &Path) -> Result<LabState, LabError> {
     let run = folder.run();
     fs::create_dir_all(&run).map_err(LabError::io(format!("make {}", run.display())))?;
-    let sockets = tempfile::Builder::new().prefix("bootproof-lab-").tempdir().map_err(LabError::io("make a folder"))?;
-    // From here on the state owns it: `sweep` removes it.
-    let sockets = sockets.keep();
+    let folder_of_sockets = tempfile::Builder::new().prefix("bootproof-lab-").tempdir();
+    let folder_of_sockets = folder_of_sockets.map_err(LabError::io("make a folder"))?;
+    let sockets = folder_of_sockets.path().to_owned();
+    let inventory = std::path::absolute(inventory).map_err(LabError::io("find the inventory's folder"))?;
     let aliases: Vec<_> = wanted.iter().map(|one| one.recipe.recipe.os.network.alias_address()).collect();
     let subnet = Subnet::around(&aliases).ok_or_else(|| {
         LabError::new(format!("the aliases {} are not in one /16", aliases.join(", ")))
@@ -124,8 +126,11 @@ fn prepare(folder: &LabFolder, wanted: &[Wanted], accel: Accel) -> Result<LabSta
     };
     let machines = wanted.iter().zip(&ports).enumerate().map(machine).collect::<Result<_, LabError>>()?;
     let network = machine::network(&subnet, &sockets, &forwards);
-    let state = LabState { started: SystemTime::now(), accel: accel.word().to_owned(), sockets, network, machines };
+    let accel = accel.word().to_owned();
+    let state = LabState { started: SystemTime::now(), accel, sockets, inventory, network, machines };
     state.write(folder)?;
+    // From here on the state owns it: `sweep` removes it.
+    let _ = folder_of_sockets.keep();
     Ok(state)
 }
 
@@ -135,17 +140,29 @@ fn boot(run: &Path, wanted: &Wanted) -> Result<Boot, LabError> {
             let recipe = &wanted.recipe.recipe;
             let disk = run.join(format!("{}.disk", recipe.name));
             make_disk(run, &disk, recipe.resources.disk_gb)?;
-            Ok(Boot { image: image.iso.clone(), format: "raw", disk: Some(disk) })
+            Ok(Boot { image: image.iso.clone(), media: Media::Live, disk: Some(disk) })
         }
         Source::Given(path) => {
             let path = path.canonicalize().map_err(LabError::io(format!("open {}", path.display())))?;
-            let mut magic = [0; 4];
-            let read = File::open(&path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut magic));
-            read.map_err(LabError::io(format!("read {}", path.display())))?;
-            let format = if &magic == b"QFI\xfb" { "qcow2" } else { "raw" };
-            Ok(Boot { image: path, format, disk: None })
+            let media = media(&path).map_err(LabError::io(format!("read {}", path.display())))?;
+            Ok(Boot { image: path, media, disk: None })
         }
     }
+}
+
+/// What an operator's image is, by its first bytes.
+fn media(path: &Path) -> std::io::Result<Media> {
+    let mut file = File::open(path)?;
+    let mut head = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::Read::take(&mut file, 0x8006), &mut head)?;
+    // ISO 9660: the first volume descriptor is the 17th sector.
+    Ok(if head.starts_with(b"QFI\xfb") {
+        Media::Qcow2
+    } else if head.get(0x8001..0x8006) == Some(b"CD001") {
+        Media::Cd
+    } else {
+        Media::Raw
+    })
 }
 
 /// A sparse disk with a file system that live-boot takes for what is written. No root is needed for it.
@@ -158,7 +175,9 @@ fn make_disk(run: &Path, disk: &Path, gigabytes: u32) -> Result<(), LabError> {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let made = Command::new("mke2fs")
         .env("PATH", path)
-        .args(["-q", "-t", "ext4", "-L", "persistence", "-F", "-d"])
+        .args(["-q", "-F", "-t", "ext4", "-L", "persistence", "-i", "65536"])
+        // Nothing is left for the guest to do in the background; root owns it whoever we are.
+        .args(["-E", "lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0", "-d"])
         .arg(&content)
         .arg(disk)
         .output();
@@ -211,22 +230,22 @@ fn await_keys(
     state: &LabState,
     supervisor: &mut Supervisor,
     progress: Progress,
-) -> Result<IndexMap<String, String>, LabError> {
+) -> Result<IndexMap<String, HostKey>, LabError> {
     let deadline = Instant::now() + BOOT_TIMEOUT;
     let mut stages: IndexMap<&str, Stage> = IndexMap::new();
     let mut keys = IndexMap::new();
     let ours: Vec<_> = state.machines.iter().filter(|machine| machine.ours).collect();
     while keys.len() < ours.len() {
         sleep(POLL);
-        if let Some(ended) = supervisor.child.try_wait().map_err(LabError::io("watch the supervisor"))? {
-            let log = fs::read_to_string(folder.run().join("supervisor.log")).unwrap_or_default();
-            return Err(LabError::new(format!("the supervisor ended ({ended}): {}", log.trim())));
-        }
         let children = state.machines.iter().map(|machine| machine.name.as_str());
         for child in children.chain([machine::SWITCH, machine::GATEWAY]) {
             if let Ok(status) = fs::read_to_string(exit_note(&folder.run(), child)) {
                 return Err(ended(folder, child, &status));
             }
+        }
+        if let Some(ended) = supervisor.child.try_wait().map_err(LabError::io("watch the supervisor"))? {
+            let log = fs::read_to_string(folder.run().join("supervisor.log")).unwrap_or_default();
+            return Err(LabError::new(format!("the supervisor ended ({ended}): {}", log.trim())));
         }
         for machine in &ours {
             let stage = stage_of(&console(folder, &machine.name));
@@ -240,23 +259,38 @@ fn await_keys(
         if Instant::now() > deadline {
             let late: Vec<_> =
                 ours.iter().filter(|one| !keys.contains_key(&one.name)).map(|one| one.name.as_str()).collect();
-            let late = late.join(", ");
-            return Err(LabError::new(format!("not up within {}: {late}", humantime::format_duration(BOOT_TIMEOUT)))
-                .hint(format!("{} has their consoles until the next `lab up`", folder.run().display())));
+            return Err(too_late(folder, &late));
         }
     }
     Ok(keys)
 }
 
+/// The last lines of a log that may hold anything.
+fn tail(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap_or_default();
+    let text = super::plain(&String::from_utf8_lossy(&bytes));
+    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(8)..].join("\n    ")
+}
+
+fn too_late(folder: &LabFolder, late: &[&str]) -> LabError {
+    let consoles: String =
+        late.iter().map(|vm| format!("\n  {vm}'s console:\n    {}", tail(&console(folder, vm)))).collect();
+    let limit = humantime::format_duration(BOOT_TIMEOUT);
+    LabError::new(format!("not up within {limit}: {}{consoles}", late.join(", ")))
+}
+
 fn ended(folder: &LabFolder, child: &str, status: &str) -> LabError {
-    let tail = |path: PathBuf| {
-        let bytes = fs::read(path).unwrap_or_default();
-        let text = super::plain(&String::from_utf8_lossy(&bytes));
-        let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        lines[lines.len().saturating_sub(8)..].join("\n    ")
-    };
-    let (said, console) = (tail(errors(folder, child)), tail(console(folder, child)));
+    let (said, console) = (tail(&errors(folder, child)), tail(&console(folder, child)));
     LabError::new(format!("{child} ended ({status}); it said:\n    {said}\n  and on its console:\n    {console}"))
+}
+
+/// For `lab ssh`: OpenSSH wants keys, not fingerprints.
+fn write_known_hosts(folder: &LabFolder, state: &LabState, keys: &IndexMap<String, HostKey>) -> Result<(), LabError> {
+    let line =
+        |machine: &Machine| Some(format!("[127.0.0.1]:{} {}\n", machine.ssh_port, keys.get(&machine.name)?.public));
+    let text: String = state.machines.iter().filter_map(line).collect();
+    fs::write(state::ssh_known_hosts(folder), text).map_err(LabError::io("write the host keys"))
 }
 
 /// The inventory that the harness reads: every VM behind its port on loopback, its host key pinned.
@@ -264,15 +298,18 @@ fn write_inventory(
     folder: &LabFolder,
     wanted: &[Wanted],
     state: &LabState,
-    keys: &IndexMap<String, String>,
+    keys: &IndexMap<String, HostKey>,
     path: &Path,
 ) -> Result<(), LabError> {
     let first = &wanted[0].recipe.recipe;
     let user = first.os.users.first().ok_or_else(|| LabError::new("the recipes have no user"))?;
     let entry = |(one, machine): (&Wanted, &Machine)| {
         let recipe = &one.recipe.recipe;
-        let ssh =
-            Access { port: Some(machine.ssh_port), host_key: keys.get(&machine.name).cloned(), ..Access::default() };
+        let ssh = Access {
+            port: Some(machine.ssh_port),
+            host_key: keys.get(&machine.name).map(|key| key.fingerprint.clone()),
+            ..Access::default()
+        };
         let entry = VmEntry {
             role: Some(recipe.role.clone()),
             address: Some(recipe.os.network.alias_address().to_owned()),
