@@ -158,7 +158,9 @@ impl CommandOutput {
             CommandEnd::Exited(code) => format!("exit status {code}"),
             CommandEnd::Signalled(name) => format!("signal {name}"),
         };
-        let message = match last_line(&seen.stderr.text) {
+        let said = failed_connection(&self.command, &seen.stderr.text)
+            .or_else(|| last_line(&seen.stderr.text).map(str::to_owned));
+        let message = match said {
             Some(line) => format!("{ended}, expected {wanted}: {line}"),
             None => format!("{ended}, expected {wanted}"),
         };
@@ -168,6 +170,19 @@ impl CommandOutput {
 
 fn last_line(text: &str) -> Option<&str> {
     text.lines().map(str::trim).rfind(|line| !line.is_empty())
+}
+
+/// The first link that broke in a chain of `nc -z HOST PORT && ...`. OpenBSD's nc tells of the connections that it
+/// made, and is silent about the one that it did not make.
+fn failed_connection(command: &str, stderr: &str) -> Option<String> {
+    let steps = command.split("&&").map(str::trim).take_while(|step| step.starts_with("nc "));
+    let made = stderr.lines().filter(|line| line.starts_with("Connection to ") && line.contains("succeeded!")).count();
+    let step = steps.clone().nth(made)?;
+    let mut words = step.split_whitespace().rev();
+    let (port, host) = (words.next()?, words.next()?);
+    // With `-v` it does speak of what failed; its own words are better than ours.
+    let silent = !stderr.contains("nc: ");
+    silent.then(|| format!("no connection to {host} port {port} (`{step}`, step {} of {})", made + 1, steps.count()))
 }
 
 /// The program that the shell did not find, from what bash and dash say about it.
@@ -201,6 +216,26 @@ mod tests {
         assert_eq!(echo_ok().judge(&ended(0, "ok\n", "")), Judgement::Holds);
         let Judgement::Differs(mismatch) = echo_ok().judge(&ended(7, "ok\n", "curl: (7) refused\n")) else { panic!() };
         assert_eq!(mismatch.message, "exit status 7, expected 0: curl: (7) refused");
+    }
+
+    #[test]
+    fn a_chain_of_connections_names_the_one_that_failed() {
+        let chain = CommandOutput {
+            command: "nc -z -w 5 10.71.0.30 5432 && nc -z -w 5 10.71.0.40 6379 && echo backends-reachable".to_owned(),
+            contains: Some("backends-reachable".to_owned()),
+            ..CommandOutput::default()
+        };
+        let message = |stderr: &str| match chain.judge(&ended(1, "", stderr)) {
+            Judgement::Differs(mismatch) => mismatch.message,
+            other => panic!("{other:?}"),
+        };
+        let first = "Connection to 10.71.0.30 5432 port [tcp/postgresql] succeeded!\n";
+        assert_eq!(
+            message(first),
+            "exit status 1, expected 0: no connection to 10.71.0.40 port 6379 (`nc -z -w 5 10.71.0.40 6379`, step 2 of 2)"
+        );
+        assert!(message("").contains("no connection to 10.71.0.30 port 5432"));
+        assert!(message("nc: connect to 10.71.0.30 port 5432 (tcp) failed\n").ends_with("(tcp) failed"));
     }
 
     #[test]
