@@ -142,6 +142,11 @@ fn up(folder: &LabFolder, recipes: &Path, vms: &[String], images: &[(String, Pat
         return Err(LabError::new(format!("--image names `{unknown}`, which is not among the VMs")).hint(hint));
     }
     if let Some(state) = state::up(folder)? {
+        if !state::ready_note(folder).exists() {
+            return Err(
+                LabError::new("the lab is being brought up by another process").hint("wait for it, or interrupt it")
+            );
+        }
         return already_up(&state, &names, images);
     }
     let given =
@@ -191,7 +196,8 @@ fn status(folder: &LabFolder) -> ExitCode {
         }
     };
     let age = state.started.elapsed().unwrap_or_default().as_secs();
-    println!("up for {} ({})", humantime::format_duration(Duration::from_secs(age)), state.accel);
+    let how = if state::ready_note(folder).exists() { "up" } else { "being brought up" };
+    println!("{how} for {} ({})", humantime::format_duration(Duration::from_secs(age)), state.accel);
     let all = up::status(folder, &state);
     for (machine, vm) in state.machines.iter().zip(&all) {
         let image = machine.image.file_name().unwrap_or_default().display();

@@ -78,6 +78,11 @@ pub fn exit_note(folder: &Path, child: &str) -> PathBuf {
     folder.join(format!("{child}.exit"))
 }
 
+/// There once `lab up` has said that all is well.
+pub fn ready_note(folder: &LabFolder) -> PathBuf {
+    folder.run().join("ready")
+}
+
 /// The host keys of the lab, for OpenSSH.
 pub fn ssh_known_hosts(folder: &LabFolder) -> PathBuf {
     folder.run().join("ssh_known_hosts")

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::state::{LabState, errors, exit_note, lock, supervisor_pid, sweep};
+use super::state::{LabState, errors, exit_note, lock, ready_note, supervisor_pid, sweep};
 use super::{LabError, LabFolder, machine};
 
 /// What `lab up` writes when all is well.
@@ -40,7 +40,10 @@ pub fn run(folder: &LabFolder) -> Result<(), LabError> {
         sleep(POLL);
         children.retain_mut(|(name, child)| !note_end(folder, name, child));
         match word.try_recv() {
-            Ok(()) => committed = true,
+            Ok(()) => {
+                committed = true;
+                File::create(ready_note(folder)).map_err(LabError::io("note that all is well"))?;
+            }
             Err(TryRecvError::Disconnected) if !committed => return undo(folder, &state),
             Err(_) => {}
         }
