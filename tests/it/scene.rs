@@ -281,7 +281,16 @@ impl Run {
 /// The `lab` harness: `test = false` keeps it away from plain `cargo test`, so it is built here, once.
 static LAB: LazyLock<PathBuf> = LazyLock::new(|| {
     let arguments = ["test", "--offline", "--test", "lab", "--no-run", "--message-format", "json"];
-    let built = Command::new(env!("CARGO")).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+    // Build scripts look at what cargo tells a test about its package; seeing it, cargo would build everything anew.
+    let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "JQ_LIB_DIR"];
+    for (name, _) in std::env::vars_os()
+        .filter(|(name, _)| told.iter().any(|told| name.as_encoded_bytes().starts_with(told.as_bytes())))
+    {
+        cargo.env_remove(name);
+    }
+    let built = cargo.output().expect("cargo");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let messages =
         built.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
