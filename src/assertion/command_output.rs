@@ -143,8 +143,8 @@ impl CommandOutput {
         match judgement {
             Judgement::Holds => Judgement::Holds,
             // What is missing can explain any difference, so the difference proves nothing about the VM's services.
-            _ if missing_tool(seen).is_some() => {
-                Judgement::Unclear(Unclear::MissingTool(missing_tool(seen).unwrap_or_default()))
+            _ if missing_tool(&seen.stderr.text).is_some() => {
+                Judgement::Unclear(Unclear::MissingTool(missing_tool(&seen.stderr.text).unwrap_or_default()))
             }
             _ if seen.stdout.lost > 0 => Judgement::Unclear(Unclear::TooMuchOutput(seen.stdout.text.len())),
             differs => differs,
@@ -185,13 +185,13 @@ fn failed_connection(command: &str, stderr: &str) -> Option<String> {
     silent.then(|| format!("no connection to {host} port {port} (`{step}`, step {} of {})", made + 1, steps.count()))
 }
 
-/// The program that the shell did not find, from what bash and dash say about it.
-fn missing_tool(seen: &CommandResult) -> Option<String> {
+/// The program that the shell did not find, from what bash and dash say about it on standard error.
+pub fn missing_tool(stderr: &str) -> Option<String> {
     static NOT_FOUND: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"(?m)^\S*sh: (?:line )?\d+: (?P<tool>[^\s:]+): (?:command )?not found\s*$")
             .expect("a valid pattern")
     });
-    NOT_FOUND.captures(&seen.stderr.text).map(|found| found["tool"].to_owned())
+    NOT_FOUND.captures(stderr).map(|found| found["tool"].to_owned())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! How to look at a command: run it, as the user or through sudo.
 
 use super::{ProbeError, Vantage};
-use crate::assertion::command_output::{CommandOutput, CommandResult, SUDO_GRANTED};
+use crate::assertion::command_output::{CommandOutput, CommandResult, SUDO_GRANTED, missing_tool};
 use crate::outcome::Stage;
 use crate::ssh::SshError;
 use crate::ssh::exec::{ExecError, exec};
@@ -37,6 +37,10 @@ fn take_granted(result: &mut CommandResult) -> bool {
 }
 
 fn refused(stderr: &str) -> SshError {
+    if missing_tool(stderr).as_deref() == Some("sudo") {
+        return SshError::passing(Stage::MissingTool, "`sudo` is not installed there, so nothing can be run as root")
+            .hint("install `sudo` on the VM, or ask in a way that does not need root");
+    }
     let said = stderr.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
     SshError::lasting(Stage::Sudo, format!("sudo refused: {said}"))
         .hint("is the user in the group `sudo`, and is the password (or `sudo_password`) in the inventory right?")

@@ -224,6 +224,8 @@ impl Link {
         let asking = self.identity.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut asking) = asking {
             let known = tokio::select! {
+                // What is known by now is kept, also when the run is ended early.
+                biased;
                 known = &mut asking => known.ok(),
                 _ = shared.stop.pulled() => None,
             };

@@ -76,6 +76,17 @@ pub(super) async fn login(handle: &mut Handle<Client>, ssh: &Ssh, secrets: &VmSe
 fn refused(handle: &Handle<Client>, ssh: &Ssh, tried: &Tried) -> SshError {
     let user = &ssh.user;
     let methods = tried.methods.join(", ");
+    let Some(offered) = &tried.offered else {
+        return unanswered(handle, user, &methods);
+    };
+    let offered: Vec<&str> = offered.iter().map(Into::into).collect();
+    let takes = if offered.is_empty() { "nothing else".to_owned() } else { offered.join(", ") };
+    SshError::lasting(Stage::Auth, format!("login as `{user}` refused: tried {methods}; the server takes {takes}"))
+        .hint("check user and password or key in the inventory against the VM; it is not tried again")
+}
+
+/// The server said neither yes nor no to anything.
+fn unanswered(handle: &Handle<Client>, user: &str, methods: &str) -> SshError {
     if handle.is_closed() {
         return SshError::passing(
             Stage::Auth,
@@ -83,12 +94,8 @@ fn refused(handle: &Handle<Client>, ssh: &Ssh, tried: &Tried) -> SshError {
         )
         .hint("too many tries (MaxAuthTries), or this address is penalized for earlier ones (PerSourcePenalties)");
     }
-    let offered: Vec<&str> = tried.offered.iter().flat_map(|set| set.iter()).map(Into::into).collect();
-    SshError::lasting(
-        Stage::Auth,
-        format!("login as `{user}` refused: tried {methods}; the server takes {}", offered.join(", ")),
-    )
-    .hint("check user and password or key in the inventory against the VM; it is not tried again")
+    SshError::lasting(Stage::Auth, format!("there is nothing to log in with as `{user}`: tried {methods}"))
+        .hint("give the inventory a `password` or a `key`, or the agent a key with `ssh-add`")
 }
 
 async fn with_key(

@@ -85,7 +85,6 @@ struct Seen {
     stdout: Bounded,
     stderr: Bounded,
     end: Option<CommandEnd>,
-    refused: bool,
 }
 
 impl Seen {
@@ -95,19 +94,21 @@ impl Seen {
             ChannelMsg::ExtendedData { data, ext: 1 } => self.stderr.push(&data)?,
             ChannelMsg::ExitStatus { exit_status } => self.end = Some(CommandEnd::Exited(exit_status)),
             ChannelMsg::ExitSignal { signal_name, .. } => self.end = Some(CommandEnd::Signalled(name(&signal_name))),
-            ChannelMsg::Failure => self.refused = true,
+            // sshd leaves the channel open: nothing more would come.
+            ChannelMsg::Failure => {
+                return Err(SshError::lasting(Stage::Channel, "sshd refuses to run commands")
+                    .hint("is there a ForceCommand, or no shell for this user?"));
+            }
             _ => {}
         }
         Ok(())
     }
 
     fn end(&self, session: &Session) -> Result<(), SshError> {
-        match (&self.end, self.refused) {
-            (Some(_), _) => Ok(()),
-            (None, true) => Err(SshError::lasting(Stage::Channel, "sshd refuses to run commands")
-                .hint("is there a ForceCommand, or no shell for this user?")),
-            (None, false) if session.is_closed() => Err(SshError::lost()),
-            (None, false) => Err(SshError::passing(Stage::Channel, "the channel closed without an exit status")),
+        match &self.end {
+            Some(_) => Ok(()),
+            None if session.is_closed() => Err(SshError::lost()),
+            None => Err(SshError::passing(Stage::Channel, "the channel closed without an exit status")),
         }
     }
 }

@@ -1,2 +1,16 @@
-//! x
-fn main() {}
+//! Everything that needs no real VM: the command and the harness against SSH servers in this process.
+//!
+//! A module is a surface. [`fake_vm`] is the other end, [`scene`] writes the files and runs the real binaries.
+
+mod fake_vm;
+mod harness;
+mod junk;
+mod killed;
+mod laws;
+mod layers;
+mod misbehaviour;
+mod reports;
+mod scene;
+mod secrets;
+mod ssh;
+mod verdicts;

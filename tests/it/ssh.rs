@@ -1,0 +1,325 @@
+//! Logins, host keys, jump hosts, and many assertions on one connection.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use russh::keys::ssh_key::PublicKey;
+use serde_json::{Value, json};
+
+use crate::fake_vm::{FakeVm, Login, PASSWORD, Script, Step};
+use crate::scene::{Run, Scene};
+
+const PASSPHRASE: &str = "a passphrase";
+
+fn script(login: Login) -> Script {
+    Script { login, ..Script::default() }.prints("true", "")
+}
+
+fn program(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+fn succeed(command: &mut Command) {
+    let status = command.status().unwrap_or_else(|error| panic!("{command:?} of openssh-client: {error}"));
+    assert!(status.success(), "{command:?}");
+}
+
+/// Makes the key `id` in the scene's folder.
+fn keygen(scene: &Scene, flags: &[&str], passphrase: &str) -> PublicKey {
+    let id = scene.path("id");
+    succeed(program("ssh-keygen").args(["-q", "-N", passphrase, "-C", "", "-f"]).arg(&id).args(flags));
+    PublicKey::from_openssh(&scene.read("id.pub")).unwrap()
+}
+
+/// A scene without a password.
+fn without_password() -> Scene {
+    Scene::new().default("password", Value::Null)
+}
+
+fn stage(run: &Run) -> (&str, &str) {
+    let cause = &run.rows()[0]["cause"];
+    (cause["stage"].as_str().unwrap_or_default(), cause["message"].as_str().unwrap_or_default())
+}
+
+/// A run in which `vm` is not logged in to.
+#[track_caller]
+fn blocked(run: &Run, at: &str, says: &str) {
+    run.expect(3, &vec!["blocked"; run.rows().len()]);
+    let (stage, message) = stage(run);
+    assert_eq!(stage, at, "{message}");
+    assert!(message.contains(says), "{message:?} does not say {says:?}");
+}
+
+#[test]
+fn a_password_logs_in() {
+    let vm = script(Login::password(PASSWORD)).start();
+    Scene::with(&vm).run("vm", "true").check(&[]).expect(0, &["passed"]);
+    assert_eq!(vm.logins(), ["password"]);
+}
+
+#[test]
+fn a_wrong_password_and_a_wrong_user_are_refused_once_and_say_what_was_tried() {
+    let vm = script(Login::password(PASSWORD)).start();
+    let scene = Scene::with(&vm).run("vm", "true");
+    blocked(&scene.ssh("vm", "password", "wrong").check(&[]), "auth", "login as `ops` refused: tried password");
+    let scene = Scene::with(&vm).run("vm", "true");
+    blocked(&scene.ssh("vm", "user", "nobody").check(&[]), "auth", "login as `nobody` refused");
+    assert_eq!(vm.logins().len(), 2);
+}
+
+#[test]
+fn a_server_that_asks_questions_is_answered_with_the_password() {
+    let login = Login { interactive: Some(PASSWORD.to_owned()), ..Login::default() };
+    let vm = script(login).start();
+    Scene::with(&vm).run("vm", "true").check(&[]).expect(0, &["passed"]);
+    assert_eq!(vm.logins().last(), Some(&"keyboard-interactive"));
+    blocked(
+        &Scene::with(&vm).run("vm", "true").ssh("vm", "password", "wrong").check(&[]),
+        "auth",
+        "keyboard-interactive",
+    );
+}
+
+#[test]
+fn a_key_logs_in_whatever_its_type_and_with_a_passphrase() {
+    for (flags, passphrase) in [
+        (&["-t", "ed25519"][..], ""),
+        (&["-t", "ecdsa"], ""),
+        (&["-t", "rsa", "-b", "2048"], ""),
+        (&["-t", "rsa", "-b", "2048", "-m", "PEM"], ""),
+        (&["-t", "ed25519"], PASSPHRASE),
+        (&["-t", "rsa", "-b", "2048"], PASSPHRASE),
+    ] {
+        let scene = without_password();
+        let vm = script(Login::key(&keygen(&scene, flags, passphrase))).start();
+        let mut scene = scene.vm("vm", &vm).run("vm", "true").ssh("vm", "key", "id");
+        if !passphrase.is_empty() {
+            scene = scene.ssh("vm", "key_passphrase", passphrase);
+        }
+        scene.check(&[]).expect(0, &["passed"]);
+        assert_eq!(vm.logins(), ["publickey"], "{flags:?}");
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_read_is_told_with_its_path_and_is_not_tried_again() {
+    let scene = without_password();
+    let vm = script(Login::key(&keygen(&scene, &["-t", "ed25519"], PASSPHRASE))).start();
+    let scene = scene.vm("vm", &vm).run("vm", "true").ssh("vm", "key", "id").ssh("vm", "key_passphrase", "wrong");
+    blocked(&scene.check(&["--wait", "60s"]), "auth", "cannot read the key id");
+    let scene = scene.ssh("vm", "key", "absent");
+    blocked(&scene.check(&["--wait", "60s"]), "auth", "cannot read the key absent");
+    assert_eq!(vm.logins().len(), 0);
+}
+
+#[test]
+fn a_refused_key_leaves_the_password_its_turn() {
+    let vm = {
+        let other = Scene::new();
+        let key = keygen(&other, &["-t", "ed25519"], "");
+        script(Login { keys: vec![key], ..Login::password(PASSWORD) }).start()
+    };
+    let scene = Scene::with(&vm).run("vm", "true").ssh("vm", "key", "id");
+    keygen(&scene, &["-t", "ed25519"], "");
+    scene.check(&[]).expect(0, &["passed"]);
+    assert_eq!(vm.logins().last(), Some(&"password"));
+}
+
+/// A real ssh-agent.
+struct Agent {
+    process: Child,
+    socket: PathBuf,
+}
+
+impl Agent {
+    fn start(scene: &Scene) -> Self {
+        let socket = scene.path("agent");
+        let process =
+            program("ssh-agent").arg("-D").arg("-a").arg(&socket).spawn().expect("ssh-agent of openssh-client");
+        for _ in 0..1000 {
+            if socket.exists() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self { process, socket }
+    }
+
+    fn add(&self, key: &Path) {
+        succeed(program("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &self.socket));
+    }
+
+    fn socket(&self) -> String {
+        self.socket.display().to_string()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn the_agent_logs_in_with_the_key_that_it_holds() {
+    for flags in [&["-t", "ed25519"][..], &["-t", "rsa", "-b", "2048"]] {
+        let scene = without_password();
+        let vm = script(Login::key(&keygen(&scene, flags, ""))).start();
+        let agent = Agent::start(&scene);
+        agent.add(&scene.path("id"));
+        let scene =
+            scene.vm("vm", &vm).run("vm", "true").ssh("vm", "agent", true).env("SSH_AUTH_SOCK", &agent.socket());
+        scene.check(&[]).expect(0, &["passed"]);
+    }
+}
+
+#[test]
+fn an_agent_that_is_absent_or_empty_is_told_and_so_is_a_key_that_is_refused() {
+    let scene = without_password();
+    let key = keygen(&scene, &["-t", "ed25519"], "");
+    let vm = script(Login::key(&key)).start();
+    let scene = scene.vm("vm", &vm).run("vm", "true").ssh("vm", "agent", true);
+    blocked(&scene.check(&["--wait", "60s"]), "auth", "the SSH agent does not help");
+    let agent = Agent::start(&scene);
+    let scene = scene.env("SSH_AUTH_SOCK", &agent.socket());
+    blocked(&scene.check(&["--wait", "60s"]), "auth", "the agent has no key");
+    let other = Scene::new();
+    keygen(&other, &["-t", "ed25519"], "");
+    agent.add(&other.path("id"));
+    blocked(&scene.check(&["--wait", "60s"]), "auth", "refused: tried publickey (agent)");
+}
+
+#[test]
+fn a_vm_behind_a_vm_is_reached_through_its_connection() {
+    let (jump, inner) = (script(Login::password(PASSWORD)).start(), script(Login::password("inner")).start());
+    let scene = Scene::new().vm("jump", &jump).vm("inner", &inner);
+    let scene = scene.ssh("inner", "via", "jump").ssh("inner", "password", "inner");
+    scene.run("jump", "true").run("inner", "true").check(&[]).expect(0, &["passed", "passed"]);
+    assert_eq!((jump.logins().len(), inner.logins().len()), (1, 1));
+    assert_eq!((jump.runs("true"), inner.runs("true")), (1, 1));
+}
+
+#[test]
+fn a_vm_behind_another_host_is_reached_by_the_same_means() {
+    let (jump, inner) = (script(Login::password(PASSWORD)).start(), script(Login::password(PASSWORD)).start());
+    let via = format!("ops@127.0.0.1:{}", jump.port);
+    let scene = Scene::with(&inner).ssh("vm", "via", via).run("vm", "true").run("vm", "sleep");
+    let run = scene.check(&[]);
+    run.expect(3, &["passed", "errored"]);
+    assert_eq!((jump.logins().len(), inner.logins().len()), (1, 1));
+    assert_eq!(jump.runs("true"), 0);
+}
+
+#[test]
+fn a_dead_jump_host_is_the_one_cause_for_all_behind_it() {
+    let inner = script(Login::password(PASSWORD)).start();
+    let scene =
+        Scene::new().vm_at("jump", 1).vm("a", &inner).vm("b", &inner).ssh("a", "via", "jump").ssh("b", "via", "jump");
+    let run = scene.run("a", "true").run("b", "true").run("jump", "true").check(&[]);
+    blocked(&run, "tcp", "no TCP connection");
+    assert!(run.rows().iter().all(|row| row["cause"]["vm"] == "jump"), "{}", run.told());
+    assert_eq!(run.stdout.matches("no TCP connection").count(), 1, "{}", run.stdout);
+    assert_eq!(inner.connections(), 0);
+    let jump = script(Login::password(PASSWORD)).start();
+    let via = format!("ops@127.0.0.1:{}", jump.port);
+    let run = Scene::new().vm_at("vm", 1).ssh("vm", "via", via).run("vm", "true").check(&[]);
+    blocked(&run, "tcp", "the jump host cannot connect to 127.0.0.1:1");
+}
+
+fn pinned(vm: &FakeVm, pin: &str) -> Run {
+    Scene::with(vm).run("vm", "true").ssh("vm", "host_key", pin).check(&["--wait", "60s"])
+}
+
+#[test]
+fn a_pinned_host_key_is_the_only_one_that_is_trusted() {
+    let vm = script(Login::password(PASSWORD)).start();
+    let run = pinned(&vm, &vm.fingerprint());
+    run.expect(0, &["passed"]);
+    assert_eq!(run.vm("vm")["host_key_trust"], "pinned");
+    let another = Script { host_key: 2, ..Script::default() }.start();
+    blocked(&pinned(&vm, &another.fingerprint()), "host-key", "but the inventory pins");
+    assert_eq!(vm.logins().len(), 1, "no password for a stranger");
+}
+
+#[test]
+fn an_unknown_host_key_is_accepted_once_and_a_changed_one_refused() {
+    let vm = script(Login::password(PASSWORD)).start();
+    let scene = Scene::with(&vm).run("vm", "true");
+    let first = scene.check(&[]);
+    first.expect(0, &["passed"]);
+    assert_eq!(first.vm("vm")["host_key_trust"], "accepted-once");
+    assert!(first.stdout.contains(&format!("new host key {} accepted", vm.fingerprint())), "{}", first.stdout);
+    assert_eq!(scene.read("known_hosts").trim_start(), vm.known_hosts_line());
+    let second = scene.check(&[]);
+    second.expect(0, &["passed"]);
+    assert_eq!(second.vm("vm")["host_key_trust"], "known");
+    assert_eq!(scene.read("known_hosts").trim_start(), vm.known_hosts_line(), "it is written down once");
+    let rebuilt = vm.restart(Script { host_key: 2, ..Script::default() });
+    let third = scene.check(&["--wait", "60s"]);
+    blocked(&third, "host-key", "the host key changed");
+    let (_, message) = stage(&third);
+    assert!(message.contains("but known_hosts:") && message.contains(&rebuilt.fingerprint()), "{message}");
+    let hint = third.rows()[0]["cause"]["hint"].as_str().unwrap();
+    assert!(hint.contains(&format!("ssh-keygen -f known_hosts -R '[127.0.0.1]:{}'", rebuilt.port)), "{hint}");
+    assert_eq!(rebuilt.logins().len(), 0, "no password for a stranger");
+}
+
+#[test]
+fn without_a_file_that_learns_an_unknown_host_is_refused() {
+    let vm = script(Login::password(PASSWORD)).start();
+    let mut scene = Scene::with(&vm).run("vm", "true");
+    scene.inventory.as_object_mut().unwrap().shift_remove("known_hosts");
+    let run = scene.check(&[]);
+    blocked(&run, "host-key", &format!("the host is unknown; it shows {}", vm.fingerprint()));
+    assert_eq!(vm.logins().len(), 0);
+}
+
+#[test]
+fn the_users_known_hosts_counts_also_when_it_is_hashed() {
+    for hashed in [false, true] {
+        let vm = script(Login::password(PASSWORD)).start();
+        let mut scene = Scene::with(&vm).run("vm", "true");
+        scene.inventory.as_object_mut().unwrap().shift_remove("known_hosts");
+        std::fs::create_dir(scene.path(".ssh")).unwrap();
+        let file = scene.path(".ssh/known_hosts");
+        scene.write(".ssh/known_hosts", format!("# mine\n\nother ssh-rsa AAAA\n{}", vm.known_hosts_line()));
+        if hashed {
+            scene.write(".ssh/known_hosts", vm.known_hosts_line());
+            succeed(program("ssh-keygen").args(["-q", "-H", "-f"]).arg(&file).stderr(Stdio::null()));
+            assert!(scene.read(".ssh/known_hosts").starts_with("|1|"));
+        }
+        let run = scene.check(&[]);
+        run.expect(0, &["passed"]);
+        assert_eq!(run.vm("vm")["host_key_trust"], "known");
+        let _rebuilt = vm.restart(Script { host_key: 2, ..Script::default() });
+        blocked(&scene.check(&[]), "host-key", "the host key changed");
+    }
+}
+
+#[test]
+fn many_assertions_share_one_login() {
+    let vm = (0..40)
+        .fold(script(Login::password(PASSWORD)), |vm, n| vm.prints(&format!("echo {n}"), format!("{n}\n")))
+        .start();
+    let scene = (0..40).fold(Scene::with(&vm), |scene, n| {
+        scene.assert(json!({"command": format!("echo {n}"), "equals": n.to_string()}))
+    });
+    scene.check(&[]).expect(0, &["passed"; 40]);
+    assert_eq!((vm.connections(), vm.logins().len()), (1, 1));
+}
+
+#[test]
+fn a_server_with_few_sessions_makes_them_queue_and_not_fail() {
+    for max_sessions in [1, 2] {
+        let slow = [Step::Out(b"ok\n".to_vec()), Step::Repeat(Vec::new(), 1, Duration::from_millis(30)), Step::Exit(0)];
+        let vm = Script { max_sessions, ..Script::default() };
+        let vm = (0..12).fold(vm, |vm, n| vm.answer(&format!("work {n}"), slow.clone())).start();
+        let scene = (0..12).fold(Scene::with(&vm), |scene, n| scene.run("vm", &format!("work {n}")));
+        scene.check(&[]).expect(0, &["passed"; 12]);
+        assert_eq!(vm.logins().len(), 1);
+    }
+}

@@ -1,0 +1,239 @@
+//! Verdicts and exit codes of `bootproof check`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::fake_vm::{Login, Script, Step};
+use crate::scene::{Run, Scene, Started};
+
+const GIVES_UP: &str = "systemctl is-active gone";
+
+/// A VM on which `yes` exits 0 and `no` exits 1.
+fn healthy() -> Script {
+    Script::default().prints("yes", "fine\n").answer("no", [Step::Err(b"wrong\n".to_vec()), Step::Exit(1)])
+}
+
+fn closed_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Waits until what is under way has come so far.
+fn until(what: &str, so_far: impl Fn() -> bool) {
+    for _ in 0..6000 {
+        if so_far() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("within a minute: {what}");
+}
+
+fn totals(run: &Run) -> &Value {
+    &run.report["totals"]
+}
+
+#[test]
+fn what_holds_is_passed_and_the_exit_code_is_0() {
+    let vm = Script { listening: vec![22, 6379], ..healthy() }.start();
+    let scene = Scene::with(&vm)
+        .run("vm", "yes")
+        .assert(json!({"command": "yes", "name": "text", "contains": "fine", "equals": "fine", "matches": "^f..e$"}))
+        .assert(json!({"command": "no", "exit_code": 1}))
+        .assert(json!({"type": "port_listening", "port": 6379}))
+        .assert(json!({"type": "port_listening", "name": "params", "params": {"port": 22, "address": "127.0.0.1"}}));
+    let run = scene.check(&[]);
+    run.expect(0, &["passed"; 5]);
+    assert_eq!(totals(&run)["passed"], 5);
+    assert_eq!(run.report["complete"], true);
+    assert_eq!(run.vm("vm")["os_release"], "Debian GNU/Linux 13 (trixie)");
+    assert_eq!(run.vm("vm")["boot_id"], "01234567-89ab-cdef-0123-456789abcdef");
+    assert_eq!(run.vm("vm")["banner"], "SSH-2.0-OpenSSH_10.0p2 Debian-7");
+    assert_eq!(run.vm("vm")["host_key"], vm.fingerprint());
+}
+
+#[test]
+fn what_is_not_so_is_failed_and_the_exit_code_is_1() {
+    let vm = healthy().start();
+    let scene = Scene::with(&vm)
+        .run("vm", "yes")
+        .run("vm", "no")
+        .assert(json!({"command": "yes", "name": "text", "contains": "absent"}))
+        .assert(json!({"type": "port_listening", "port": 6379}));
+    let run = scene.check(&[]);
+    run.expect(1, &["passed", "failed", "failed", "failed"]);
+    assert_eq!(run.rows()[1]["message"], "exit status 1, expected 0: wrong");
+    assert_eq!(run.rows()[2]["message"], "output does not contain \"absent\"");
+    assert_eq!(run.rows()[3]["message"], "nothing listens on 6379/tcp");
+}
+
+#[test]
+fn what_cannot_be_told_is_errored_and_the_exit_code_is_3() {
+    let vm = healthy().start();
+    let run =
+        Scene::with(&vm).run("vm", "yes").assert(json!({"command": "curl x | jq .", "contains": "ok"})).check(&[]);
+    run.expect(3, &["passed", "errored"]);
+    assert_eq!(run.rows()[1]["cause"]["stage"], "missing-tool");
+}
+
+#[test]
+fn a_proven_failure_outweighs_what_could_not_be_told() {
+    let vm = healthy().start();
+    Scene::with(&vm).run("vm", "no").run("vm", "uninstalled").check(&[]).expect(1, &["failed", "errored"]);
+}
+
+#[test]
+fn a_dead_vm_is_one_cause_that_blocks_its_assertions_and_no_others() {
+    let vm = healthy().start();
+    let scene = Scene::with(&vm).vm_at("dead", closed_port()).run("vm", "yes");
+    let scene = scene.run("dead", "a").run("dead", "b").run("dead", "c");
+    let run = scene.check(&[]);
+    run.expect(3, &["passed", "blocked", "blocked", "blocked"]);
+    for row in &run.rows()[1..] {
+        assert_eq!(row["cause"]["stage"], "tcp");
+        assert_eq!(row["cause"]["vm"], "dead");
+        assert_eq!(row["attempts"], json!([]));
+    }
+    assert_eq!(run.stdout.matches("no TCP connection").count(), 1, "told once:\n{}", run.stdout);
+    assert_eq!(run.vm("dead")["connects"], 1);
+}
+
+#[test]
+fn nothing_selected_is_exit_code_4_and_connects_to_nothing() {
+    let vm = healthy().start();
+    let scene = Scene::with(&vm).vm_at("idle", closed_port()).run("vm", "yes");
+    scene.check(&["--filter", "nowhere"]).expect(4, &["not-selected"]);
+    scene.check(&["--limit", "idle"]).expect(4, &["not-selected"]);
+    assert_eq!(vm.connections(), 0);
+}
+
+#[test]
+fn what_is_not_selected_stays_out_of_the_verdict() {
+    let vm = healthy().start();
+    let scene = Scene::with(&vm).vm_at("dead", closed_port()).run("vm", "yes").run("vm", "no").run("dead", "yes");
+    let run = scene.check(&["--limit", "vm", "--filter", "::yes"]);
+    run.expect(0, &["passed", "not-selected", "not-selected"]);
+    assert_eq!(vm.runs("no"), 0);
+    assert_eq!(run.vm("dead")["connects"], 0);
+}
+
+#[test]
+fn a_service_that_comes_up_late_passes_with_every_try_kept() {
+    let down = |then: Vec<Step>| vec![Step::Become(then), Step::Err(b"down\n".to_vec()), Step::Exit(3)];
+    let up = vec![Step::Out(b"up\n".to_vec()), Step::Exit(0)];
+    let vm = Script::default().answer("probe", down(down(up))).start();
+    let run = Scene::with(&vm).run("vm", "probe").check(&["--wait", "60s"]);
+    run.expect(0, &["passed"]);
+    let tries: Vec<_> = run.rows()[0]["attempts"].as_array().unwrap().iter().map(|one| &one["verdict"]).collect();
+    assert_eq!(tries, ["failed", "failed", "passed"]);
+    assert_eq!(run.rows()[0]["attempts"][0]["message"], "exit status 3, expected 0: down");
+    assert_eq!(run.junit.matches("<flakyFailure").count(), 2);
+}
+
+#[test]
+fn a_vm_that_comes_up_late_is_waited_for_on_the_same_address() {
+    let port = closed_port();
+    let scene = Scene::new().vm_at("vm", port).run("vm", "yes");
+    let started = scene.start_check(&["--wait", "60s"]);
+    until("it waits", || scene.read("stderr").contains("waiting"));
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let vm = crate::fake_vm::FakeVm::listen(healthy(), listener);
+    let run = started.wait();
+    run.expect(0, &["passed"]);
+    assert!(run.vm("vm")["connects"].as_u64() > Some(1));
+    assert_eq!(vm.connections(), 1, "one patient connection, not many short ones");
+}
+
+#[test]
+fn once_asks_once_whatever_the_suite_says() {
+    let vm = healthy().start();
+    let run = Scene::with(&vm).assert(json!({"command": "no", "wait": "5m"})).check(&["--once"]);
+    run.expect(1, &["failed"]);
+    assert_eq!(vm.runs("no"), 1);
+}
+
+#[test]
+fn the_wait_of_an_assertion_outweighs_that_of_the_run() {
+    let vm = healthy().start();
+    let scene = Scene::with(&vm).assert(json!({"command": "no", "wait": 0}));
+    scene.check(&["--wait", "5m"]).expect(1, &["failed"]);
+    assert_eq!(vm.runs("no"), 1);
+}
+
+#[test]
+fn the_deadline_ends_the_run_with_exit_code_124_and_a_whole_report() {
+    let vm = healthy().answer(GIVES_UP, [Step::Hang]).start();
+    let run = Scene::with(&vm).run("vm", "yes").run("vm", GIVES_UP).check(&["--deadline", "2s"]);
+    run.expect(124, &["passed", "not-run"]);
+    assert_eq!(run.rows()[1]["message"], "not run: the deadline of 2s passed");
+    assert_eq!(run.report["complete"], false);
+    assert_eq!(run.report["stopped"], "the deadline of 2s passed");
+}
+
+#[test]
+fn at_the_deadline_an_assertion_keeps_what_was_seen_last() {
+    let vm = healthy().start();
+    let run = Scene::with(&vm).run("vm", "no").check(&["--wait", "5m", "--deadline", "2s"]);
+    run.expect(124, &["failed"]);
+    assert!(run.rows()[0]["attempts"].as_array().unwrap().len() > 1);
+}
+
+#[test]
+fn a_vm_that_is_waited_for_at_the_deadline_leaves_not_run() {
+    let run = Scene::new().vm_at("vm", closed_port()).run("vm", "yes").check(&["--wait", "5m", "--deadline", "1s"]);
+    run.expect(124, &["not-run"]);
+}
+
+#[track_caller]
+fn a_signal_leaves_a_whole_report(name: &str, code: i32, says: &str) {
+    let vm = healthy().answer(GIVES_UP, [Step::Hang]).start();
+    let scene = Scene::with(&vm).run("vm", "yes").run("vm", GIVES_UP).run("vm", "no");
+    let started: Started = scene.start_check(&[]);
+    until("the command runs", || vm.runs(GIVES_UP) == 1 && vm.runs("no") == 1 && vm.runs("yes") == 1);
+    // The answers to the other two are on their way.
+    std::thread::sleep(Duration::from_millis(500));
+    started.signal(name);
+    let run = started.wait();
+    run.expect(code, &["passed", "not-run", "failed"]);
+    assert_eq!(run.report["stopped"], says);
+    assert_eq!(run.rows()[1]["message"], format!("not run: {says}"));
+    assert_eq!(run.vm("vm")["kernel"], "6.12.48+deb13-cloud-amd64", "what was seen is kept");
+    assert!(run.junit.contains(says));
+}
+
+#[test]
+fn sigint_leaves_a_whole_report_and_exit_code_130() {
+    a_signal_leaves_a_whole_report("INT", 130, "interrupted (SIGINT)");
+}
+
+#[test]
+fn sigterm_leaves_a_whole_report_and_exit_code_143() {
+    a_signal_leaves_a_whole_report("TERM", 143, "terminated (SIGTERM)");
+}
+
+#[test]
+fn a_refused_login_is_not_tried_again_however_long_the_wait() {
+    refused_once(Login::password("another"));
+    refused_once(Login { once: true, ..Login::password("another") });
+}
+
+#[track_caller]
+fn refused_once(login: Login) {
+    let vm = Script { login, ..healthy() }.start();
+    let scene = Scene::with(&vm).run("vm", "yes").run("vm", "no").assert(json!({"type": "port_listening", "port": 22}));
+    let run = scene.check(&["--wait", "5m"]);
+    run.expect(3, &["blocked"; 3]);
+    assert_eq!(run.rows()[0]["cause"]["stage"], "auth");
+    assert_eq!(vm.logins(), ["password"]);
+    assert_eq!(vm.connections(), 1);
+}
+
+#[test]
+fn a_usage_mistake_is_exit_code_2() {
+    let scene = Scene::new();
+    assert_eq!(scene.bootproof(&["check", "--wait", "soon"]).code, Some(2));
+    assert_eq!(scene.bootproof(&["check", "--once", "--wait", "5s"]).code, Some(2));
+    assert_eq!(scene.bootproof(&["chekc"]).code, Some(2));
+    assert_eq!(scene.bootproof(&["check"]).code, Some(2), "there is no inventory in this folder");
+}
