@@ -17,7 +17,6 @@ use crate::report::store::Destinations;
 use crate::report::{Report, ResultRow, terminal};
 use crate::run::{Event, RunSettings, Runner};
 use crate::settings::{self, SettingsError};
-use crate::spec::duration;
 use crate::spec::plan::{AssertionId, Plan};
 
 /// libtest's own code for "not green".
@@ -31,8 +30,6 @@ const THREADS_AT_MOST: usize = 256;
 enum HarnessError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    #[error("{name}: {why}")]
-    Variable { name: &'static str, why: String },
     #[error("cannot start the run: {0}")]
     Start(#[from] std::io::Error),
 }
@@ -56,21 +53,12 @@ impl Environment {
             suites: suites.map_or_else(Vec::new, |list| std::env::split_paths(&list).collect()),
             reports: path("BOOTPROOF_REPORTS").unwrap_or_else(|| PathBuf::from(settings::DEFAULT_REPORTS)),
             run: RunSettings {
-                wait: span("BOOTPROOF_WAIT")?.unwrap_or(Duration::ZERO),
+                wait: settings::span_variable("BOOTPROOF_WAIT")?.unwrap_or(Duration::ZERO),
                 once: false,
-                deadline: span("BOOTPROOF_DEADLINE")?,
+                deadline: settings::span_variable("BOOTPROOF_DEADLINE")?,
             },
             process_per_trial: std::env::var_os("NEXTEST").is_some(),
         })
-    }
-}
-
-fn span(name: &'static str) -> Result<Option<Duration>, HarnessError> {
-    match std::env::var(name) {
-        Ok(text) if !text.is_empty() => {
-            duration::parse(&text).map(Some).map_err(|why| HarnessError::Variable { name, why })
-        }
-        _ => Ok(None),
     }
 }
 

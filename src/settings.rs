@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::secrets::{SecretError, Secrets};
+use crate::spec::duration;
 use crate::spec::error::{SpecErrors, hint_for_unknown};
 use crate::spec::inventory::Inventory;
 use crate::spec::plan::{AssertionId, Plan};
@@ -42,6 +44,14 @@ pub enum SettingsError {
     /// A secret cannot be had.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// An environment variable cannot be used.
+    #[error("{name}: {why}")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// Why.
+        why: String,
+    },
     /// `--limit` names a VM that is not in the inventory.
     #[error("unknown VM `{vm}` in --limit\n  hint: {hint}")]
     UnknownVm {
@@ -56,6 +66,16 @@ pub enum SettingsError {
 pub fn default_inventory() -> PathBuf {
     let local = Path::new(LOCAL_INVENTORY);
     if local.exists() { local.to_owned() } else { PathBuf::from(DEFAULT_INVENTORY) }
+}
+
+/// A length of time in an environment variable; none if it is not set or empty.
+pub fn span_variable(name: &'static str) -> Result<Option<Duration>, SettingsError> {
+    match std::env::var(name) {
+        Ok(text) if !text.is_empty() => {
+            duration::parse(&text).map(Some).map_err(|why| SettingsError::Variable { name, why })
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Reads inventory and suites and binds them; no suite means the default one.

@@ -30,11 +30,13 @@ pub struct CheckArgs {
     #[command(flatten)]
     selection: Selection,
 
-    /// How long VMs are waited for and assertions tried until they hold ("90s", "5m") [default: ask once]
-    #[arg(short, long, value_name = "TIME", env = "BOOTPROOF_WAIT", value_parser = duration::parse)]
+    /// How long VMs are waited for and assertions tried until they hold ("90s", "5m") [env: BOOTPROOF_WAIT]
+    /// [default: ask once]
+    // clap would take the variable for a conflict with --once, which must outweigh it.
+    #[arg(short, long, value_name = "TIME", value_parser = duration::parse)]
     wait: Option<Duration>,
 
-    /// Ask once, even where the suite says to wait
+    /// Ask once, even where the suite or BOOTPROOF_WAIT says to wait
     #[arg(long, conflicts_with = "wait")]
     once: bool,
 
@@ -101,8 +103,9 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
     if tell(&destinations.write(&Report::unfinished(&plan))) {
         return Ok(ExitCode::Internal);
     }
+    let from_environment = settings::span_variable("BOOTPROOF_WAIT")?;
     let run = RunSettings {
-        wait: arguments.wait.unwrap_or(Duration::ZERO),
+        wait: arguments.wait.or(from_environment).unwrap_or(Duration::ZERO),
         once: arguments.once,
         deadline: Some(arguments.deadline),
     };

@@ -320,6 +320,12 @@ fn write_inventory(
         };
         (recipe.name.clone(), entry)
     };
+    let mut vms: IndexMap<String, VmEntry> = wanted.iter().zip(&state.machines).map(entry).collect();
+    let declared = declared(path, &first.lab);
+    let place = |vm: &str| declared.as_ref().and_then(|lab| lab.vms.get_index_of(vm)).unwrap_or(usize::MAX);
+    vms.sort_by(|left, _, right, _| place(left).cmp(&place(right)));
+    let mut connections = declared.map(|lab| lab.connections).unwrap_or_default();
+    connections.retain(|edge| vms.contains_key(&edge.from) && vms.contains_key(&edge.to));
     let unpinned = state.machines.iter().any(|machine| !machine.ours);
     let inventory = InventoryFile {
         schema: None,
@@ -332,8 +338,8 @@ fn write_inventory(
             password: Some(SecretSource::Literal(user.password.clone())),
             ..Access::default()
         },
-        vms: wanted.iter().zip(&state.machines).map(entry).collect(),
-        connections: declared_connections(path, wanted),
+        vms,
+        connections,
     };
     let text = serde_json::to_string_pretty(&inventory).map_err(|error| LabError::new(error.to_string()))?;
     let failed = || LabError::io(format!("write {}", path.display()));
@@ -347,13 +353,11 @@ fn write_inventory(
     Ok(())
 }
 
-/// The topology of the lab's own inventory, beside the one that is written, for the VMs that are up.
-fn declared_connections(path: &Path, wanted: &[Wanted]) -> Vec<crate::spec::inventory::Connection> {
-    let declared = path.with_file_name(format!("{}.json", wanted[0].recipe.recipe.lab));
-    let text = fs::read_to_string(&declared).unwrap_or_default();
-    let known = Inventory::parse(&declared.display().to_string(), &text).map(|inventory| inventory.connections);
-    let up = |name: &str| wanted.iter().any(|one| one.recipe.recipe.name == name);
-    known.unwrap_or_default().into_iter().filter(|edge| up(&edge.from) && up(&edge.to)).collect()
+/// The lab's own inventory, beside the one that is written: it has the topology, and the order of the VMs.
+fn declared(path: &Path, lab: &str) -> Option<Inventory> {
+    let path = path.with_file_name(format!("{lab}.json"));
+    let text = fs::read_to_string(&path).ok()?;
+    Inventory::parse(&path.display().to_string(), &text).ok()
 }
 
 /// How a VM is.
