@@ -16,7 +16,7 @@ use crate::exit_code::ExitCode;
 use crate::lab::recipe::RecipeFolder;
 use crate::lab::state::{self, LabState};
 use crate::lab::up::{self, Source, Wanted};
-use crate::lab::{LabError, LabFolder, image, plain, supervisor};
+use crate::lab::{LabError, LabFolder, down, image, plain, supervisor};
 use crate::secrets::Secrets;
 use crate::settings::{self, LOCAL_INVENTORY};
 use crate::spec::error::hint_for_unknown;
@@ -99,7 +99,7 @@ pub fn run(arguments: LabArgs) -> ExitCode {
         LabCommand::Status => return status(&folder),
         LabCommand::Ssh { vm, command } => ssh(&folder, vm, command),
         LabCommand::Logs { vm, follow } => logs(&folder, vm, *follow),
-        LabCommand::Down => down(&folder),
+        LabCommand::Down => take_down(&folder),
         LabCommand::Supervise => supervisor::run(&folder),
     };
     done.map_or_else(
@@ -198,7 +198,10 @@ fn status(folder: &LabFolder) -> ExitCode {
     let age = state.started.elapsed().unwrap_or_default().as_secs();
     let how = if state::ready_note(folder).exists() { "up" } else { "being brought up" };
     println!("{how} for {} ({})", humantime::format_duration(Duration::from_secs(age)), state.accel);
-    let all = up::status(folder, &state);
+    let all = down::status(folder, &state);
+    for lost in down::lost_network(folder) {
+        println!("{lost}: gone; take the lab down and up again");
+    }
     for (machine, vm) in state.machines.iter().zip(&all) {
         let image = machine.image.file_name().unwrap_or_default().display();
         println!(
@@ -290,14 +293,14 @@ fn logs(folder: &LabFolder, vm: &str, follow: bool) -> Result<(), LabError> {
     }
 }
 
-fn down(folder: &LabFolder) -> Result<(), LabError> {
+fn take_down(folder: &LabFolder) -> Result<(), LabError> {
     let quiet = !std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
     let tell = |name: &str, text: &str| {
         if !quiet {
             eprintln!("{name}: {text}");
         }
     };
-    let was_up = up::down(folder, Path::new(LOCAL_INVENTORY), &tell)?;
+    let was_up = down::down(folder, Path::new(LOCAL_INVENTORY), &tell)?;
     println!("{}", if was_up { "the lab is down" } else { "the lab was not up" });
     Ok(())
 }

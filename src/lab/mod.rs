@@ -2,8 +2,11 @@
 //!
 //! Nothing of the harness knows this module; it leaves `inventory/local.json` behind, and that is all they share.
 
+mod disk;
+pub mod down;
 pub mod image;
 mod kvm;
+mod local;
 mod machine;
 mod qmp;
 pub mod recipe;

@@ -1,9 +1,8 @@
-//! `lab up` and `lab down`: from images to VMs whose host keys are known, and back.
+//! `lab up`: from images to VMs whose host keys are known.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -11,20 +10,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use indexmap::IndexMap;
 
+use super::disk::boot;
 use super::image::Image;
-use super::machine::{self, Accel, Boot, Media, Spec, Subnet};
-use super::qmp::Qmp;
+use super::machine::{self, Accel, Spec, Subnet};
 use super::recipe::RecipeFolder;
 use super::serial::{HostKey, Stage, stage_of};
 use super::state::{self, LabState, Machine, console, errors, exit_note};
 use super::supervisor::COMMIT;
-use super::{LabError, LabFolder, Progress, kvm};
-use crate::spec::inventory::{Access, Inventory, InventoryFile, SecretSource, VmEntry};
+use super::{LabError, LabFolder, Progress, kvm, local};
 
 /// Under emulation four VMs take two minutes on two cores; a busy machine takes longer.
 const BOOT_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// An image of somebody else says nothing on its console: it is up when its sshd has had a fair time.
 const POLL: Duration = Duration::from_millis(500);
 
 /// What a VM boots.
@@ -60,8 +57,8 @@ pub fn up(folder: &LabFolder, wanted: &[Wanted], inventory: &Path, progress: Pro
     drop(lock);
     let mut supervisor = Supervisor::start(folder)?;
     let keys = await_keys(folder, &state, &mut supervisor, progress)?;
-    write_known_hosts(folder, &state, &keys)?;
-    write_inventory(folder, wanted, &state, &keys, inventory)?;
+    local::write_known_hosts(folder, &state, &keys)?;
+    local::write_inventory(folder, wanted, &state, &keys, inventory)?;
     supervisor.commit()
 }
 
@@ -132,60 +129,6 @@ fn prepare(folder: &LabFolder, wanted: &[Wanted], accel: Accel, inventory: &Path
     // From here on the state owns it: `sweep` removes it.
     let _ = folder_of_sockets.keep();
     Ok(state)
-}
-
-fn boot(run: &Path, wanted: &Wanted) -> Result<Boot, LabError> {
-    match &wanted.source {
-        Source::Built(image) => {
-            let recipe = &wanted.recipe.recipe;
-            let disk = run.join(format!("{}.disk", recipe.name));
-            make_disk(run, &disk, recipe.resources.disk_gb)?;
-            Ok(Boot { image: image.iso.clone(), media: Media::Live, disk: Some(disk) })
-        }
-        Source::Given(path) => {
-            let path = path.canonicalize().map_err(LabError::io(format!("open {}", path.display())))?;
-            let media = media(&path).map_err(LabError::io(format!("read {}", path.display())))?;
-            Ok(Boot { image: path, media, disk: None })
-        }
-    }
-}
-
-/// What an operator's image is, by its first bytes.
-fn media(path: &Path) -> std::io::Result<Media> {
-    let mut file = File::open(path)?;
-    let mut head = Vec::new();
-    std::io::Read::read_to_end(&mut std::io::Read::take(&mut file, 0x8006), &mut head)?;
-    // ISO 9660: the first volume descriptor is the 17th sector.
-    Ok(if head.starts_with(b"QFI\xfb") {
-        Media::Qcow2
-    } else if head.get(0x8001..0x8006) == Some(b"CD001") {
-        Media::Cd
-    } else {
-        Media::Raw
-    })
-}
-
-/// A sparse disk with a file system that live-boot takes for what is written. No root is needed for it.
-fn make_disk(run: &Path, disk: &Path, gigabytes: u32) -> Result<(), LabError> {
-    let content = run.join("persistence");
-    fs::create_dir_all(&content).map_err(LabError::io("make a folder"))?;
-    fs::write(content.join("persistence.conf"), "/ union\n").map_err(LabError::io("write persistence.conf"))?;
-    let file = File::create(disk).map_err(LabError::io(format!("make {}", disk.display())))?;
-    file.set_len(u64::from(gigabytes) << 30).map_err(LabError::io(format!("make {}", disk.display())))?;
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    let made = Command::new("mke2fs")
-        .env("PATH", path)
-        .args(["-q", "-F", "-t", "ext4", "-L", "persistence", "-i", "65536"])
-        // Nothing is left for the guest to do in the background; root owns it whoever we are.
-        .args(["-E", "lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0", "-d"])
-        .arg(&content)
-        .arg(disk)
-        .output();
-    let made = made.map_err(|error| LabError::io("start mke2fs")(error).hint("run scripts/setup lab"))?;
-    if made.status.success() {
-        return Ok(());
-    }
-    Err(LabError::new(format!("mke2fs failed: {}", String::from_utf8_lossy(&made.stderr).trim())))
 }
 
 /// All at once, so that no port is given out twice.
@@ -283,158 +226,4 @@ fn too_late(folder: &LabFolder, late: &[&str]) -> LabError {
 fn ended(folder: &LabFolder, child: &str, status: &str) -> LabError {
     let (said, console) = (tail(&errors(folder, child)), tail(&console(folder, child)));
     LabError::new(format!("{child} ended ({status}); it said:\n    {said}\n  and on its console:\n    {console}"))
-}
-
-/// For `lab ssh`: OpenSSH wants keys, not fingerprints.
-fn write_known_hosts(folder: &LabFolder, state: &LabState, keys: &IndexMap<String, HostKey>) -> Result<(), LabError> {
-    let line =
-        |machine: &Machine| Some(format!("[127.0.0.1]:{} {}\n", machine.ssh_port, keys.get(&machine.name)?.public));
-    let text: String = state.machines.iter().filter_map(line).collect();
-    fs::write(state::ssh_known_hosts(folder), text).map_err(LabError::io("write the host keys"))
-}
-
-/// The inventory that the harness reads: every VM behind its port on loopback, its host key pinned.
-fn write_inventory(
-    folder: &LabFolder,
-    wanted: &[Wanted],
-    state: &LabState,
-    keys: &IndexMap<String, HostKey>,
-    path: &Path,
-) -> Result<(), LabError> {
-    let first = &wanted[0].recipe.recipe;
-    let user = first.os.users.first().ok_or_else(|| LabError::new("the recipes have no user"))?;
-    let entry = |(one, machine): (&Wanted, &Machine)| {
-        let recipe = &one.recipe.recipe;
-        let ssh = Access {
-            port: Some(machine.ssh_port),
-            host_key: keys.get(&machine.name).map(|key| key.fingerprint.clone()),
-            ..Access::default()
-        };
-        let entry = VmEntry {
-            role: Some(recipe.role.clone()),
-            address: Some(recipe.os.network.alias_address().to_owned()),
-            ssh,
-            memory_gb: Some(recipe.resources.memory_gb),
-            disk_gb: Some(recipe.resources.disk_gb),
-            position: recipe.position,
-        };
-        (recipe.name.clone(), entry)
-    };
-    let mut vms: IndexMap<String, VmEntry> = wanted.iter().zip(&state.machines).map(entry).collect();
-    let declared = declared(path, &first.lab);
-    let place = |vm: &str| declared.as_ref().and_then(|lab| lab.vms.get_index_of(vm)).unwrap_or(usize::MAX);
-    vms.sort_by(|left, _, right, _| place(left).cmp(&place(right)));
-    let mut connections = declared.map(|lab| lab.connections).unwrap_or_default();
-    connections.retain(|edge| vms.contains_key(&edge.from) && vms.contains_key(&edge.to));
-    let unpinned = state.machines.iter().any(|machine| !machine.ours);
-    let inventory = InventoryFile {
-        schema: None,
-        lab: first.lab.clone(),
-        description: Some("Written by `bootproof lab up`; removed by `bootproof lab down`.".to_owned()),
-        known_hosts: unpinned.then(|| folder.run().join("known_hosts")),
-        defaults: Access {
-            host: Some("127.0.0.1".to_owned()),
-            user: Some(user.name.clone()),
-            password: Some(SecretSource::Literal(user.password.clone())),
-            ..Access::default()
-        },
-        vms,
-        connections,
-    };
-    let text = serde_json::to_string_pretty(&inventory).map_err(|error| LabError::new(error.to_string()))?;
-    let failed = || LabError::io(format!("write {}", path.display()));
-    let parent = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(failed())?;
-    let mut file = tempfile::Builder::new().prefix(".local-").tempfile_in(parent).map_err(failed())?;
-    writeln!(file, "{text}").map_err(failed())?;
-    // The passwords of the lab stand in it.
-    file.as_file().set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed())?;
-    file.persist(path).map_err(|error| failed()(error.error))?;
-    Ok(())
-}
-
-/// The lab's own inventory, beside the one that is written: it has the topology, and the order of the VMs.
-fn declared(path: &Path, lab: &str) -> Option<Inventory> {
-    let path = path.with_file_name(format!("{lab}.json"));
-    let text = fs::read_to_string(&path).ok()?;
-    Inventory::parse(&path.display().to_string(), &text).ok()
-}
-
-/// How a VM is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VmStatus {
-    /// Its name.
-    pub name: String,
-    /// `running`, `paused`, `internal-error`, or `off` with how it ended.
-    pub status: String,
-}
-
-/// How every VM of a lab that is up is.
-pub fn status(folder: &LabFolder, state: &LabState) -> Vec<VmStatus> {
-    let one = |machine: &Machine| {
-        let status = match fs::read_to_string(exit_note(&folder.run(), &machine.name)) {
-            Ok(ended) => format!("off ({ended})"),
-            Err(_) => Qmp::connect(&state.qmp(&machine.name))
-                .and_then(|mut qmp| qmp.status())
-                .unwrap_or_else(|error| error.to_string()),
-        };
-        VmStatus { name: machine.name.clone(), status }
-    };
-    state.machines.iter().map(one).collect()
-}
-
-/// Takes the lab down: each VM is asked to power off, and what remains is ended. `false` when it was not up.
-pub fn down(folder: &LabFolder, inventory: &Path, progress: Progress) -> Result<bool, LabError> {
-    let state = state::up(folder)?;
-    if let Some(state) = &state {
-        power_off(folder, state, progress);
-        end_supervisor(folder)?;
-    }
-    if folder.0.exists() {
-        let _lock =
-            state::lock(folder)?.ok_or_else(|| LabError::new("the lab is being brought up by another process"))?;
-        state::sweep(folder)?;
-    }
-    match fs::remove_file(inventory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(LabError::io(format!("remove {}", inventory.display()))(error))
-        }
-        _ => Ok(state.is_some()),
-    }
-}
-
-/// Their disks go away with them, so nobody waits long for a clean end.
-const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(20);
-
-fn power_off(folder: &LabFolder, state: &LabState, progress: Progress) {
-    for machine in &state.machines {
-        // One that does not listen is ended with the supervisor.
-        let asked = Qmp::connect(&state.qmp(&machine.name)).and_then(|mut qmp| qmp.run("system_powerdown"));
-        progress(&machine.name, if asked.is_ok() { "asked to power off" } else { "does not answer" });
-    }
-    let deadline = Instant::now() + POWER_OFF_TIMEOUT;
-    let ended = |machine: &Machine| exit_note(&folder.run(), &machine.name).exists();
-    while !state.machines.iter().all(ended) && Instant::now() < deadline {
-        sleep(POLL);
-    }
-    for machine in &state.machines {
-        progress(&machine.name, if ended(machine) { "off" } else { "cut off" });
-    }
-}
-
-/// Its children end with it.
-fn end_supervisor(folder: &LabFolder) -> Result<(), LabError> {
-    let pid = fs::read_to_string(state::supervisor_pid(folder)).ok();
-    let pid = pid.and_then(|text| rustix::process::Pid::from_raw(text.trim().parse().ok()?));
-    let pid = pid.ok_or_else(|| LabError::new("the lab is up, but its supervisor's process id is not known"))?;
-    // It holds the lock, so the number is still its own. It may end by itself just now.
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while state::lock(folder)?.is_none() {
-        if Instant::now() > deadline {
-            return Err(LabError::new("the supervisor does not end"));
-        }
-        sleep(Duration::from_millis(50));
-    }
-    Ok(())
 }

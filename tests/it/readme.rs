@@ -27,7 +27,8 @@ fn commands_that_need_no_vm_print_what_the_readme_shows() {
     for block in blocks("console") {
         let (command, shown) = block.split_once('\n').unwrap();
         let Some(arguments) = command.strip_prefix("$ bootproof lint ") else { continue };
-        let output = Command::new(env!("CARGO_BIN_EXE_bootproof")).arg("lint").args(arguments.split(' ')).output().unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_bootproof")).arg("lint").args(arguments.split(' ')).output().unwrap();
         let printed = [output.stdout, output.stderr].concat();
         assert_eq!(String::from_utf8(printed).unwrap(), shown, "{command}");
         run += 1;
