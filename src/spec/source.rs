@@ -32,6 +32,7 @@ impl Source {
         if let Ok(Some(root)) =
             jsonc_parser::parse_to_ast(text, &CollectOptions::default(), &ParseOptions::default()).map(|ast| ast.value)
         {
+            index.note("", jsonc_parser::common::Ranged::range(&root).start);
             index.visit("", &root);
         }
         if !index.twice.is_empty() {
@@ -49,10 +50,11 @@ impl Source {
     pub fn place(&self, path: &str) -> Option<(usize, usize)> {
         let mut path = path;
         loop {
-            if let Some(place) = self.places.get(path) {
-                return Some(*place);
+            match self.places.get(path) {
+                Some(place) => return Some(*place),
+                None if path.is_empty() => return None,
+                None => path = &path[..path.rfind(['.', '[']).unwrap_or(0)],
             }
-            path = &path[..path.rfind(['.', '['])?];
         }
     }
 
@@ -69,6 +71,10 @@ impl Source {
 
     /// The whole file as a `T`.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, SpecErrors> {
+        if !self.value.is_object() {
+            let hint = Some("it begins with `{` and ends with `}`".to_owned());
+            return Err(self.error("", "the file is not a JSON object", hint).into());
+        }
         self.read_at("", &self.value).map_err(SpecErrors::from)
     }
 
@@ -153,10 +159,12 @@ impl Index<'_> {
     }
 
     fn visit_object(&mut self, path: &str, object: &Object) {
+        let mut lines = HashMap::new();
         for property in &object.properties {
             let name = property.name.as_str();
             let below = join(path, name);
-            if let Some((line, _)) = self.places.get(&below) {
+            let (line, _) = self.lines.place(property.range.start);
+            if let Some(line) = lines.insert(name, line) {
                 let hint = Some(format!("it stands in line {line} already; keep one of the two"));
                 let place = Some(self.lines.place(property.range.start));
                 let message = format!("the key `{name}` stands twice in one object");
