@@ -130,10 +130,16 @@ fn shapes_of(word: &str, own: &Schema, common: &Schema) -> [Value; 2] {
     }
     let mut keys = part(common, "properties");
     merge(&mut keys, serde_json::json!({"type": {"const": word}}));
+    // The format's docs show `timeout` among the parameters.
+    let mut params = own_keys.clone();
+    if let (Some(params), Some(common)) = (params.as_object_mut(), part(common, "properties").as_object()) {
+        let times = common.iter().filter(|(key, _)| ["timeout", "wait"].contains(&key.as_str()));
+        params.extend(times.map(|(key, schema)| (key.clone(), schema.clone())));
+    }
     let with_params = serde_json::json!({
         "type": "object",
         "properties": merged(&keys, serde_json::json!({"params": {
-            "type": "object", "properties": own_keys, "required": part(own, "required"), "additionalProperties": false
+            "type": "object", "properties": params, "required": part(own, "required"), "additionalProperties": false
         }})),
         "required": ["type", "on_vm", "params"],
         "additionalProperties": false,
