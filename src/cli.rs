@@ -7,6 +7,8 @@ mod plan;
 mod progress;
 mod schema;
 
+use std::io::{self, ErrorKind, Write};
+
 use clap::{Parser, Subcommand};
 
 use crate::exit_code::ExitCode;
@@ -47,4 +49,13 @@ pub fn main() -> ExitCode {
         eprintln!("error: {error}");
         ExitCode::Usage
     })
+}
+
+/// Prints on standard output. A reader that leaves early, such as `head`, changes nothing about how the command ends.
+fn show(text: &str) {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => eprintln!("error: cannot print: {error}"),
+        _ => {}
+    }
 }

@@ -122,8 +122,8 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
     let report = Report::new(&plan, &finished, &redactor);
     let failed_to_write = tell(&destinations.write(&report));
     match arguments.format {
-        Format::Human => print!("{}", terminal::render(&report, arguments.colour())),
-        Format::Json => print!("{}", json::render(&report)),
+        Format::Human => super::show(&terminal::render(&report, arguments.colour())),
+        Format::Json => super::show(&json::render(&report)),
     }
     let paths: Vec<_> = destinations.paths().map(|path| path.display().to_string()).collect();
     eprintln!("reports: {}", paths.join(", "));

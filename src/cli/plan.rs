@@ -48,22 +48,25 @@ impl Selection {
 pub fn run(arguments: &PlanArgs) -> Result<ExitCode, SettingsError> {
     let plan = arguments.selection.plan()?;
     let selected = settings::select(&plan, &arguments.selection.limit, &arguments.selection.filters)?;
+    let mut text = String::new();
     for (vm, assertions) in plan.by_vm() {
         let chosen: Vec<_> = assertions.into_iter().filter(|one| selected.contains(&one.id)).collect();
         if chosen.is_empty() {
             continue;
         }
-        println!("{} ({}@{})", vm.name, vm.ssh.user, vm.ssh.address());
-        println!("  identity\n    run: {READ_IDENTITY}");
+        text += &format!("{} ({}@{})\n", vm.name, vm.ssh.user, vm.ssh.address());
+        text += &format!("  identity\n    run: {READ_IDENTITY}\n");
         for assertion in chosen {
-            println!(
-                "  {}\n    {}\n    expect: {}",
+            text += &format!(
+                "  {}\n    {}\n    expect: {}\n",
                 assertion.id,
                 assertion.expectation.how(),
                 assertion.expectation.describe()
             );
         }
     }
-    println!("{} of {} assertions on {} VMs", selected.len(), plan.assertions.len(), plan.inventory.vms.len());
+    text +=
+        &format!("{} of {} assertions on {} VMs\n", selected.len(), plan.assertions.len(), plan.inventory.vms.len());
+    super::show(&text);
     Ok(if selected.is_empty() { ExitCode::NothingSelected } else { ExitCode::Conforms })
 }

@@ -33,6 +33,6 @@ pub fn run(arguments: &SchemaArgs) -> ExitCode {
         FileFormat::Recipe => schema_for!(Recipe),
         FileFormat::Report => schema_for!(Report),
     };
-    println!("{:#}", schema.to_value());
+    super::show(&format!("{:#}\n", schema.to_value()));
     ExitCode::Conforms
 }
