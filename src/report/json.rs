@@ -1,13 +1,25 @@
 //! The report as JSON; `bootproof schema report` prints its schema.
 
-use super::Report;
+use std::fmt::Write;
 
-/// Renders the report.
+use super::Report;
+use super::text::is_harmful;
+
+/// Renders the report. What could do harm on a terminal is escaped, too: JSON itself asks for it only below U+0020.
 ///
 /// # Panics
 /// Never: a report has text keys and finite numbers only.
 pub fn render(report: &Report) -> String {
-    let mut text = serde_json::to_string_pretty(report).expect("a report has text keys and finite numbers only");
-    text.push('\n');
-    text
+    let text = serde_json::to_string_pretty(report).expect("a report has text keys and finite numbers only");
+    let mut safe = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        if is_harmful(character) {
+            // Such characters stand in strings only, and none of them needs a surrogate pair.
+            let _ = write!(safe, "\\u{:04x}", u32::from(character));
+        } else {
+            safe.push(character);
+        }
+    }
+    safe.push('\n');
+    safe
 }

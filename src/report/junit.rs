@@ -31,7 +31,7 @@ pub fn render(report: &Report) -> String {
 fn write_report(xml: &mut Xml, report: &Report) -> io::Result<()> {
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let root = counted(xml.create_element("testsuites"), report.totals)
-        .with_attribute(("name", report.lab.as_str()))
+        .with_attribute(("name", harmless_line(&report.lab).as_str()))
         .with_attribute(("timestamp", report.started.as_str()))
         .with_attribute(("time", seconds(report.duration_ms).as_str()));
     root.write_inner_content(|xml| {
@@ -90,10 +90,10 @@ fn write_properties(xml: &mut Xml, vm: &VmReport) -> io::Result<()> {
 fn write_case(xml: &mut Xml, report: &Report, row: &ResultRow) -> io::Result<()> {
     let case = xml
         .create_element("testcase")
-        .with_attribute(("classname", format!("{}.{}", report.lab, row.vm).as_str()))
+        .with_attribute(("classname", format!("{}.{}", harmless_line(&report.lab), row.vm).as_str()))
         .with_attribute(("name", row.id.as_str()))
         .with_attribute(("time", seconds(row.duration_ms).as_str()))
-        .with_attribute(("file", row.file.as_str()))
+        .with_attribute(("file", harmless_line(&row.file).as_str()))
         .with_attribute(("line", row.line.to_string().as_str()));
     case.write_inner_content(|xml| {
         write_verdict(xml, row)?;

@@ -16,7 +16,8 @@ const OUTPUT_LINES: usize = 10;
 pub fn render(report: &Report, colour: bool) -> String {
     let paint = Paint { colour };
     let mut text = String::new();
-    let _ = writeln!(text, "{} ({} with {})", report.lab, report.inventory, report.suites.join(", "));
+    let header = format!("{} ({} with {})", report.lab, report.inventory, report.suites.join(", "));
+    let _ = writeln!(text, "{}", harmless_line(&header));
     let width = report.results.iter().map(|row| row.id.chars().count()).max().unwrap_or(0);
     for (vm, rows) in rows_by_vm(report) {
         let _ = writeln!(text, "\n{}", vm_line(vm, paint));

@@ -30,7 +30,7 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-fn is_harmful(character: char) -> bool {
+pub(super) fn is_harmful(character: char) -> bool {
     match character {
         '\n' | '\t' => false,
         // What XML forbids, and what turns text around on a screen.
