@@ -14,8 +14,9 @@ use thiserror::Error;
 use crate::outcome::VerdictKind;
 use crate::report::redact::Redactor;
 use crate::report::store::Destinations;
+use crate::report::text::harmless_line;
 use crate::report::{Report, ResultRow, terminal};
-use crate::run::{Event, RunSettings, Runner};
+use crate::run::{Event, Listener, RunSettings, Runner};
 use crate::settings::{self, SettingsError};
 use crate::spec::plan::{AssertionId, Plan};
 
@@ -83,7 +84,7 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, HarnessError> {
     let secrets = settings::read_secrets(&plan, &selected)?;
     let redactor = Arc::new(Redactor::new(secrets.values()));
     let reports = reports(&environment, &plan);
-    let runner = Arc::new(Runner::start(&plan, &selected, &secrets, environment.run, Arc::new(tell))?);
+    let runner = Arc::new(Runner::start(&plan, &selected, &secrets, environment.run, listener(&redactor))?);
     arguments.test_threads.get_or_insert(selected.len().clamp(1, THREADS_AT_MOST));
 
     let conclusion = libtest_mimic::run(&arguments, runner_trials(&plan, &runner, &redactor));
@@ -149,10 +150,12 @@ fn selected(plan: &Plan, arguments: &Arguments) -> HashSet<AssertionId> {
 }
 
 /// While trials wait for a VM, libtest is silent; a person wants to know for what.
-fn tell(event: Event) {
-    match event {
-        Event::Waiting { why, .. } => eprintln!("bootproof: waiting for {why}"),
-        Event::Lost { cause } => eprintln!("bootproof: gave up {cause}"),
+fn listener(redactor: &Arc<Redactor>) -> Listener {
+    let redactor = redactor.clone();
+    let tame = move |text: &str| harmless_line(&redactor.line(text));
+    Arc::new(move |event| match event {
+        Event::Waiting { why, .. } => eprintln!("bootproof: waiting for {}", tame(&why)),
+        Event::Lost { cause } => eprintln!("bootproof: gave up {}", tame(&cause.to_string())),
         Event::Ready { .. } | Event::Done { .. } => {}
-    }
+    })
 }

@@ -220,8 +220,18 @@ impl Stream {
         let head = &text[..text.floor_char_boundary(half.min(text.len()))];
         let tail = &text[text.ceil_char_boundary(text.len().saturating_sub(half).max(head.len()))..];
         let truncated_bytes = text.len() - head.len() - tail.len() + lost;
-        Self { text: format!("{head}\n[... {truncated_bytes} bytes cut ...]\n{tail}"), truncated_bytes }
+        let cut = cut(truncated_bytes);
+        Self { text: format!("{head}{cut}{tail}"), truncated_bytes }
     }
+
+    /// What stands where bytes are cut out, if any are.
+    pub fn cut(&self) -> Option<String> {
+        (self.truncated_bytes > 0).then(|| cut(self.truncated_bytes))
+    }
+}
+
+fn cut(bytes: usize) -> String {
+    format!("\n[... {bytes} bytes cut ...]\n")
 }
 
 #[cfg(test)]

@@ -17,6 +17,13 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// As it stands in a text that Rust has quoted.
+    #[must_use]
+    pub fn quoted(&self) -> Self {
+        let quoted = Zeroizing::new(format!("{:?}", self.expose()));
+        Self(Zeroizing::new(quoted[1..quoted.len() - 1].to_owned()))
+    }
 }
 
 impl fmt::Debug for Secret {

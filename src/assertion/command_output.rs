@@ -164,7 +164,11 @@ impl CommandOutput {
             Some(line) => format!("{ended}, expected {wanted}: {line}"),
             None => format!("{ended}, expected {wanted}"),
         };
-        Some(Judgement::differs(message, self.describe(), format!("{ended}, output {:?}", seen.stdout.text)))
+        let printed = match seen.stdout.text.as_str() {
+            "" => "no output".to_owned(),
+            text => format!("output: {text}"),
+        };
+        Some(Judgement::differs(message, self.describe(), format!("{ended}, {printed}")))
     }
 }
 

@@ -140,7 +140,10 @@ impl HttpResponds {
             return Judgement::differs(
                 format!("{} answered {status}, expected {}", self.url, self.status),
                 self.describe(),
-                format!("status {status}, body {:?}", body.text),
+                match body.text.as_str() {
+                    "" => format!("status {status}, no body"),
+                    text => format!("status {status}, body: {text}"),
+                },
             );
         }
         match self.text().judge("body", &body.text) {

@@ -110,7 +110,7 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
         deadline: Some(arguments.deadline),
     };
     let progress = Progress::new(&plan, &selected);
-    let runner = match Runner::start(&plan, &selected, &secrets, run, progress.listener()) {
+    let runner = match Runner::start(&plan, &selected, &secrets, run, progress.listener(redactor.clone())) {
         Ok(runner) => runner,
         Err(error) => {
             eprintln!("error: cannot start the run: {error}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::report::redact::Redactor;
 use crate::report::text::harmless_line;
 use crate::run::{Event, Listener};
 use crate::spec::plan::{AssertionId, Plan};
@@ -41,7 +42,7 @@ impl Progress {
     }
 
     /// What the runner tells its events to.
-    pub fn listener(&self) -> Listener {
+    pub fn listener(&self, redactor: Redactor) -> Listener {
         let bars = self.bars.clone();
         let told: Mutex<HashMap<String, String>> = Mutex::default();
         let attended = self.attended;
@@ -52,9 +53,9 @@ impl Progress {
             };
             let Some(line) = bars.get(vm) else { return };
             let text = match &event {
-                Event::Waiting { why, .. } => format!("waiting: {}", harmless_line(why)),
+                Event::Waiting { why, .. } => format!("waiting: {}", harmless_line(&redactor.line(why))),
                 Event::Ready { .. } => "logged in".to_owned(),
-                Event::Lost { cause } => format!("given up: {}", harmless_line(&cause.to_string())),
+                Event::Lost { cause } => format!("given up: {}", harmless_line(&redactor.line(&cause.to_string()))),
                 Event::Done { .. } => return line.inc(1),
             };
             if attended {

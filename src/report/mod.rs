@@ -260,7 +260,7 @@ impl VmReport {
 impl ResultRow {
     /// The row of one assertion, bounded and with every secret masked.
     pub fn new(assertion: &PlannedAssertion, outcome: &Outcome, redactor: &Redactor) -> Self {
-        let clean = |text: &str| redactor.text(&Stream::bounded(text, 0).text);
+        let clean = |text: &str| redactor.stream(&Stream::bounded(text, 0)).text;
         let (expected, actual) = match &outcome.verdict {
             Verdict::Failed(mismatch) => (mismatch.expected.clone(), Some(clean(&mismatch.actual))),
             _ => (assertion.expectation.describe(), None),
