@@ -370,11 +370,11 @@ async fn carry(stream: TcpStream, near: DuplexStream, wire: Wire, flow: &watch::
                 _ => (usize::MAX, Flow::Open),
             };
             passable(flow).await;
-            let passes = length.min(limit - passed);
-            if to_client.write_all(&buffer[..passes]).await.is_err() {
+            let fits = length.min(limit - passed);
+            if to_client.write_all(&buffer[..fits]).await.is_err() {
                 break;
             }
-            passed += passes;
+            passed += fits;
             if passed == limit {
                 flow.send_replace(then);
             }
@@ -529,12 +529,11 @@ struct Shell {
 
 impl Shell {
     async fn run(mut self, command: String) {
-        let steps = match shlex::split(&command).as_deref() {
-            Some([sudo, dash_s, dash_p, prompt, dashes, sh, dash_c, inner])
-                if [sudo, dash_s, dash_p, prompt, dashes, sh, dash_c] == ["sudo", "-S", "-p", "", "--", "sh", "-c"] =>
-            {
-                let (inner, given) = (inner.clone(), self.first_line().await);
-                self.sudo(&inner, given.trim_end())
+        let words = shlex::split(&command).unwrap_or_default();
+        let steps = match words.split_last() {
+            Some((inner, rest)) if rest == ["sudo", "-S", "-p", "", "--", "sh", "-c"] => {
+                let given = self.first_line().await;
+                self.sudo(inner, given.trim_end())
             }
             _ => self.look_up(&command),
         };

@@ -1,1 +1,269 @@
-//! x
+//! Files, flags and VMs that are wrong: what is said, and the exit code. The snapshots are the messages.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::fake_vm::{Login, PASSWORD, Script};
+use crate::scene::{Run, Scene, redact};
+
+const INVENTORY: &str = r#"{
+  "lab": "fake",
+  "defaults": { "user": "ops", "password": "x" },
+  "vms": {
+    "app-server": { "address": "127.0.0.1", "ssh": { "port": 1 } },
+    "redis": { "address": "127.0.0.1", "ssh": { "port": 1 } }
+  },
+  "connections": [{ "from": "app-server", "to": "redis", "port": 6379 }]
+}
+"#;
+
+const SUITE: &str = r#"{
+  "scenarios": [
+    {
+      "name": "scenario",
+      "type": "group",
+      "tests": [],
+      "custom_tests": [
+        {
+          "name": "Ports",
+          "assertions": [
+            { "type": "port_listening", "on_vm": "redis", "port": 6379 },
+            { "type": "command_output", "on_vm": "app-server", "command": "true", "contains": "ok" }
+          ]
+        }
+      ]
+    }
+  ]
+}
+"#;
+
+/// What is wrong, what stands in the right file, and what stands there instead.
+type Case = (&'static str, &'static str, &'static str);
+
+const PORT: &str = r#"{ "type": "port_listening", "on_vm": "redis", "port": 6379 }"#;
+const CONTAINS: &str = r#""contains": "ok""#;
+
+const WRONG_SUITES: &[Case] = &[
+    ("unknown VM", r#""on_vm": "redis""#, r#""on_vm": "rediss""#),
+    ("unknown key", r#""port": 6379"#, r#""prot": 6379"#),
+    ("unknown key in a scenario", r#""type": "group""#, r#""typ": "group""#),
+    ("duplicate key", r#""port": 6379"#, r#""port": 6379, "port": 6380"#),
+    ("misspelt type", "port_listening", "port_listenning"),
+    ("a type like no other", "port_listening", "user_exists"),
+    ("no type", r#""type": "port_listening", "#, ""),
+    ("jq program that does not compile", CONTAINS, r#""jq": ".a ==""#),
+    ("regular expression that does not compile", CONTAINS, r#""matches": "(""#),
+    ("regular expression that matches everything", CONTAINS, r#""matches": ".*""#),
+    ("empty contains", CONTAINS, r#""contains": """#),
+    ("empty command", r#""command": "true""#, r#""command": " ""#),
+    ("missing on_vm", r#""on_vm": "redis", "#, ""),
+    ("missing port", r#", "port": 6379"#, ""),
+    ("port out of range", "6379", "66379"),
+    ("port 0", "6379", "0"),
+    ("address that is none", r#""port": 6379"#, r#""port": 6379, "address": "localhost""#),
+    ("non-empty tests", r#""tests": []"#, r#""tests": ["old"]"#),
+    ("no length of time", CONTAINS, r#""contains": "ok", "timeout": "soon""#),
+    ("exit status out of range", CONTAINS, r#""exit_code": 256"#),
+    ("flat beside params", r#""port": 6379"#, r#""port": 6379, "params": {}"#),
+    (
+        "twice the same assertion",
+        PORT,
+        r#"{ "type": "port_listening", "on_vm": "redis", "port": 6379 },
+            { "type": "port_listening", "on_vm": "redis", "port": 6379 }"#,
+    ),
+    ("no custom tests", r#""custom_tests": ["#, r#""custom_tests": [], "description": ["#),
+    ("URL without a scheme", PORT, r#"{ "type": "http_responds", "on_vm": "redis", "url": "localhost:2283" }"#),
+    ("URL that is none", PORT, r#"{ "type": "http_responds", "on_vm": "redis", "url": "2283" }"#),
+    (
+        "method in small letters",
+        PORT,
+        r#"{ "type": "http_responds", "on_vm": "redis", "url": "http://h", "method": "get" }"#,
+    ),
+];
+
+const WRONG_INVENTORIES: &[Case] = &[
+    ("unknown key", r#""address": "127.0.0.1", "#, r#""adress": "127.0.0.1", "#),
+    ("unknown key in ssh", r#""port": 1"#, r#""prot": 1"#),
+    ("duplicate VM", r#""redis": {"#, r#""app-server": {"#),
+    ("no user", r#""user": "ops", "#, ""),
+    ("no way to log in", r#", "password": "x""#, ""),
+    ("no address", r#""address": "127.0.0.1", "#, ""),
+    ("secret of no kind", r#""password": "x""#, r#""password": { "vault": "x" }"#),
+    ("pin that is none", r#""port": 1"#, r#""host_key": "MD5:00""#),
+    ("unknown jump host", r#""port": 1"#, r#""via": "bastion""#),
+    (
+        "jump hosts in a circle",
+        r#""ssh": { "port": 1 } },
+    "redis": { "address": "127.0.0.1", "ssh": { "port": 1 } }"#,
+        r#""ssh": { "via": "redis" } },
+    "redis": { "address": "127.0.0.1", "ssh": { "via": "app-server" } }"#,
+    ),
+    ("connection to nowhere", r#""to": "redis""#, r#""to": "redsi""#),
+    ("name that is none", r#""redis": {"#, r#""red is": {"#),
+    ("missing lab", r#""lab": "fake","#, ""),
+];
+
+fn exit_and_message(scene: &Scene, run: &Run) -> String {
+    // libjq itself explains first what it cannot compile, in other words in each of its versions.
+    let said: Vec<&str> = run.stderr.lines().skip_while(|line| !line.starts_with("error: ")).collect();
+    let code = run.code.map_or("killed".to_owned(), |code| code.to_string());
+    redact(&format!("exit {code}\n{}\n", said.join("\n")), scene)
+}
+
+/// `bootproof check` with an inventory and a suite; nothing may be connected to.
+fn check_files(inventory: &str, suite: &str) -> String {
+    let scene = Scene::new();
+    scene.write("inventory.json", inventory);
+    scene.write("suite.json", suite);
+    let run = scene.bootproof(&["check", "-i", "inventory.json", "-s", "suite.json", "--once"]);
+    assert_eq!(run.code, Some(2), "{}", run.told());
+    assert!(!scene.path("reports").exists(), "a file that is wrong leaves no report");
+    exit_and_message(&scene, &run)
+}
+
+fn changed(text: &str, (title, from, to): &Case) -> String {
+    assert!(text.contains(from), "{title}: {from}");
+    text.replace(from, to)
+}
+
+fn chapter(title: &str, text: &str) -> String {
+    format!("# {title}\n{text}\n")
+}
+
+#[test]
+fn a_wrong_suite_is_told_with_file_line_and_hint() {
+    let mut told: String =
+        WRONG_SUITES.iter().map(|case| chapter(case.0, &check_files(INVENTORY, &changed(SUITE, case)))).collect();
+    let cut = &SUITE[..SUITE.len() / 2];
+    for (title, text) in [
+        ("truncated", cut),
+        ("empty", ""),
+        ("no JSON", "scenarios:\n  - name: x\n"),
+        ("a list", "[]"),
+        ("no scenario", r#"{ "scenarios": [] }"#),
+        ("no assertion", r#"{ "scenarios": [{ "name": "s", "custom_tests": [{ "name": "t", "assertions": [] }] }] }"#),
+    ] {
+        told += &chapter(title, &check_files(INVENTORY, text));
+    }
+    insta::assert_snapshot!("wrong suites", told);
+}
+
+#[test]
+fn a_wrong_inventory_is_told_with_file_line_and_hint() {
+    let mut told: String =
+        WRONG_INVENTORIES.iter().map(|case| chapter(case.0, &check_files(&changed(INVENTORY, case), SUITE))).collect();
+    for (title, text) in
+        [("truncated", &INVENTORY[..INVENTORY.len() - 20]), ("empty", ""), ("no VM", r#"{ "lab": "fake", "vms": {} }"#)]
+    {
+        told += &chapter(title, &check_files(text, SUITE));
+    }
+    insta::assert_snapshot!("wrong inventories", told);
+}
+
+#[test]
+fn lint_finds_what_check_finds_and_says_what_is_right() {
+    let scene = Scene::new();
+    scene.write("inventory.json", INVENTORY);
+    scene.write("suite.json", SUITE);
+    scene.write("wrong.json", changed(SUITE, &WRONG_SUITES[4]));
+    scene.write("else.json", "{\"a\": 1}");
+    let right = scene.bootproof(&["lint", "inventory.json", "suite.json"]);
+    let wrong = scene.bootproof(&["lint", "inventory.json", "wrong.json", "else.json", "absent.json"]);
+    assert_eq!((right.code, wrong.code), (Some(0), Some(2)));
+    insta::assert_snapshot!("lint", format!("{}{}---\n{}{}", right.stdout, right.stderr, wrong.stdout, wrong.stderr));
+}
+
+/// `bootproof check` on the right files, with these flags.
+fn check_flags(title: &str, flags: &[&str], prepare: impl FnOnce(&Scene)) -> String {
+    let scene = Scene::new();
+    scene.write("inventory.json", INVENTORY);
+    scene.write("suite.json", SUITE);
+    prepare(&scene);
+    let files = ["check", "-i", "inventory.json", "-s", "suite.json"];
+    let run = scene.bootproof(&[&files[..], flags].concat());
+    assert_ne!(run.code, Some(0), "{}", run.told());
+    chapter(title, &exit_and_message(&scene, &run))
+}
+
+#[test]
+fn what_cannot_be_read_or_written_and_who_is_unknown_is_told() {
+    let secret =
+        |place: &'static str| move |scene: &Scene| scene.write("inventory.json", INVENTORY.replace(r#""x""#, place));
+    let told = [
+        check_flags("unknown --limit VM", &["--limit", "redis,rediss"], |_| {}),
+        check_flags("missing environment variable", &[], secret(r#"{ "env": "BOOTPROOF_TEST_ABSENT" }"#)),
+        check_flags("missing secret file", &[], secret(r#"{ "file": "secrets/absent" }"#)),
+        check_flags("missing inventory", &[], |scene| fs::remove_file(scene.path("inventory.json")).unwrap()),
+        check_flags("a folder as suite", &["-s", "."], |_| {}),
+        check_flags("a suite that is not UTF-8", &[], |scene| scene.write("suite.json", b"{\xff}")),
+        check_flags("a report below a file", &["--report-json", "suite.json/report.json"], |_| {}),
+        check_flags("a report that is a folder", &["--report-junit", "folder"], |scene| {
+            fs::create_dir(scene.path("folder")).unwrap();
+        }),
+    ];
+    insta::assert_snapshot!("unreadable and unknown", told.concat());
+}
+
+#[test]
+fn an_unreadable_file_is_told() {
+    let scene = Scene::new();
+    scene.write("inventory.json", INVENTORY);
+    fs::set_permissions(scene.path("inventory.json"), fs::Permissions::from_mode(0o000)).unwrap();
+    let run = scene.bootproof(&["check", "-i", "inventory.json"]);
+    // Root reads everything; then the suite is what is missing.
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.starts_with("error: cannot read "), "{}", run.stderr);
+}
+
+/// One VM that cannot be used, as the screen tells it.
+fn told_of(title: &str, scene: &Scene) -> String {
+    let run = scene.check(&["--once"]);
+    assert_eq!((run.code, run.verdicts()), (Some(3), vec!["blocked"]), "{}", run.told());
+    let text = redact(&run.stdout, scene);
+    let cause = text.lines().skip_while(|line| !line.starts_with("cause")).take_while(|line| !line.is_empty());
+    chapter(title, &format!("exit 3\n{}\n", cause.collect::<Vec<_>>().join("\n")))
+}
+
+#[test]
+fn a_vm_that_cannot_be_used_is_told_with_its_stage_and_address() {
+    let vm = Script::default().start();
+    let strict = Script { login: Login::password("another"), ..Script::default() }.start();
+    let scene = |vm| Scene::with(vm).run("vm", "true");
+    let mut unknown = scene(&vm);
+    unknown.inventory.as_object_mut().unwrap().shift_remove("known_hosts");
+    let rebuilt = scene(&vm);
+    let old = Script { host_key: 2, ..Script::default() }.start();
+    rebuilt.write("known_hosts", old.known_hosts_line().replace(&old.port.to_string(), &vm.port.to_string()));
+    let told = [
+        told_of("wrong password", &scene(&strict)),
+        told_of("wrong user", &scene(&vm).ssh("vm", "user", "nobody")),
+        told_of("closed port", &Scene::new().vm_at("vm", 1).run("vm", "true")),
+        // No name server is asked for a name with an empty part.
+        told_of("no such name", &scene(&vm).ssh("vm", "host", "no..name")),
+        told_of("changed host key, pinned", &scene(&vm).ssh("vm", "host_key", old.fingerprint())),
+        told_of("changed host key, known_hosts", &rebuilt),
+        told_of("unknown host key", &unknown),
+        told_of("no key file", &scene(&vm).ssh("vm", "password", PASSWORD).ssh("vm", "key", "absent")),
+    ];
+    insta::assert_snapshot!("unusable VMs", told.concat());
+}
+
+#[test]
+fn a_reader_that_leaves_early_changes_nothing() {
+    let vm = Script::default().prints("true", "").start();
+    let scene = Scene::with(&vm).run("vm", "true");
+    scene.write_files();
+    for (arguments, code) in [
+        (&["check", "-i", "inventory.json", "-s", "suite.json"][..], 0),
+        (&["plan", "-i", "inventory.json", "-s", "suite.json"], 0),
+        (&["schema", "report"], 0),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output =
+            scene.command(env!("CARGO_BIN_EXE_bootproof").as_ref()).args(arguments).stdout(writer).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
+        assert!(!stderr.contains("panicked"), "{stderr}");
+    }
+}

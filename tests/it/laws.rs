@@ -1,1 +1,364 @@
-//! x
+//! Laws of the pure core, for whatever proptest thinks of.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bootproof::assertion::port_listening::parse_socket_tables;
+use bootproof::assertion::{Mismatch, TYPES};
+use bootproof::outcome::{Attempt, Cause, Outcome, Output, Stage, Stream, Verdict};
+use bootproof::report::redact::Redactor;
+use bootproof::report::text::{harmless, harmless_line};
+use bootproof::report::{Report, json, junit, terminal};
+use bootproof::run::{Finished, Stop, VmRecord};
+use bootproof::secrets::{Secret, Secrets};
+use bootproof::spec::inventory::Inventory;
+use bootproof::spec::plan::Plan;
+use bootproof::spec::source::Source;
+use bootproof::spec::suite::Suite;
+use proptest::collection::{hash_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use serde_json::{Map, Value};
+
+const INVENTORY: &str = include_str!("../../inventory/immich-photo-vault.json");
+const SUITE: &str = include_str!("../../suites/immich-photo-vault-validation.json");
+
+/// Text with everything in it that is ever special.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        vec(
+            prop_oneof![
+                any::<char>().prop_map(String::from),
+                (0u32..0xa0).prop_filter_map("a character", |code| char::from_u32(code).map(String::from)),
+                select(vec![
+                    "\u{1b}[31m",
+                    "\u{1b}]0;",
+                    "\u{7}",
+                    "\u{1b}\\",
+                    "\r\n",
+                    "\u{fffe}",
+                    "]]>",
+                    "&",
+                    "<",
+                    "\u{202e}",
+                    "\u{9b}",
+                    "ä",
+                ])
+                .prop_map(str::to_owned),
+            ],
+            0..40
+        )
+        .prop_map(|parts| parts.concat()),
+    ]
+}
+
+/// JSON with the words of our formats in it.
+fn any_json() -> impl Strategy<Value = Value> {
+    let key = || {
+        let words = vec![
+            "scenarios",
+            "custom_tests",
+            "assertions",
+            "tests",
+            "name",
+            "type",
+            "on_vm",
+            "params",
+            "port",
+            "command",
+            "contains",
+            "url",
+            "jq",
+            "matches",
+            "timeout",
+            "vms",
+            "defaults",
+            "ssh",
+            "password",
+            "via",
+            "a.b",
+            "a[0]",
+            "",
+        ];
+        prop_oneof![4 => select(words).prop_map(str::to_owned), 1 => any::<String>()]
+    };
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        select(TYPES.to_vec()).prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 60, 6, move |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            hash_map(key(), inner, 0..5).prop_map(|map| Value::Object(map.into_iter().collect::<Map<_, _>>())),
+        ]
+    })
+}
+
+/// One of our own files with one value replaced, renamed or removed.
+fn mutated(file: &'static str) -> impl Strategy<Value = String> {
+    (any::<Index>(), 0..3, any_json()).prop_map(move |(place, how, value)| {
+        let mut document: Value = serde_json::from_str(file).unwrap();
+        let mut pointers = Vec::new();
+        pointers_of("", &document, &mut pointers);
+        let pointer = place.get(&pointers);
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        match (document.pointer_mut(parent).unwrap(), how) {
+            (Value::Object(map), 0) => drop(map.shift_remove(key)),
+            (Value::Object(map), 1) => {
+                let moved = map.shift_remove(key).unwrap();
+                map.insert(format!("{key}x"), moved);
+            }
+            (Value::Array(list), 0) => drop(list.remove(key.parse().unwrap())),
+            (parent, _) => match parent {
+                Value::Object(map) => drop(map.insert(key.to_owned(), value)),
+                Value::Array(list) => list[key.parse::<usize>().unwrap()] = value,
+                _ => {}
+            },
+        }
+        format!("{document:#}")
+    })
+}
+
+fn pointers_of(prefix: &str, value: &Value, all: &mut Vec<String>) {
+    let below: Vec<(String, &Value)> = match value {
+        Value::Object(map) => map.iter().map(|(key, value)| (format!("{prefix}/{key}"), value)).collect(),
+        Value::Array(list) => {
+            list.iter().enumerate().map(|(index, value)| (format!("{prefix}/{index}"), value)).collect()
+        }
+        _ => Vec::new(),
+    };
+    for (pointer, value) in below {
+        pointers_of(&pointer, value, all);
+        all.push(pointer);
+    }
+}
+
+/// One of our own files with some bytes gone, doubled or replaced.
+fn torn(file: &'static str) -> impl Strategy<Value = String> {
+    vec(
+        (any::<Index>(), any::<Index>(), select(vec!["", "{", "}", "[", "]", "\"", ",", ":", "\\u0000", "1e999", "ä"])),
+        1..4,
+    )
+    .prop_map(move |cuts| {
+        cuts.into_iter().fold(file.to_owned(), |text, (from, to, with)| {
+            let (from, to) = (from.index(text.len() + 1), to.index(text.len() + 1));
+            let from = text.floor_char_boundary(from.min(to));
+            let to = text.floor_char_boundary(to.min(from + 30)).max(from);
+            format!("{}{with}{}", &text[..from], &text[to..])
+        })
+    })
+}
+
+fn parse_both(text: &str) -> Vec<Option<(usize, usize)>> {
+    let inventory = Inventory::parse("inventory.json", text).err();
+    let suite = Suite::parse("suite.json", text).err();
+    [inventory, suite].into_iter().flatten().flat_map(|errors| errors.0).map(|error| error.place).collect()
+}
+
+fn secrets(words: &[String]) -> Vec<Secret> {
+    let vms: Map<String, Value> = words
+        .iter()
+        .enumerate()
+        .map(|(index, word)| {
+            (format!("vm{index}"), serde_json::json!({"address": "h", "ssh": {"user": "u", "password": word}}))
+        })
+        .collect();
+    let inventory = serde_json::json!({"lab": "l", "vms": vms}).to_string();
+    let inventory = Inventory::parse("inventory.json", &inventory).unwrap();
+    Secrets::read(inventory.vms.values()).unwrap().values()
+}
+
+fn stages() -> impl Strategy<Value = Stage> {
+    select(vec![
+        Stage::Resolve,
+        Stage::Banner,
+        Stage::Auth,
+        Stage::Sudo,
+        Stage::Timeout,
+        Stage::Answer,
+        Stage::Internal,
+    ])
+}
+
+fn causes() -> impl Strategy<Value = Cause> {
+    (stages(), text(), option::of(text())).prop_map(|(stage, message, hint)| Cause {
+        vm: "redis".to_owned(),
+        stage,
+        address: "127.0.0.1:22".to_owned(),
+        message,
+        hint,
+    })
+}
+
+fn verdicts() -> impl Strategy<Value = Verdict> {
+    prop_oneof![
+        Just(Verdict::Passed),
+        (text(), text(), text()).prop_map(|(message, expected, actual)| Verdict::Failed(Mismatch {
+            message,
+            expected,
+            actual
+        })),
+        causes().prop_map(Verdict::Errored),
+        causes().prop_map(Verdict::Blocked),
+        text().prop_map(Verdict::NotRun),
+        Just(Verdict::NotSelected),
+    ]
+}
+
+fn outcomes() -> impl Strategy<Value = Outcome> {
+    let attempts = vec((any::<u64>(), any::<u64>(), verdicts(), option::of(text())), 0..4);
+    let stream = || (text(), 0usize..3).prop_map(|(text, lost)| Stream::bounded(&text, lost));
+    let output = option::of((stream(), stream()));
+    (verdicts(), attempts, any::<u32>(), output).prop_map(|(verdict, attempts, duration, output)| Outcome {
+        attempts: attempts
+            .into_iter()
+            .map(|(started_ms, duration_ms, verdict, message)| Attempt {
+                started_ms,
+                duration_ms,
+                verdict: verdict.kind(),
+                message,
+            })
+            .collect(),
+        verdict,
+        duration: Duration::from_millis(u64::from(duration)),
+        output: output.map(|(stdout, stderr)| Output { stdout, stderr }),
+    })
+}
+
+/// A report of the reference suite in which nothing is as one would wish.
+fn reports() -> impl Strategy<Value = Report> {
+    (vec(outcomes(), 10), text(), text(), option::of(causes())).prop_map(|(outcomes, lab, seen, cause)| {
+        let mut inventory: Value = serde_json::from_str(INVENTORY).unwrap();
+        inventory["lab"] = Value::from(lab);
+        let inventory = Inventory::parse("inventory.json", &inventory.to_string()).unwrap();
+        let plan = Plan::resolve(&[Suite::parse("suite.json", SUITE).unwrap()], inventory).unwrap();
+        let mut record = VmRecord {
+            banner: Some(seen.clone()),
+            ready: Some(Duration::ZERO),
+            connects: 1,
+            cause,
+            ..VmRecord::default()
+        };
+        record.identity.os_release = Some(seen.clone());
+        record.identity.kernel = Some(seen);
+        let finished = Finished {
+            outcomes: plan.assertions.iter().map(|one| one.id.clone()).zip(outcomes).collect(),
+            vms: HashMap::from([("redis".to_owned(), record)]),
+            started: chrono::DateTime::UNIX_EPOCH,
+            ended: chrono::DateTime::UNIX_EPOCH,
+            stop: Some(Stop::Interrupt),
+        };
+        Report::new(&plan, &finished, &Redactor::default())
+    })
+}
+
+fn is_tame(text: &str) -> bool {
+    text.chars().all(|character| !character.is_control() || "\n\t".contains(character))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    #[test]
+    fn no_text_brings_the_socket_table_parser_down(text in text(), lines in vec("[ 0-9A-F:a-z@]{0,60}", 0..10)) {
+        let _ = parse_socket_tables(&text);
+        let _ = parse_socket_tables(&format!("@tcp\nhead\n{}\n@end\n", lines.join("\n")));
+        let _ = parse_socket_tables(&format!("@tcp6\nhead\n 0: {text} x 0A\n@end\n"));
+    }
+
+    #[test]
+    fn harmless_text_has_no_control_characters_and_is_not_changed_again(text in text()) {
+        let safe = harmless(&text).into_owned();
+        prop_assert!(is_tame(&safe), "{safe:?}");
+        prop_assert_eq!(harmless(&safe).into_owned(), safe.clone());
+        prop_assert!(!harmless_line(&text).contains(['\n', '\t']));
+    }
+
+    #[test]
+    fn a_bounded_stream_stays_within_its_limit_and_counts_what_is_gone(part in text(), times in 0usize..3000, lost in 0usize..9) {
+        let text = part.repeat(times);
+        let stream = Stream::bounded(&text, lost);
+        let marker = format!("\n[... {} bytes cut ...]\n", stream.truncated_bytes);
+        let kept = if stream.truncated_bytes == 0 { stream.text.len() } else { stream.text.len() - marker.len() };
+        prop_assert!(kept <= Stream::LIMIT);
+        prop_assert_eq!(kept + stream.truncated_bytes, text.len() + lost);
+    }
+
+    #[test]
+    fn no_json_brings_the_parsers_down(value in any_json()) {
+        parse_both(&value.to_string());
+        let _ = Source::parse("f", &format!("{value:#}"));
+    }
+
+    #[test]
+    fn no_torn_file_brings_the_parsers_down_and_each_error_has_its_line(text in prop_oneof![torn(INVENTORY), torn(SUITE)]) {
+        for place in parse_both(&text) {
+            prop_assert!(place.is_some_and(|(line, column)| line > 0 && column > 0));
+        }
+    }
+
+    #[test]
+    fn each_error_of_a_file_that_was_changed_has_a_line_of_that_file(
+        text in prop_oneof![mutated(INVENTORY), mutated(SUITE)]
+    ) {
+        let lines = text.lines().count();
+        for place in parse_both(&text) {
+            prop_assert!(place.is_some_and(|(line, _)| (1..=lines).contains(&line)), "{place:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn keys_that_stand_once_are_never_told_to_stand_twice(value in any_json()) {
+        prop_assert!(Source::parse("f", &value.to_string()).is_ok(), "{value}");
+    }
+
+    #[test]
+    fn redaction_leaves_no_occurrence(
+        words in vec("[a-z]{4,12}|[a-zA-Z0-9\"\\\\<&' ]{4,20}", 1..4),
+        parts in vec((text(), any::<Index>(), 0..4), 0..6),
+    ) {
+        let redactor = Redactor::new(secrets(&words));
+        let told: String = parts.iter().map(|(text, index, how)| {
+            let word = index.get(&words);
+            match how {
+                0 => format!("{text}{word}"),
+                1 => format!("{text}{word:?}"),
+                2 => format!("{text}\u{1b}[1m{}\u{1b}[0m{}", &word[..2], &word[2..]),
+                _ => text.clone(),
+            }
+        }).collect();
+        for clean in [redactor.text(&told), harmless(&redactor.text(&told)).into_owned(), redactor.line(&told)] {
+            for word in &words {
+                prop_assert!(!clean.contains(word.as_str()), "{word:?} in {clean:?}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
+
+    #[test]
+    fn every_report_is_well_formed_in_every_format(report in reports()) {
+        let xml = junit::render(&report);
+        let document = roxmltree::Document::parse(&xml);
+        prop_assert!(document.is_ok(), "{document:?}");
+        let document = document.unwrap();
+        let count = |name: &str| document.descendants().filter(|node| node.has_tag_name(name)).count();
+        prop_assert_eq!(count("testcase"), report.totals.assertions);
+        prop_assert_eq!(count("failure"), report.totals.failed);
+        prop_assert_eq!(count("error"), report.totals.errored + report.totals.blocked + report.totals.not_run);
+        prop_assert_eq!(count("skipped"), report.totals.not_selected);
+        let text = json::render(&report);
+        prop_assert!(is_tame(&text));
+        let value: Value = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(value["results"].as_array().map(Vec::len), Some(report.totals.assertions));
+        prop_assert!(is_tame(&terminal::render(&report, false)));
+    }
+}

@@ -156,7 +156,7 @@ impl Scene {
         let file = |name: &str| File::create(self.path(name)).expect("a file");
         command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
         let child = command.spawn().expect("it starts");
-        Started { scene: self, watchdog: Watchdog::over(&child), child, started: Instant::now() }
+        Started { scene: self, watchdog: Watchdog::over(&child), child, since: Instant::now() }
     }
 
     pub fn read(&self, name: &str) -> String {
@@ -169,7 +169,7 @@ pub struct Started<'a> {
     scene: &'a Scene,
     watchdog: Watchdog,
     pub child: Child,
-    started: Instant,
+    since: Instant,
 }
 
 impl Started<'_> {
@@ -180,7 +180,7 @@ impl Started<'_> {
 
     pub fn wait(mut self) -> Run {
         let status = self.child.wait().expect("it can be waited for");
-        let took = self.started.elapsed();
+        let took = self.since.elapsed();
         let peak_memory = self.watchdog.end();
         assert!(took < HANGS_AFTER, "it hung:\n{}\n{}", self.scene.read("stdout"), self.scene.read("stderr"));
         Run {
@@ -302,7 +302,8 @@ static LAB: LazyLock<PathBuf> = LazyLock::new(|| {
 pub fn redact(text: &str, scene: &Scene) -> String {
     static CHANGING: LazyLock<Vec<(regex::Regex, &str)>> = LazyLock::new(|| {
         let pairs = [
-            (r"127\.0\.0\.1\]?:\d+", "127.0.0.1:[port]"),
+            (r"(127\.0\.0\.1\]?|no\.\.name):\d+", "$1:[port]"),
+            (r"lookup address information: .*", "lookup address information: [why]"),
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "[time]"),
             (r"\b\d+ ms\b", "[ms]"),
             (r"in \d+\.\d{3} s", "in [s]"),

@@ -1,1 +1,224 @@
-//! x
+//! A canary stands for every secret; it must sing nowhere.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use roxmltree::Document;
+use russh::keys::ssh_key::PublicKey;
+use serde_json::{Value, json};
+
+use crate::fake_vm::{FakeVm, Login, Script, Step, Sudo, Wire, http, serve_http};
+use crate::scene::{Run, Scene};
+
+/// With characters that JSON, XML and Rust write in other ways.
+const LOGIN: &str = "l0gin-canary-\"<&>\\-'end";
+const SUDO: &str = "sud0-canary-0001";
+const PASSPHRASE: &str = "passphrase-canary-0002";
+
+/// A VM that knows the secrets and tells them wherever it can.
+fn talkative(login: Login) -> FakeVm {
+    let song = format!("{LOGIN} {SUDO} {PASSPHRASE}");
+    let coloured: String =
+        [LOGIN, SUDO, PASSPHRASE].map(|word| format!("{}\u{1b}[01;31m{}\n", &word[..4], &word[4..])).concat();
+    let sings = |code| vec![Step::Out(song.clone().into()), Step::Err(format!("\n{song}\n").into()), Step::Exit(code)];
+    let identity = format!("machine-id {song}\nboot-id {song}\nkernel {song}\nos-release {song}\n");
+    Script { login, sudo: Sudo::Password(SUDO.to_owned()), auth_banner: Some(song.clone()), ..Script::default() }
+        .answer("passes", sings(0))
+        .answer("fails", sings(1))
+        .answer("coloured", [Step::Out(coloured.clone().into()), Step::Err(coloured.into()), Step::Exit(1)])
+        .answer("killed", [Step::Err(song.clone().into()), Step::Killed(russh::Sig::Custom(song.replace(' ', "-")))])
+        .answer("hangs", [Step::Out(song.clone().into()), Step::Hang])
+        .answer("long", [Step::Repeat(song.clone().into(), 40_000, std::time::Duration::ZERO), Step::Exit(1)])
+        .answer("unknown", [Step::Err(format!("bash: line 1: {SUDO}: command not found\n").into()), Step::Exit(127)])
+        .prints(bootproof::probe::identity::READ_IDENTITY, identity)
+        .start()
+}
+
+/// Every way in which what a VM says gets into a report.
+fn scene(vm: &FakeVm) -> Scene {
+    let page = json!({"a": format!("{SUDO} {PASSPHRASE}"), "b": LOGIN}).to_string();
+    let page = serve_http(http("200 OK", &page));
+    let scene = Scene::with(vm)
+        .ssh("vm", "password", LOGIN)
+        .ssh("vm", "sudo_password", SUDO)
+        .run("vm", "passes")
+        .run("vm", "fails")
+        .run("vm", "coloured")
+        .run("vm", "killed")
+        .run("vm", "long")
+        .run("vm", "unknown");
+    scene
+        .assert(json!({"command": "hangs", "timeout": "1s"}))
+        .assert(json!({"command": "passes", "name": "root", "become": true, "contains": "absent"}))
+        .assert(json!({"command": "passes", "name": "equals", "equals": format!("another {LOGIN}")}))
+        .assert(json!({"command": "passes", "name": "matches", "matches": "^absent$"}))
+        .assert(json!({"command": "passes", "name": "jq", "jq": ".a"}))
+        .assert(json!({"type": "http_responds", "url": format!("http://localhost:{page}/"), "equals": "another"}))
+        .assert(json!({"type": "http_responds", "url": format!("http://localhost:{page}/j"), "jq": ".a"}))
+        .assert(json!({"type": "port_listening", "port": 1}))
+}
+
+/// All texts of a document, as its readers see them.
+fn texts(value: &Value, all: &mut Vec<String>) {
+    match value {
+        Value::String(text) => all.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| texts(item, all)),
+        Value::Object(items) => items.values().for_each(|item| texts(item, all)),
+        _ => {}
+    }
+}
+
+fn everything(run: &Run) -> Vec<String> {
+    let mut all = vec![run.stdout.clone(), run.stderr.clone(), run.junit.clone(), run.report.to_string()];
+    texts(&run.report, &mut all);
+    if let Ok(document) = Document::parse(&run.junit) {
+        all.extend(document.descendants().filter_map(|node| node.text().map(ToOwned::to_owned)));
+        all.extend(
+            document
+                .descendants()
+                .flat_map(|node| node.attributes().map(|one| one.value().to_owned()).collect::<Vec<_>>()),
+        );
+    }
+    all
+}
+
+/// No secret, no escaped form of it, and no half of it.
+#[track_caller]
+fn is_silent(run: &Run, canaries: &[&str]) {
+    assert!(!run.stdout.is_empty(), "{}", run.told());
+    for text in everything(run) {
+        for canary in canaries {
+            let half = canary.floor_char_boundary(canary.len() / 2);
+            for part in [canary, &canary[..half], &canary[half..]] {
+                if let Some(at) = text.find(part) {
+                    let from = text.floor_char_boundary(at.saturating_sub(200));
+                    panic!("{part} sings in: {}", &text[from..text.ceil_char_boundary(at + 60)]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_secret_stands_in_a_report_or_on_the_screen_whatever_the_vm_says() {
+    let vm = talkative(Login::password(LOGIN));
+    let scene = scene(&vm);
+    for flags in [&[][..], &["--format", "json"], &["--color", "always"], &["--wait", "1s"]] {
+        let run = scene.check(flags);
+        assert_eq!(run.code, Some(1), "{}", run.told());
+        assert!(run.report.to_string().contains("***") && run.junit.contains("***"), "the VM did say it");
+        is_silent(&run, &[LOGIN, SUDO]);
+    }
+}
+
+#[test]
+fn no_secret_stands_in_the_output_of_the_harness() {
+    let vm = talkative(Login::password(LOGIN));
+    let scene = scene(&vm).env("BOOTPROOF_REPORTS", ".");
+    let run = scene.lab(&[]);
+    assert_eq!(run.code, Some(101));
+    assert!(run.stdout.contains("***"));
+    is_silent(&run, &[LOGIN, SUDO]);
+}
+
+#[test]
+fn no_secret_stands_in_what_plan_and_lint_print() {
+    let vm = talkative(Login::password(LOGIN));
+    let scene = scene(&vm);
+    scene.write_files();
+    for arguments in [
+        &["plan", "-i", "inventory.json", "-s", "suite.json", "--limit", "vm", "--filter", "::root"][..],
+        &["lint", "inventory.json", "suite.json"],
+    ] {
+        let run = scene.bootproof(arguments);
+        assert_eq!(run.code, Some(0), "{}", run.told());
+        is_silent(&run, &[LOGIN, SUDO]);
+    }
+}
+
+#[test]
+fn secrets_from_the_environment_and_from_files_are_masked_too() {
+    let vm = talkative(Login::password(LOGIN));
+    let scene = scene(&vm)
+        .ssh("vm", "password", json!({"env": "BOOTPROOF_TEST_LOGIN"}))
+        .ssh("vm", "sudo_password", json!({"file": "sudo.secret"}))
+        .env("BOOTPROOF_TEST_LOGIN", LOGIN);
+    scene.write("sudo.secret", format!("{SUDO}\n"));
+    let run = scene.check(&[]);
+    assert_eq!(run.code, Some(1), "{}", run.told());
+    assert_eq!(vm.logins(), ["password"]);
+    is_silent(&run, &[LOGIN, SUDO]);
+}
+
+#[test]
+fn the_passphrase_of_a_key_is_masked_too() {
+    let folder = Scene::new();
+    let keygen = |scene: &Scene| {
+        let status = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", PASSPHRASE, "-C", "", "-f"])
+            .arg(scene.path("id"))
+            .stdin(Stdio::null())
+            .status();
+        assert!(status.expect("ssh-keygen of openssh-client").success());
+        PublicKey::from_openssh(&scene.read("id.pub")).unwrap()
+    };
+    let vm = talkative(Login::key(&keygen(&folder)));
+    let scene =
+        scene(&vm).ssh("vm", "key_passphrase", PASSPHRASE).ssh("vm", "key", folder.path("id").display().to_string());
+    let run = scene.check(&[]);
+    assert_eq!(run.code, Some(1), "{}", run.told());
+    assert_eq!(vm.logins(), ["publickey"]);
+    is_silent(&run, &[LOGIN, SUDO, PASSPHRASE]);
+}
+
+#[test]
+fn a_refused_password_is_not_told_either() {
+    let vm = talkative(Login::password("another"));
+    let run = scene(&vm).check(&["--wait", "1s"]);
+    assert_eq!(run.code, Some(3), "{}", run.told());
+    is_silent(&run, &[LOGIN, SUDO]);
+}
+
+#[test]
+fn a_greeting_that_holds_the_password_is_masked_also_while_it_is_waited_for() {
+    let wire = Wire::Says(format!("{LOGIN} {SUDO}\r\n").into_bytes());
+    let vm = Script { wire, ..Script::default() }.start();
+    let scene = Scene::with(&vm).run("vm", "true").ssh("vm", "password", LOGIN).ssh("vm", "sudo_password", SUDO);
+    let run = scene.check(&["--wait", "1s"]);
+    assert!(run.stderr.contains("***"), "{}", run.told());
+    is_silent(&run, &[LOGIN, SUDO]);
+    let run = scene.env("BOOTPROOF_WAIT", "1s").env("BOOTPROOF_REPORTS", ".").lab(&[]);
+    assert!(run.stderr.contains("***"), "{}", run.told());
+    is_silent(&run, &[LOGIN, SUDO]);
+}
+
+#[test]
+fn no_process_carries_a_secret_in_its_arguments_or_environment() {
+    let canary = "pr0cess-canary-0003";
+    let script =
+        Script { login: Login::password(canary), sudo: Sudo::Password(canary.to_owned()), ..Script::default() };
+    let vm = script.answer("hangs", [Step::Hang]).start();
+    let scene = Scene::with(&vm)
+        .ssh("vm", "password", canary)
+        .assert(json!({"command": "hangs", "become": true, "timeout": "60s"}));
+    let started = scene.start_check(&[]);
+    for _ in 0..6000 {
+        if vm.seen.commands.lock().unwrap().len() == 2 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let mut looked_at = 0;
+    for process in fs::read_dir("/proc").unwrap().filter_map(Result::ok).map(|entry| entry.path()) {
+        for file in ["cmdline", "environ"] {
+            // Processes come and go, and some belong to others.
+            let Ok(bytes) = fs::read(process.join(file)) else { continue };
+            looked_at += 1;
+            assert!(!String::from_utf8_lossy(&bytes).contains(canary), "{}/{file}", process.display());
+        }
+    }
+    assert!(looked_at > 2);
+    assert!(vm.seen.commands.lock().unwrap().iter().all(|command| !command.contains(canary)), "nor on the VM");
+    started.signal("TERM");
+    assert_eq!(started.wait().code, Some(143));
+}
