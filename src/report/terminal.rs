@@ -12,15 +12,20 @@ use crate::ssh::host_key::Trust;
 /// So many lines of an output are shown; the reports have the rest.
 const OUTPUT_LINES: usize = 10;
 
-/// Renders the report: a line an assertion, what went wrong once more in full, and the totals last.
+/// Renders the report: a line an assertion, what went wrong once more in full, and the totals last. What was not
+/// selected is only counted: whoever asked for one VM does not want to read of the others.
 pub fn render(report: &Report, colour: bool) -> String {
     let paint = Paint { colour };
     let mut text = String::new();
     let header = format!("{} ({} with {})", report.lab, report.inventory, report.suites.join(", "));
     let _ = writeln!(text, "{}", harmless_line(&header));
-    let width = report.results.iter().map(|row| row.id.chars().count()).max().unwrap_or(0);
-    for (vm, rows) in rows_by_vm(report) {
-        let _ = writeln!(text, "\n{}", vm_line(vm, paint));
+    let selected = |row: &&ResultRow| row.verdict != VerdictKind::NotSelected;
+    let width = report.results.iter().filter(selected).map(|row| row.id.chars().count()).max().unwrap_or(0);
+    for (vm, mut rows) in rows_by_vm(report) {
+        rows.retain(selected);
+        if !rows.is_empty() {
+            let _ = writeln!(text, "\n{}", vm_line(vm, paint));
+        }
         for row in rows {
             let _ = writeln!(text, "  {}", row_line(row, width, paint));
         }
@@ -191,7 +196,6 @@ impl Paint {
         let style = match kind {
             VerdictKind::Passed => Style::new().green(),
             VerdictKind::Failed => Style::new().red().bold(),
-            VerdictKind::NotSelected => Style::new().dim(),
             _ => Style::new().yellow().bold(),
         };
         self.with(style, &format!("{:12}", kind.word()))
