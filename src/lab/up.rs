@@ -24,6 +24,9 @@ const BOOT_TIMEOUT: Duration = Duration::from_mins(10);
 
 const POLL: Duration = Duration::from_millis(500);
 
+/// The supervisor looks five times a second.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What a VM boots.
 #[derive(Debug, Clone)]
 pub enum Source {
@@ -59,7 +62,7 @@ pub fn up(folder: &LabFolder, wanted: &[Wanted], inventory: &Path, progress: Pro
     let keys = await_keys(folder, &state, &mut supervisor, progress)?;
     local::write_known_hosts(folder, &state, &keys)?;
     local::write_inventory(folder, wanted, &state, &keys, inventory)?;
-    supervisor.commit()
+    supervisor.commit(folder)
 }
 
 fn kernel(source: &Source) -> Option<&Path> {
@@ -161,9 +164,18 @@ impl Supervisor {
         Ok(Self { child: child.map_err(LabError::io("start setsid"))? })
     }
 
-    fn commit(mut self) -> Result<(), LabError> {
+    /// Lets go of the supervisor, and waits until it has understood.
+    fn commit(mut self, folder: &LabFolder) -> Result<(), LabError> {
         let mut pipe = self.child.stdin.take().ok_or_else(|| LabError::new("the supervisor has no pipe"))?;
-        writeln!(pipe, "{COMMIT}").map_err(LabError::io("tell the supervisor that all is well"))
+        writeln!(pipe, "{COMMIT}").map_err(LabError::io("tell the supervisor that all is well"))?;
+        let deadline = Instant::now() + COMMIT_TIMEOUT;
+        while !state::ready_note(folder).exists() {
+            if Instant::now() > deadline {
+                return Err(LabError::new("the supervisor does not answer"));
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 }
 
