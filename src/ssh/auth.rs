@@ -76,26 +76,24 @@ pub(super) async fn login(handle: &mut Handle<Client>, ssh: &Ssh, secrets: &VmSe
 fn refused(handle: &Handle<Client>, ssh: &Ssh, tried: &Tried) -> SshError {
     let user = &ssh.user;
     let methods = tried.methods.join(", ");
-    let Some(offered) = &tried.offered else {
-        return unanswered(handle, user, &methods);
-    };
-    let offered: Vec<&str> = offered.iter().map(Into::into).collect();
-    let takes = if offered.is_empty() { "nothing else".to_owned() } else { offered.join(", ") };
-    SshError::lasting(Stage::Auth, format!("login as `{user}` refused: tried {methods}; the server takes {takes}"))
-        .hint("check user and password or key in the inventory against the VM; it is not tried again")
-}
-
-/// The server said neither yes nor no to anything.
-fn unanswered(handle: &Handle<Client>, user: &str, methods: &str) -> SshError {
-    if handle.is_closed() {
+    let offered: Vec<&str> = tried.offered.iter().flat_map(|set| set.iter()).map(Into::into).collect();
+    // A connection that ended during a login looks like a refusal that offers nothing; sshd's own names its methods.
+    if offered.is_empty() && handle.is_closed() {
         return SshError::passing(
             Stage::Auth,
             format!("the server closed the connection during the login as `{user}` ({methods})"),
         )
         .hint("too many tries (MaxAuthTries), or this address is penalized for earlier ones (PerSourcePenalties)");
     }
-    SshError::lasting(Stage::Auth, format!("there is nothing to log in with as `{user}`: tried {methods}"))
-        .hint("give the inventory a `password` or a `key`, or the agent a key with `ssh-add`")
+    if tried.offered.is_none() {
+        return SshError::lasting(Stage::Auth, format!("there is nothing to log in with as `{user}`: tried {methods}"))
+            .hint("give the inventory a `password` or a `key`, or the agent a key with `ssh-add`");
+    }
+    SshError::lasting(
+        Stage::Auth,
+        format!("login as `{user}` refused: tried {methods}; the server takes {}", offered.join(", ")),
+    )
+    .hint("check user and password or key in the inventory against the VM; it is not tried again")
 }
 
 async fn with_key(
