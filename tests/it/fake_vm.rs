@@ -84,8 +84,6 @@ pub struct Login {
     pub keys: Vec<PublicKey>,
     /// The connection ends at the first try.
     pub hangs_up: bool,
-    /// After a refusal, that method is not taken any more.
-    pub once: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -406,7 +404,7 @@ impl Visit {
 impl Login {
     /// As sshd does, a refusal leaves all methods open.
     fn answer(&self, yes: bool) -> Auth {
-        let methods = (!self.once).then(|| self.methods());
+        let methods = Some(self.methods());
         if yes { Auth::Accept } else { Auth::Reject { proceed_with_methods: methods, partial_success: false } }
     }
 }

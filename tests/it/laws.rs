@@ -8,7 +8,7 @@ use bootproof::assertion::{Mismatch, TYPES};
 use bootproof::outcome::{Attempt, Cause, Outcome, Output, Stage, Stream, Verdict};
 use bootproof::report::redact::Redactor;
 use bootproof::report::text::{harmless, harmless_line};
-use bootproof::report::{Report, json, junit, terminal};
+use bootproof::report::{self, Report, junit, terminal};
 use bootproof::run::{Finished, Stop, VmRecord};
 use bootproof::secrets::{Secret, Secrets};
 use bootproof::spec::inventory::Inventory;
@@ -19,7 +19,7 @@ use proptest::collection::{hash_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 const INVENTORY: &str = include_str!("../../inventory/immich-photo-vault.json");
 const SUITE: &str = include_str!("../../suites/immich-photo-vault-validation.json");
@@ -165,11 +165,9 @@ fn secrets(words: &[String]) -> Vec<Secret> {
     let vms: Map<String, Value> = words
         .iter()
         .enumerate()
-        .map(|(index, word)| {
-            (format!("vm{index}"), serde_json::json!({"address": "h", "ssh": {"user": "u", "password": word}}))
-        })
+        .map(|(index, word)| (format!("vm{index}"), json!({"address": "h", "ssh": {"user": "u", "password": word}})))
         .collect();
-    let inventory = serde_json::json!({"lab": "l", "vms": vms}).to_string();
+    let inventory = json!({"lab": "l", "vms": vms}).to_string();
     let inventory = Inventory::parse("inventory.json", &inventory).unwrap();
     Secrets::read(inventory.vms.values()).unwrap().values()
 }
@@ -266,10 +264,16 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
-    fn no_text_brings_the_socket_table_parser_down(text in text(), lines in vec("[ 0-9A-F:a-z@]{0,60}", 0..10)) {
+    fn no_text_brings_the_socket_table_parser_down(
+        text in text(),
+        addresses in vec("[0-9A-Fä]{0,34}", 0..10),
+        lines in vec("[ 0-9A-F:a-z@]{0,60}", 0..10),
+    ) {
         let _ = parse_socket_tables(&text);
-        let _ = parse_socket_tables(&format!("@tcp\nhead\n{}\n@end\n", lines.join("\n")));
-        let _ = parse_socket_tables(&format!("@tcp6\nhead\n 0: {text} x 0A\n@end\n"));
+        let _ = parse_socket_tables(&format!("@tcp\n{}\n@end\n", lines.join("\n")));
+        for address in addresses {
+            let _ = parse_socket_tables(&format!("@tcp6\n 0: {address}:0016 x 0A\n@end\n"));
+        }
     }
 
     #[test]
@@ -292,8 +296,14 @@ proptest! {
 
     #[test]
     fn no_json_brings_the_parsers_down(value in any_json()) {
-        parse_both(&value.to_string());
-        let _ = Source::parse("f", &format!("{value:#}"));
+        let suite = json!({"scenarios": [{"name": "s", "custom_tests": [{"name": "t", "assertions": [value]}]}]});
+        let assertion = json!({"type": "port_listening", "on_vm": "v", "params": value});
+        let with_params = json!({"scenarios": [{"name": "s", "custom_tests": [{"name": "t", "assertions": [assertion]}]}]});
+        let inventory = json!({"lab": "l", "vms": {"v": {"address": "h", "ssh": value}}, "connections": [value]});
+        for document in [&value, &suite, &with_params, &inventory] {
+            parse_both(&document.to_string());
+            parse_both(&format!("{document:#}"));
+        }
     }
 
     #[test]
@@ -355,7 +365,7 @@ proptest! {
         prop_assert_eq!(count("failure"), report.totals.failed);
         prop_assert_eq!(count("error"), report.totals.errored + report.totals.blocked + report.totals.not_run);
         prop_assert_eq!(count("skipped"), report.totals.not_selected);
-        let text = json::render(&report);
+        let text = report::json::render(&report);
         prop_assert!(is_tame(&text));
         let value: Value = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(value["results"].as_array().map(Vec::len), Some(report.totals.assertions));

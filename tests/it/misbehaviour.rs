@@ -70,7 +70,15 @@ fn a_vm_that_never_gets_to_a_login_is_blocked_at_the_stage_that_it_reached() {
 fn a_server_that_ends_the_connection_at_the_login_is_blocked_at_auth() {
     let vm = Script { login: Login { hangs_up: true, ..Login::default() }, ..Script::default() }.start();
     let run = Scene::with(&vm).run("vm", "true").check(&[]);
-    is(&run, "blocked", Some("auth"), "login");
+    is(&run, "blocked", Some("auth"), "the server closed the connection during the login as `ops`");
+}
+
+#[test]
+fn a_server_that_ends_the_connection_at_the_login_is_asked_again_while_there_is_time() {
+    let vm = Script { login: Login { hangs_up: true, ..Login::default() }, ..Script::default() }.start();
+    let run = Scene::with(&vm).run("vm", "true").check(&["--wait", "1s"]);
+    is(&run, "blocked", Some("auth"), "closed the connection");
+    assert!(vm.logins().len() > 1);
 }
 
 #[test]

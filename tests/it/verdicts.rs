@@ -214,13 +214,7 @@ fn sigterm_leaves_a_whole_report_and_exit_code_143() {
 
 #[test]
 fn a_refused_login_is_not_tried_again_however_long_the_wait() {
-    refused_once(Login::password("another"));
-    refused_once(Login { once: true, ..Login::password("another") });
-}
-
-#[track_caller]
-fn refused_once(login: Login) {
-    let vm = Script { login, ..healthy() }.start();
+    let vm = Script { login: Login::password("another"), ..healthy() }.start();
     let scene = Scene::with(&vm).run("vm", "yes").run("vm", "no").assert(json!({"type": "port_listening", "port": 22}));
     let run = scene.check(&["--wait", "5m"]);
     run.expect(3, &["blocked"; 3]);
