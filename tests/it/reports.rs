@@ -104,7 +104,7 @@ fn every_verdict_stands_in_junit_as_its_readers_expect() {
 #[test]
 fn a_run_that_was_stopped_leaves_sound_junit_too() {
     let vm = Script::default().answer("hangs", [Step::Hang]).prints("yes", "").start();
-    let run = Scene::with(&vm).run("vm", "hangs").run("vm", "yes").check(&["--deadline", "1s"]);
+    let run = Scene::with(&vm).run("vm", "hangs").run("vm", "yes").check(&["--deadline", "5s"]);
     run.expect(124, &["not-run", "passed"]);
     is_sound_junit(&run.junit);
     conforms(&run.report, &schema("report"));
