@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::link::Link;
 use super::{Shared, Stop};
@@ -16,6 +16,9 @@ use crate::ssh::SshError;
 /// Between two tries: first so long, then twice as long each time, up to two seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What was seen at the last moment is judged all the same.
+const JUDGING: Duration = Duration::from_secs(5);
 
 /// Runs one assertion to its outcome.
 pub(super) async fn run(shared: &Shared, link: &Link, assertion: &PlannedAssertion) -> Outcome {
@@ -78,7 +81,7 @@ impl Tries<'_> {
             Err(ProbeError { partial, .. }) => partial.as_ref().map(output),
             _ => None,
         };
-        let (verdict, may_pass) = judge(link, assertion, seen);
+        let (verdict, may_pass) = judge(link, assertion, seen, deadline).await;
         self.write_down(started, &verdict);
         (verdict, may_pass)
     }
@@ -102,7 +105,13 @@ impl Tries<'_> {
     }
 }
 
-fn judge(link: &Link, assertion: &PlannedAssertion, seen: Result<Observation, ProbeError>) -> (Verdict, bool) {
+/// Judges beside the runtime: a jq program that never ends must hold up neither the deadline nor other VMs.
+async fn judge(
+    link: &Link,
+    assertion: &PlannedAssertion,
+    seen: Result<Observation, ProbeError>,
+    deadline: Instant,
+) -> (Verdict, bool) {
     let observation = match seen {
         Ok(observation) => observation,
         Err(ProbeError { error, .. }) => {
@@ -110,7 +119,18 @@ fn judge(link: &Link, assertion: &PlannedAssertion, seen: Result<Observation, Pr
             return (Verdict::Errored(link.cause(with_limit(error, assertion))), may_pass);
         }
     };
-    let verdict = match assertion.expectation.judge(&observation) {
+    let expectation = assertion.expectation.clone();
+    let judging = tokio::task::spawn_blocking(move || expectation.judge(&observation));
+    let judgement = match timeout_at(deadline.max(Instant::now() + JUDGING), judging).await {
+        Ok(Ok(judgement)) => judgement,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+        Err(_) => {
+            let endless = SshError::lasting(Stage::Timeout, "what was seen could not be judged in time")
+                .hint("does the jq program end?");
+            return (Verdict::Errored(link.cause(with_limit(endless, assertion))), false);
+        }
+    };
+    let verdict = match judgement {
         Judgement::Holds => Verdict::Passed,
         Judgement::Differs(mismatch) => Verdict::Failed(mismatch),
         Judgement::Unclear(unclear) => Verdict::Errored(unclear_cause(link, unclear)),

@@ -301,3 +301,20 @@ fn a_url_that_nobody_serves_is_failed_and_one_that_sshd_forbids_is_errored() {
         is(&run, verdict, stage, says);
     }
 }
+
+#[test]
+fn jq_programs_that_never_end_hold_up_nothing_else() {
+    let vm = Script::default().prints("echo {}", "{}").prints("yes", "").start();
+    let mut scene = Scene::with(&vm);
+    // More of them than the runtime has threads.
+    for n in 0..4 {
+        let endless =
+            json!({"command": "echo {}", "name": format!("endless-{n}"), "jq": "until(false; .)", "timeout": "1s"});
+        scene = scene.assert(endless);
+    }
+    let run = scene.run("vm", "yes").check(&[]);
+    run.expect(3, &["errored", "errored", "errored", "errored", "passed"]);
+    for row in &run.rows()[..4] {
+        assert_eq!(row["cause"]["stage"], "timeout");
+    }
+}
