@@ -3,7 +3,6 @@
 //! The message stands in the attribute (Jenkins) and in the text (GitLab). `failed` is a `failure`; `errored`,
 //! `blocked` and `not-run` are an `error`; only what the user did not select is `skipped`.
 
-use std::borrow::Cow;
 use std::io;
 
 use quick_xml::Writer;
@@ -118,7 +117,7 @@ fn write_verdict(xml: &mut Xml, row: &ResultRow) -> io::Result<()> {
         VerdictKind::NotSelected => element,
         kind => element.with_attribute(("type", kind.word())),
     };
-    element.write_text_content(BytesText::new(&visible(&terminal::explain(row))))?;
+    element.write_text_content(BytesText::new(&harmless(&terminal::explain(row))))?;
     Ok(())
 }
 
@@ -139,13 +138,9 @@ fn write_earlier_tries(xml: &mut Xml, row: &ResultRow) -> io::Result<()> {
 
 fn write_text(xml: &mut Xml, element: &str, text: &str) -> io::Result<()> {
     if !text.is_empty() {
-        xml.create_element(element).write_text_content(BytesText::new(&visible(text)))?;
+        xml.create_element(element).write_text_content(BytesText::new(&harmless(text)))?;
     }
     Ok(())
-}
-
-fn visible(text: &str) -> Cow<'_, str> {
-    harmless(text)
 }
 
 /// Plain decimal seconds: some readers do not take an exponent.

@@ -3,7 +3,7 @@
 //! Names that a person chose (ids, VMs, tests) are left alone: a password that is a common word must not
 //! tear them apart.
 
-use super::text::harmless;
+use super::text::{harmless, shortened};
 use crate::outcome::{Cause, Output, Stream};
 use crate::secrets::Secret;
 
@@ -56,10 +56,7 @@ impl Redactor {
         let line = self.text(text).split_whitespace().collect::<Vec<_>>().join(" ");
         // A line end within a secret is a space by now.
         let line = self.mask(&line);
-        match line.char_indices().nth(MESSAGE_LIMIT) {
-            Some((at, _)) => format!("{} [...]", &line[..at]),
-            None => line,
-        }
+        shortened(&line, MESSAGE_LIMIT).into_owned()
     }
 
     /// A stream without secrets. Where it was cut, half a secret can stand.

@@ -4,13 +4,16 @@ use std::fmt::Write;
 
 use console::Style;
 
-use super::text::{harmless, harmless_line};
+use super::text::{harmless, harmless_line, shortened};
 use super::{Report, ResultRow, VmReport, rows_by_vm};
 use crate::outcome::VerdictKind;
 use crate::ssh::host_key::Trust;
 
 /// So many lines of an output are shown; the reports have the rest.
 const OUTPUT_LINES: usize = 10;
+
+/// So many characters of each.
+const LINE_LIMIT: usize = 300;
 
 /// Renders the report: a line an assertion, what went wrong once more in full, and the totals last. What was not
 /// selected is only counted: whoever asked for one VM does not want to read of the others.
@@ -46,7 +49,7 @@ pub fn explain(row: &ResultRow) -> String {
     }
     let _ = writeln!(text, "  expected: {}", harmless_line(&row.expected));
     if let Some(actual) = &row.actual {
-        let _ = writeln!(text, "  actual:   {}", shortened(actual));
+        let _ = writeln!(text, "  actual:   {}", shortened(&harmless_line(actual), LINE_LIMIT));
     }
     if let Some(hint) = row.cause.as_ref().and_then(|cause| cause.hint.as_ref()) {
         let _ = writeln!(text, "  hint:     {}", harmless_line(hint));
@@ -140,27 +143,12 @@ fn totals_line(report: &Report, paint: Paint) -> String {
     if green { paint.green(&line) } else { paint.red(&line) }
 }
 
-fn shortened(text: &str) -> String {
-    let line = harmless_line(text);
-    match line.char_indices().nth(300) {
-        Some((at, _)) => format!("{} [...]", &line[..at]),
-        None => line,
-    }
-}
-
 fn last_lines(text: &str) -> String {
     let safe = harmless(text.trim_end());
     let lines: Vec<&str> = safe.lines().collect();
     let hidden = lines.len().saturating_sub(OUTPUT_LINES);
-    let shown = lines[hidden..].iter().map(|line| shorten_line(line)).collect::<Vec<_>>().join("\n");
+    let shown = lines[hidden..].iter().map(|line| shortened(line, LINE_LIMIT)).collect::<Vec<_>>().join("\n");
     if hidden == 0 { shown } else { format!("[... {hidden} lines; the reports have more ...]\n{shown}") }
-}
-
-fn shorten_line(line: &str) -> String {
-    match line.char_indices().nth(300) {
-        Some((at, _)) => format!("{} [...]", &line[..at]),
-        None => line.to_owned(),
-    }
 }
 
 fn indent(text: &str) -> String {
