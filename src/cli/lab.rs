@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{IsTerminal, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use clap::{Args, Subcommand};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::exit_code::ExitCode;
+use crate::lab::control::{self, Deed};
 use crate::lab::recipe::RecipeFolder;
 use crate::lab::state::{self, LabState};
 use crate::lab::up::{self, Source, Wanted};
@@ -76,6 +77,39 @@ enum LabCommand {
         #[arg(short, long)]
         follow: bool,
     },
+    /// Keep memory and disk of VMs as they are now
+    #[command(
+        after_help = "Example:\n  bootproof lab snapshot && bootproof lab ssh redis; bootproof lab restore redis"
+    )]
+    Snapshot {
+        /// Only these VMs
+        vms: Vec<String>,
+    },
+    /// Take VMs back to their snapshot, from whatever state, and set their clocks
+    #[command(after_help = "Example:\n  bootproof lab restore redis")]
+    Restore {
+        /// Only these VMs
+        vms: Vec<String>,
+    },
+    /// Stop VMs' processors, as a frozen host would
+    Pause {
+        /// The VMs
+        #[arg(required = true)]
+        vms: Vec<String>,
+    },
+    /// Let paused VMs go on, and start those that have powered themselves off
+    Resume {
+        /// The VMs
+        #[arg(required = true)]
+        vms: Vec<String>,
+    },
+    /// Shut VMs down cleanly, and boot them again from their disks
+    #[command(after_help = "Example:\n  bootproof lab reboot redis && bootproof check --wait 5m")]
+    Reboot {
+        /// The VMs
+        #[arg(required = true)]
+        vms: Vec<String>,
+    },
     /// Power the VMs off and remove their disks
     Down,
     /// Keep the VMs; started by `up`
@@ -99,6 +133,11 @@ pub fn run(arguments: LabArgs) -> ExitCode {
         LabCommand::Status => return status(&folder),
         LabCommand::Ssh { vm, command } => ssh(&folder, vm, command),
         LabCommand::Logs { vm, follow } => logs(&folder, vm, *follow),
+        LabCommand::Snapshot { vms } => deed(&folder, vms, Deed::Snapshot),
+        LabCommand::Restore { vms } => deed(&folder, vms, Deed::Restore).and_then(|()| set_clocks(&folder, vms)),
+        LabCommand::Pause { vms } => deed(&folder, vms, Deed::Pause),
+        LabCommand::Resume { vms } => deed(&folder, vms, Deed::Resume),
+        LabCommand::Reboot { vms } => deed(&folder, vms, Deed::Reboot),
         LabCommand::Down => take_down(&folder),
         LabCommand::Supervise => supervisor::run(&folder),
     };
@@ -244,7 +283,45 @@ pub fn askpass() -> Option<ExitCode> {
 
 /// OpenSSH takes over: its terminal handling is the best there is.
 fn ssh(folder: &LabFolder, vm: &str, command: &[String]) -> Result<(), LabError> {
-    let vm = local_vm(vm)?;
+    let mut line = ssh_line(folder, &local_vm(vm)?)?;
+    if !command.is_empty() {
+        line.arg("--").args(command);
+    }
+    Err(LabError::io("start ssh")(line.exec()))
+}
+
+/// A restored VM believes that it is still the moment of its snapshot.
+fn set_clocks(folder: &LabFolder, vms: &[String]) -> Result<(), LabError> {
+    let state = control::lab_with(folder, vms)?;
+    let restored = state.machines.iter().filter(|one| one.ours && (vms.is_empty() || vms.contains(&one.name)));
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = restored.map(|one| scope.spawn(|| set_clock(folder, &one.name))).collect();
+        threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+    });
+    results.into_iter().try_for_each(|result| result.map_err(|_| LabError::new("a thread panicked"))?)
+}
+
+fn set_clock(folder: &LabFolder, name: &str) -> Result<(), LabError> {
+    let vm = local_vm(name)?;
+    let password = Secrets::read([&vm]).map_err(|error| LabError::new(error.to_string()))?.of(name).sudo_password;
+    let failed = || LabError::io(format!("set the clock of {name}"));
+    let mut line = ssh_line(folder, &vm)?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    line.args(["--", "sudo", "-S", "-p", "''", "date", "-u", "-s", &format!("@{now}")]);
+    let mut child = line.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed())?;
+    if let (Some(mut stdin), Some(password)) = (child.stdin.take(), password) {
+        // Should it end before it reads, its own words tell why.
+        let _ = writeln!(stdin, "{}", password.expose());
+    }
+    let output = child.wait_with_output().map_err(failed())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(LabError::new(format!("{name} is restored, but its clock could not be set: {said}")))
+}
+
+fn ssh_line(folder: &LabFolder, vm: &Vm) -> Result<Command, LabError> {
     let own = std::env::current_exe().map_err(LabError::io("find bootproof itself"))?;
     let known_hosts = state::ssh_known_hosts(folder);
     if vm.ssh.host_key.is_none() {
@@ -269,10 +346,7 @@ fn ssh(folder: &LabFolder, vm: &str, command: &[String]) -> Result<(), LabError>
     .env("SSH_ASKPASS", own)
     .env("SSH_ASKPASS_REQUIRE", "force")
     .env(ASKPASS, &vm.name);
-    if !command.is_empty() {
-        line.arg("--").args(command);
-    }
-    Err(LabError::io("start ssh")(line.exec()))
+    Ok(line)
 }
 
 fn logs(folder: &LabFolder, vm: &str, follow: bool) -> Result<(), LabError> {
@@ -291,6 +365,15 @@ fn logs(folder: &LabFolder, vm: &str, follow: bool) -> Result<(), LabError> {
         }
         sleep(Duration::from_millis(200));
     }
+}
+
+fn deed(folder: &LabFolder, vms: &[String], deed: Deed) -> Result<(), LabError> {
+    let state = control::lab_with(folder, vms)?;
+    let names = state.machines.iter().map(|machine| machine.name.as_str());
+    let lines = Lines::new(names.filter(|name| vms.is_empty() || vms.iter().any(|vm| vm == name)));
+    let done = control::to_each(folder, &state, vms, deed, &|name, text| lines.tell(name, text));
+    lines.end();
+    done
 }
 
 fn take_down(folder: &LabFolder) -> Result<(), LabError> {

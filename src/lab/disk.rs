@@ -5,22 +5,37 @@ use std::path::Path;
 use std::process::Command;
 
 use super::LabError;
-use super::machine::{Boot, Media};
+use super::machine::{Boot, Iso};
 use super::up::{Source, Wanted};
 
-/// What QEMU needs to know of the image of a VM; makes the disk that an image of ours wants.
+/// What an image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Media {
+    Iso,
+    Raw,
+    Qcow2,
+}
+
+/// What QEMU needs to know of the image of a VM; makes the disk on which it writes. An image is never written to.
 pub(super) fn boot(run: &Path, wanted: &Wanted) -> Result<Boot, LabError> {
+    let recipe = &wanted.recipe.recipe;
+    let disk = run.join(format!("{}.qcow2", recipe.name));
     match &wanted.source {
         Source::Built(image) => {
-            let recipe = &wanted.recipe.recipe;
-            let disk = run.join(format!("{}.disk", recipe.name));
-            make_disk(run, &disk, recipe.resources.disk_gb)?;
-            Ok(Boot { image: image.iso.clone(), media: Media::Live, disk: Some(disk) })
+            let raw = run.join(format!("{}.disk", recipe.name));
+            make_disk(run, &raw, recipe.resources.disk_gb)?;
+            overlay(&disk, &raw, Media::Raw)?;
+            Ok(Boot { iso: Some(Iso::Live(image.iso.clone())), disk: Some(disk) })
         }
         Source::Given(path) => {
             let path = path.canonicalize().map_err(LabError::io(format!("open {}", path.display())))?;
-            let media = media(&path).map_err(LabError::io(format!("read {}", path.display())))?;
-            Ok(Boot { image: path, media, disk: None })
+            match media(&path).map_err(LabError::io(format!("read {}", path.display())))? {
+                Media::Iso => Ok(Boot { iso: Some(Iso::Cd(path)), disk: None }),
+                media => {
+                    overlay(&disk, &path, media)?;
+                    Ok(Boot { iso: None, disk: Some(disk) })
+                }
+            }
         }
     }
 }
@@ -34,10 +49,18 @@ fn media(path: &Path) -> std::io::Result<Media> {
     Ok(if head.starts_with(b"QFI\xfb") {
         Media::Qcow2
     } else if head.get(0x8001..0x8006) == Some(b"CD001") {
-        Media::Cd
+        Media::Iso
     } else {
         Media::Raw
     })
+}
+
+/// A disk that reads from `below` and keeps to itself what is written, and snapshots.
+fn overlay(disk: &Path, below: &Path, media: Media) -> Result<(), LabError> {
+    let format = if media == Media::Qcow2 { "qcow2" } else { "raw" };
+    let line = ["create", "-q", "-f", "qcow2", "-F", format, "-b"];
+    let made = Command::new("qemu-img").args(line).arg(below).arg(disk).output();
+    ended_well("qemu-img", made)
 }
 
 /// A sparse disk with a file system that live-boot takes for what is written. No root is needed for it.
@@ -56,9 +79,14 @@ fn make_disk(run: &Path, disk: &Path, gigabytes: u32) -> Result<(), LabError> {
         .arg(&content)
         .arg(disk)
         .output();
-    let made = made.map_err(|error| LabError::io("start mke2fs")(error).hint("run scripts/setup lab"))?;
-    if made.status.success() {
+    ended_well("mke2fs", made)
+}
+
+fn ended_well(tool: &str, output: std::io::Result<std::process::Output>) -> Result<(), LabError> {
+    let hint = |error| LabError::io(format!("start {tool}"))(error).hint("run scripts/setup lab");
+    let output = output.map_err(hint)?;
+    if output.status.success() {
         return Ok(());
     }
-    Err(LabError::new(format!("mke2fs failed: {}", String::from_utf8_lossy(&made.stderr).trim())))
+    Err(LabError::new(format!("{tool} failed: {}", String::from_utf8_lossy(&output.stderr).trim())))
 }

@@ -16,7 +16,7 @@ const POLL: Duration = Duration::from_millis(500);
 pub struct VmStatus {
     /// Its name.
     pub name: String,
-    /// `running`, `paused`, `internal-error`, or `off` with how it ended.
+    /// `running`, `paused`, `shutdown`, `internal-error`, or `off` with how its QEMU ended.
     pub status: String,
 }
 
@@ -70,7 +70,10 @@ fn power_off(folder: &LabFolder, state: &LabState, progress: Progress) {
         progress(&machine.name, if asked.is_ok() { "asked to power off" } else { "does not answer" });
     }
     let deadline = Instant::now() + POWER_OFF_TIMEOUT;
-    let ended = |machine: &Machine| exit_note(&folder.run(), &machine.name).exists();
+    let ended = |machine: &Machine| {
+        let status = || Qmp::connect(&state.qmp(&machine.name)).and_then(|mut qmp| qmp.status());
+        exit_note(&folder.run(), &machine.name).exists() || status().is_ok_and(|status| status == "shutdown")
+    };
     while !state.machines.iter().all(ended) && Instant::now() < deadline {
         sleep(POLL);
     }

@@ -25,28 +25,25 @@ impl Accel {
     }
 }
 
+/// The node name of a VM's disk: where its snapshot is kept.
+pub(super) const DISK: &str = "disk";
+
 /// What a VM boots from.
 #[derive(Debug, Clone)]
 pub(super) struct Boot {
-    /// ISO, qcow2 or raw.
-    pub(super) image: PathBuf,
-    /// What kind of thing it is.
-    pub(super) media: Media,
-    /// A disk of its own that keeps what the live system writes.
+    /// An ISO; it is never written.
+    pub(super) iso: Option<Iso>,
+    /// A qcow2 disk of the VM's own: all that it writes is there.
     pub(super) disk: Option<PathBuf>,
 }
 
-/// What kind of thing an image is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Media {
-    /// An ISO of ours, which has virtio drivers.
-    Live,
-    /// Somebody's ISO: a CD, as every installer and live system expects.
-    Cd,
-    /// A disk image that QEMU reads as it is.
-    Raw,
-    /// QEMU's own format.
-    Qcow2,
+/// An ISO and how the VM sees it.
+#[derive(Debug, Clone)]
+pub(super) enum Iso {
+    /// One of ours, which has virtio drivers.
+    Live(PathBuf),
+    /// Somebody's: a CD, as every installer and live system expects.
+    Cd(PathBuf),
 }
 
 /// One VM.
@@ -76,20 +73,22 @@ impl Spec {
         add(&["-smp", if self.accel == Accel::Kvm { "2" } else { "1" }, "-m", &format!("{}G", self.memory_gb)]);
         add(&["-serial", &format!("file:{}", path(&self.console))]);
         add(&["-qmp", &format!("unix:{},server=on,wait=off", path(&self.sockets.join(format!("{}.qmp", self.name))))]);
-        let image = path(&self.boot.image);
-        // An operator's disk is never written: what the VM writes goes into a temporary overlay.
-        match self.boot.media {
-            Media::Live => add(&["-drive", &format!("file={image},if=virtio,format=raw,readonly=on")]),
-            Media::Cd => {
-                add(&["-drive", &format!("file={image},if=none,id=cd,media=cdrom,format=raw,readonly=on")]);
+        match &self.boot.iso {
+            Some(Iso::Live(iso)) => {
+                add(&["-drive", &format!("file={},if=virtio,format=raw,readonly=on", path(iso))]);
+            }
+            Some(Iso::Cd(iso)) => {
+                add(&["-drive", &format!("file={},if=none,id=cd,media=cdrom,format=raw,readonly=on", path(iso))]);
                 add(&["-device", "ide-cd,drive=cd,bootindex=0"]);
             }
-            Media::Raw => add(&["-drive", &format!("file={image},if=virtio,format=raw,snapshot=on,cache=unsafe")]),
-            Media::Qcow2 => add(&["-drive", &format!("file={image},if=virtio,format=qcow2,snapshot=on,cache=unsafe")]),
+            None => {}
         }
         if let Some(disk) = &self.boot.disk {
-            add(&["-drive", &format!("file={},if=virtio,format=raw,cache=unsafe,discard=unmap", path(disk))]);
+            let options = "if=virtio,format=qcow2,cache=unsafe,discard=unmap";
+            add(&["-drive", &format!("file={},node-name={DISK},{options}", path(disk))]);
         }
+        // A VM that powers itself off stays here, so that it can be started or restored.
+        add(&["-no-shutdown"]);
         add(&["-netdev", &format!("vde,id=lab,sock={}", path(&self.sockets.join("switch")))]);
         add(&["-device", &format!("virtio-net-pci,netdev=lab,mac={}", self.mac()), "-device", "virtio-rng-pci"]);
         line
@@ -163,19 +162,22 @@ mod tests {
     }
 
     #[test]
-    fn an_image_of_somebody_else_is_never_written() {
-        let boot = Boot { image: "a,b.qcow2".into(), media: Media::Qcow2, disk: None };
-        let spec = Spec {
+    fn an_iso_is_never_written() {
+        let spec = |iso| Spec {
             name: "redis".to_owned(),
             index: 3,
             memory_gb: 1,
-            boot,
+            boot: Boot { iso: Some(iso), disk: Some("d.qcow2".into()) },
             console: "c".into(),
             sockets: "s".into(),
             accel: Accel::Tcg,
         };
-        let line = spec.command().join(" ");
-        assert!(line.contains("file=a,,b.qcow2,if=virtio,format=qcow2,snapshot=on"), "{line}");
-        assert!(line.contains("52:54:00:0a:47:04"), "{line}");
+        for iso in [Iso::Live("a,b.iso".into()), Iso::Cd("a,b.iso".into())] {
+            let line = spec(iso).command().join(" ");
+            let drive = line.split(' ').find(|word| word.contains("file=a,,b.iso")).unwrap();
+            assert!(drive.contains("readonly=on"), "{line}");
+            assert!(line.contains("file=d.qcow2,node-name=disk"), "{line}");
+            assert!(line.contains("52:54:00:0a:47:04"), "{line}");
+        }
     }
 }

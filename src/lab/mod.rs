@@ -2,6 +2,7 @@
 //!
 //! Nothing of the harness knows this module; it leaves `inventory/local.json` behind, and that is all they share.
 
+pub mod control;
 mod disk;
 pub mod down;
 pub mod image;
@@ -37,6 +38,12 @@ impl LabError {
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The same, with the VM that it is about.
+    #[must_use]
+    pub fn about(self, vm: &str) -> Self {
+        Self { message: format!("{vm}: {}", self.message), ..self }
     }
 
     /// For `map_err`: what could not be done, and why.

@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -11,6 +12,11 @@ use super::LabError;
 
 /// A QEMU that does not answer for so long is stuck.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The name of the one job that we have at a time.
+const JOB: &str = "bootproof";
+
+const POLL: Duration = Duration::from_millis(50);
 
 /// An open control connection; QEMU serves one at a time.
 pub(super) struct Qmp {
@@ -31,7 +37,12 @@ impl Qmp {
 
     /// Runs a command without arguments; what it returns.
     pub(super) fn run(&mut self, command: &str) -> Result<Value, LabError> {
-        let line = format!("{}\n", json!({"execute": command}));
+        self.run_with(command, &json!({}))
+    }
+
+    /// Runs a command; what it returns.
+    pub(super) fn run_with(&mut self, command: &str, arguments: &Value) -> Result<Value, LabError> {
+        let line = format!("{}\n", json!({"execute": command, "arguments": arguments}));
         self.reader.get_mut().write_all(line.as_bytes()).map_err(LabError::io(format!("send `{command}` to QEMU")))?;
         loop {
             let mut answer = self.read()?;
@@ -49,6 +60,29 @@ impl Qmp {
     pub(super) fn status(&mut self) -> Result<String, LabError> {
         let status = self.run("query-status")?;
         Ok(status["status"].as_str().unwrap_or("unknown").to_owned())
+    }
+
+    /// Runs a command that goes on in the background as a job, and waits for the job's end.
+    pub(super) fn job(&mut self, command: &str, mut arguments: Value, limit: Duration) -> Result<(), LabError> {
+        arguments["job-id"] = JOB.into();
+        self.run_with(command, &arguments)?;
+        let deadline = Instant::now() + limit;
+        loop {
+            let jobs = self.run("query-jobs")?;
+            let job = jobs.as_array().into_iter().flatten().find(|job| job["id"] == JOB);
+            let Some(job) = job else { return Err(LabError::new(format!("QEMU has lost the job `{command}`"))) };
+            if job["status"] == "concluded" {
+                self.run_with("job-dismiss", &json!({"id": JOB}))?;
+                return match job["error"].as_str() {
+                    Some(error) => Err(LabError::new(format!("`{command}` failed: {error}"))),
+                    None => Ok(()),
+                };
+            }
+            if Instant::now() > deadline {
+                return Err(LabError::new(format!("`{command}` did not end within {limit:?}")));
+            }
+            sleep(POLL);
+        }
     }
 
     fn read(&mut self) -> Result<Value, LabError> {

@@ -43,10 +43,11 @@ const TOLD: &str = "bootproof: host key ";
 pub(super) fn stage_of(log: &Path) -> Stage {
     // A console can say anything, in any bytes.
     let bytes = std::fs::read(log).unwrap_or_default();
-    stage(&String::from_utf8_lossy(&bytes))
+    stage_of_text(&String::from_utf8_lossy(&bytes))
 }
 
-fn stage(text: &str) -> Stage {
+/// Reads the stage off what a console has said.
+pub(super) fn stage_of_text(text: &str) -> Stage {
     // The last one counts: at a reboot the key stays, on a fresh disk it is another.
     let told = text.lines().rev().find_map(|line| {
         let mut words = line.split_once(TOLD)?.1.split_whitespace();
@@ -72,16 +73,18 @@ mod tests {
         let fingerprint = "SHA256:sZhFZl9QIHT3T7MCctyVVCiTxvEy9/BVlFsMWBEfJUA".to_owned();
         let public = format!("ssh-ed25519 {}", "A".repeat(68));
         let text = format!("\u{1b}[Hgrub\r\nredis login: \r\nbootproof: host key {fingerprint} {public}\r\n");
-        assert_eq!(stage(&text), Stage::HostKey(HostKey { fingerprint, public }));
+        assert_eq!(stage_of_text(&text), Stage::HostKey(HostKey { fingerprint, public }));
     }
 
     #[test]
     fn a_key_that_is_cut_off_is_no_key_yet() {
         assert_eq!(
-            stage("systemd\nbootproof: host key SHA256:sZhFZl9QIHT3T7MCctyVVCiTxvEy9/BVlFsMWBEfJUA ssh-ed25519 AAAA"),
+            stage_of_text(
+                "systemd\nbootproof: host key SHA256:sZhFZl9QIHT3T7MCctyVVCiTxvEy9/BVlFsMWBEfJUA ssh-ed25519 AAAA"
+            ),
             Stage::Systemd
         );
-        assert_eq!(stage("GRUB"), Stage::Kernel);
-        assert_eq!(stage(""), Stage::PowerOn);
+        assert_eq!(stage_of_text("GRUB"), Stage::Kernel);
+        assert_eq!(stage_of_text(""), Stage::PowerOn);
     }
 }

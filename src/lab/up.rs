@@ -105,7 +105,10 @@ fn prepare(folder: &LabFolder, wanted: &[Wanted], accel: Accel, inventory: &Path
     let machine = |(index, (one, port)): (usize, (&Wanted, &u16))| {
         let recipe = &one.recipe.recipe;
         let boot = boot(&run, one)?;
-        let image = boot.image.clone();
+        let image = match &one.source {
+            Source::Built(image) => image.iso.clone(),
+            Source::Given(path) => path.canonicalize().unwrap_or_else(|_| path.clone()),
+        };
         let spec = Spec {
             name: recipe.name.clone(),
             index,
