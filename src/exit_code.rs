@@ -15,7 +15,8 @@ pub enum ExitCode {
     Failed = 1,
     /// The command line or a file is wrong; nothing was looked at.
     Usage = 2,
-    /// Nothing failed, but something could not be told: errored, blocked or not run.
+    /// Nothing failed, but something could not be told: errored, blocked, not run, or seen on a VM that did not stay
+    /// the same.
     CouldNotTell = 3,
     /// Nothing was selected.
     NothingSelected = 4,
@@ -32,7 +33,7 @@ pub enum ExitCode {
 impl ExitCode {
     /// What a finished run ends with. A stop comes first: what was seen until then is not the whole answer.
     /// A proven failure comes before what could not be told.
-    pub fn of_run(stop: Option<Stop>, totals: Totals, reports_written: bool) -> Self {
+    pub fn of_run(stop: Option<Stop>, totals: Totals, stable: bool, reports_written: bool) -> Self {
         match stop {
             Some(Stop::Deadline(_)) => return Self::Deadline,
             Some(Stop::Interrupt) => return Self::Interrupted,
@@ -45,6 +46,8 @@ impl ExitCode {
             Self::CouldNotTell
         } else if totals.passed == 0 {
             Self::NothingSelected
+        } else if !stable {
+            Self::CouldNotTell
         } else if reports_written {
             Self::Conforms
         } else {
@@ -58,7 +61,7 @@ Exit codes:
   0    everything that was selected holds
   1    an assertion failed
   2    the command line or a file is wrong
-  3    could not tell: something errored or was blocked, and nothing failed
+  3    could not tell: something errored or was blocked, or a VM did not stay the same, and nothing failed
   4    nothing was selected
   70   bootproof could not do its own work, such as write a report
   124  the deadline passed
@@ -80,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_worst_definite_answer_decides() {
-        let of = |kinds: &[VerdictKind]| ExitCode::of_run(None, Totals::count(kinds.iter().copied()), true);
+        let of = |kinds: &[VerdictKind]| ExitCode::of_run(None, Totals::count(kinds.iter().copied()), true, true);
         for (kinds, code) in [
             (&[Passed, NotSelected][..], ExitCode::Conforms),
             (&[Passed, Failed, Errored, Blocked, NotRun], ExitCode::Failed),
@@ -100,8 +103,14 @@ mod tests {
         for (stop, code) in
             [(Stop::Deadline(Duration::from_secs(1)), 124), (Stop::Interrupt, 130), (Stop::Terminate, 143)]
         {
-            assert_eq!(ExitCode::of_run(Some(stop), green, true) as u8, code);
+            assert_eq!(ExitCode::of_run(Some(stop), green, true, true) as u8, code);
         }
-        assert_eq!(ExitCode::of_run(None, green, false), ExitCode::Internal);
+        assert_eq!(ExitCode::of_run(None, green, true, false), ExitCode::Internal);
+    }
+
+    #[test]
+    fn what_was_seen_on_a_vm_that_did_not_stay_the_same_is_not_green() {
+        assert_eq!(ExitCode::of_run(None, Totals::count([Passed]), false, true), ExitCode::CouldNotTell);
+        assert_eq!(ExitCode::of_run(None, Totals::count([Passed, Failed]), false, true), ExitCode::Failed);
     }
 }

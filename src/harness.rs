@@ -15,7 +15,7 @@ use crate::outcome::VerdictKind;
 use crate::report::redact::Redactor;
 use crate::report::store::Destinations;
 use crate::report::text::harmless_line;
-use crate::report::{Report, ResultRow, terminal};
+use crate::report::{Report, ResultRow, because, terminal};
 use crate::run::{Event, Listener, RunSettings, Runner};
 use crate::settings::{self, SettingsError};
 use crate::spec::plan::{AssertionId, Plan};
@@ -57,6 +57,7 @@ impl Environment {
                 wait: settings::span_variable("BOOTPROOF_WAIT")?.unwrap_or(Duration::ZERO),
                 once: false,
                 deadline: settings::span_variable("BOOTPROOF_DEADLINE")?,
+                evidence: true,
             },
             process_per_trial: std::env::var_os("NEXTEST").is_some(),
         })
@@ -93,8 +94,12 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, HarnessError> {
     if let Some(stop) = finished.stop {
         eprintln!("bootproof: {stop}");
     }
+    let report = Report::new(&plan, &finished, &redactor);
+    // Trials have told what is red; what was seen of the VMs besides is for the end.
+    eprint!("{}", terminal::aftermath(&report));
+    green &= report.is_stable();
     if let Some(reports) = reports {
-        let errors = reports.write(&Report::new(&plan, &finished, &redactor));
+        let errors = reports.write(&report);
         for error in &errors {
             eprintln!("error: {error}");
         }
@@ -134,9 +139,13 @@ fn runner_trials(plan: &Plan, runner: &Arc<Runner>, redactor: &Arc<Redactor>) ->
         if outcome.verdict.kind() == VerdictKind::Passed {
             return Ok(());
         }
-        let assertion = shared.assertions.iter().find(|one| one.id == id);
-        let explained = assertion.map(|one| terminal::explain(&ResultRow::new(one, &outcome, &redactor)));
-        Err(Failed::from(explained.unwrap_or_default()))
+        let Some(assertion) = shared.assertions.iter().find(|one| one.id == id) else {
+            return Err(Failed::without_message());
+        };
+        // They are under way anyway: this one waits for those that can explain it.
+        let because = because(&shared, assertion, |id| Some(runner.outcome(id)));
+        let row = ResultRow::new(assertion, &outcome, &because, &redactor);
+        Err(Failed::from(terminal::explain(&row)))
     })
 }
 

@@ -1,8 +1,10 @@
 //! bootproof: post-boot conformance tests over SSH.
 pub mod assertion;
 pub mod cli;
+pub mod evidence;
 pub mod exit_code;
 pub mod harness;
+pub mod health;
 pub mod lab;
 pub mod outcome;
 pub mod probe;

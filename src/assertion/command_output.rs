@@ -116,6 +116,16 @@ impl CommandOutput {
         format!("run: {}", self.remote_command())
     }
 
+    /// `HOST:PORT` and `HOST PORT` in the command, as in a URL and in `nc -z HOST PORT`.
+    pub fn connects_to(&self) -> Vec<(String, u16)> {
+        static ENDS: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new(r"(?P<host>\[::1\]|localhost|\d{1,3}(?:\.\d{1,3}){3}|\b[a-z][a-z0-9.-]*[a-z0-9])(?::|\s+)(?P<port>\d{2,5})\b")
+                .expect("a valid pattern")
+        });
+        let ends = ENDS.captures_iter(&self.command);
+        ends.filter_map(|end| Some((end["host"].to_owned(), end["port"].parse().ok()?))).collect()
+    }
+
     /// The expected text, which says what the command is for; else the command.
     pub fn slug(&self) -> String {
         let words = [self.contains.as_deref(), self.equals.as_deref(), Some(&self.command), Some("command")];
@@ -276,6 +286,17 @@ mod tests {
         assert_eq!(echo_ok().judge(&cut), Judgement::Holds);
         cut.stdout.text = "no".to_owned();
         assert_eq!(echo_ok().judge(&cut), Judgement::Unclear(Unclear::TooMuchOutput(2)));
+    }
+
+    #[test]
+    fn a_command_tells_where_it_connects() {
+        let ends = |command: &str| {
+            let wanted = CommandOutput { command: command.to_owned(), ..CommandOutput::default() };
+            wanted.connects_to().iter().map(|(host, port)| format!("{host} {port}")).collect::<Vec<_>>()
+        };
+        assert_eq!(ends("curl -fsS http://localhost:2283/api | jq ."), ["localhost 2283"]);
+        assert_eq!(ends("nc -z -w 5 10.71.0.30 5432 && nc -z redis 6379"), ["10.71.0.30 5432", "redis 6379"]);
+        assert_eq!(ends("grep -q 5 /etc/passwd && echo ok"), [""; 0]);
     }
 
     #[test]

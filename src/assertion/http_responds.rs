@@ -106,6 +106,12 @@ impl HttpResponds {
         format!("{} {} ({from})", self.method, self.url)
     }
 
+    /// Host and port of the URL.
+    pub fn connects_to(&self) -> Vec<(String, u16)> {
+        let host = self.url.host_str().map(str::to_owned);
+        host.zip(self.url.port_or_known_default()).into_iter().collect()
+    }
+
     /// Method (when it is not GET), port and path.
     pub fn slug(&self) -> String {
         let method = if self.method == "GET" { "" } else { &self.method };

@@ -98,6 +98,15 @@ impl Expectation {
         }
     }
 
+    /// Hosts and TCP ports to which it connects, as far as its words tell.
+    pub fn connects_to(&self) -> Vec<(String, u16)> {
+        match self {
+            Self::PortListening(_) => Vec::new(),
+            Self::CommandOutput(expected) => expected.connects_to(),
+            Self::HttpResponds(expected) => expected.connects_to(),
+        }
+    }
+
     /// The last part of the assertion's id when the suite gives it no name.
     pub fn slug(&self) -> String {
         match self {

@@ -72,6 +72,11 @@ impl PortListening {
         format!("{}/{} listens{on}", self.port, self.protocol.word())
     }
 
+    /// Whether a TCP connection to `port` needs it.
+    pub fn is_about_tcp(&self, port: u16) -> bool {
+        self.protocol == Protocol::Tcp && self.port.get() == port
+    }
+
     /// The port, with the protocol when it is not TCP and the address when one is asked for.
     pub fn slug(&self) -> String {
         let mut slug = self.port.to_string();

@@ -40,6 +40,10 @@ pub struct CheckArgs {
     #[arg(long, conflicts_with = "wait")]
     once: bool,
 
+    /// Take no evidence (journal, sockets, disk, memory) from VMs on which something is red
+    #[arg(long)]
+    no_evidence: bool,
+
     /// When the whole run must have ended
     #[arg(long, value_name = "TIME", env = "BOOTPROOF_DEADLINE", default_value = "15m", value_parser = duration::parse)]
     deadline: Duration,
@@ -108,6 +112,7 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
         wait: arguments.wait.or(from_environment).unwrap_or(Duration::ZERO),
         once: arguments.once,
         deadline: Some(arguments.deadline),
+        evidence: !arguments.no_evidence,
     };
     let progress = Progress::new(&plan, &selected);
     let runner = match Runner::start(&plan, &selected, &secrets, run, progress.listener(redactor.clone())) {
@@ -127,7 +132,7 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
     }
     let paths: Vec<_> = destinations.paths().map(|path| path.display().to_string()).collect();
     eprintln!("reports: {}", paths.join(", "));
-    Ok(ExitCode::of_run(finished.stop, report.totals, !failed_to_write))
+    Ok(ExitCode::of_run(finished.stop, report.totals, report.is_stable(), !failed_to_write))
 }
 
 /// Prints what could not be written; whether there was anything.

@@ -3,6 +3,7 @@
 //! A word of the suite is a file here, as in [`crate::assertion`].
 
 mod command_output;
+pub mod health;
 mod http_responds;
 pub mod identity;
 mod port_listening;

@@ -29,7 +29,8 @@ pub fn render(report: &Report) -> String {
 
 fn write_report(xml: &mut Xml, report: &Report) -> io::Result<()> {
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
-    let root = counted(xml.create_element("testsuites"), report.totals)
+    let unstable = report.vms.iter().filter(|vm| !vm.unstable.is_empty()).count();
+    let root = counted(xml.create_element("testsuites"), report.totals, unstable)
         .with_attribute(("name", harmless_line(&report.lab).as_str()))
         .with_attribute(("timestamp", report.started.as_str()))
         .with_attribute(("time", seconds(report.duration_ms).as_str()));
@@ -39,10 +40,11 @@ fn write_report(xml: &mut Xml, report: &Report) -> io::Result<()> {
     Ok(())
 }
 
-fn counted(element: ElementWriter<'_, Vec<u8>>, totals: Totals) -> ElementWriter<'_, Vec<u8>> {
-    let errors = totals.errored + totals.blocked + totals.not_run;
+/// `unstable` is the number of cases that stand for a VM that did not stay the same.
+fn counted(element: ElementWriter<'_, Vec<u8>>, totals: Totals, unstable: usize) -> ElementWriter<'_, Vec<u8>> {
+    let errors = totals.errored + totals.blocked + totals.not_run + unstable;
     element
-        .with_attribute(("tests", totals.assertions.to_string().as_str()))
+        .with_attribute(("tests", (totals.assertions + unstable).to_string().as_str()))
         .with_attribute(("failures", totals.failed.to_string().as_str()))
         .with_attribute(("errors", errors.to_string().as_str()))
         .with_attribute(("skipped", totals.not_selected.to_string().as_str()))
@@ -50,7 +52,8 @@ fn counted(element: ElementWriter<'_, Vec<u8>>, totals: Totals) -> ElementWriter
 
 fn write_suite(xml: &mut Xml, report: &Report, vm: &VmReport, rows: &[&ResultRow]) -> io::Result<()> {
     let time = rows.iter().map(|row| row.duration_ms).max().unwrap_or(0);
-    let suite = counted(xml.create_element("testsuite"), Totals::count(rows.iter().map(|row| row.verdict)))
+    let totals = Totals::count(rows.iter().map(|row| row.verdict));
+    let suite = counted(xml.create_element("testsuite"), totals, usize::from(!vm.unstable.is_empty()))
         .with_attribute(("name", vm.name.as_str()))
         .with_attribute(("hostname", vm.name.as_str()))
         .with_attribute(("timestamp", report.started.as_str()))
@@ -58,10 +61,34 @@ fn write_suite(xml: &mut Xml, report: &Report, vm: &VmReport, rows: &[&ResultRow
     suite.write_inner_content(|xml| {
         write_properties(xml, vm)?;
         rows.iter().try_for_each(|row| write_case(xml, report, row))?;
+        write_unrest(xml, report, vm)?;
+        let pieces = vm.evidence.iter().map(|piece| format!("== {}\n{}\n", harmless_line(&piece.about), piece.text));
+        write_text(xml, "system-out", &pieces.collect::<String>())?;
         match &vm.cause {
             Some(cause) => write_text(xml, "system-err", &cause.to_string()),
             None => Ok(()),
         }
+    })?;
+    Ok(())
+}
+
+/// A case of its own: whoever reads nothing but JUnit must not take answers of two boots for one.
+fn write_unrest(xml: &mut Xml, report: &Report, vm: &VmReport) -> io::Result<()> {
+    if vm.unstable.is_empty() {
+        return Ok(());
+    }
+    let case = xml
+        .create_element("testcase")
+        .with_attribute(("classname", format!("{}.{}", harmless_line(&report.lab), vm.name).as_str()))
+        .with_attribute(("name", format!("unstable::{}", vm.name).as_str()))
+        .with_attribute(("time", "0.000"));
+    case.write_inner_content(|xml| {
+        let message = format!("what was seen of {} is not to be relied on", vm.name);
+        xml.create_element("error")
+            .with_attribute(("message", message.as_str()))
+            .with_attribute(("type", "unstable"))
+            .write_text_content(BytesText::new(&harmless(&format!("{message}\n{}", vm.unstable.join("\n")))))?;
+        Ok(())
     })?;
     Ok(())
 }
@@ -125,7 +152,8 @@ fn write_verdict(xml: &mut Xml, row: &ResultRow) -> io::Result<()> {
 fn write_earlier_tries(xml: &mut Xml, row: &ResultRow) -> io::Result<()> {
     let element = if row.verdict == VerdictKind::Passed { "flakyFailure" } else { "rerunFailure" };
     let earlier = row.attempts.len().saturating_sub(1);
-    for Attempt { started_ms, duration_ms, verdict, message } in &row.attempts[..earlier] {
+    let not_passed = row.attempts[..earlier].iter().filter(|attempt| attempt.verdict != VerdictKind::Passed);
+    for Attempt { started_ms, duration_ms, verdict, message } in not_passed {
         let message = message.as_deref().unwrap_or_default();
         let tried = format!("tried at {} s for {} s: {message}", seconds(*started_ms), seconds(*duration_ms));
         xml.create_element(element)

@@ -15,10 +15,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::evidence::Piece;
 use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict, VerdictKind};
 use crate::run::{Finished, VmRecord};
 use crate::spec::inventory::Vm;
-use crate::spec::plan::{Plan, PlannedAssertion};
+use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
 use crate::ssh::host_key::Trust;
 use redact::Redactor;
 
@@ -139,6 +140,30 @@ pub struct VmReport {
     /// Why it could not be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+    /// Why what was seen of it is not to be relied on: it rebooted, services were restarted, memory ran out.
+    pub unstable: Vec<String>,
+    /// Services that failed, or do not run although they are enabled; only when something is red.
+    pub suspects: Vec<Suspect>,
+    /// What an operator would look at next; only when something is red.
+    pub evidence: Vec<Evidence>,
+}
+
+/// A service that is not as it should be.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Suspect {
+    /// `redis-server.service`.
+    pub service: String,
+    /// `failed (exit-code), restarted 5 times`.
+    pub state: String,
+}
+
+/// One piece of evidence.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Evidence {
+    /// A service, or `sockets`, `addresses`, `disk`, `memory`.
+    pub about: String,
+    /// What the VM printed; the end of it, at most 8 KiB.
+    pub text: String,
 }
 
 /// What became of one assertion.
@@ -173,6 +198,8 @@ pub struct ResultRow {
     /// Why it could not be looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+    /// What is red elsewhere and explains it, a line each: the port that it connects to, or the VM.
+    pub because: Vec<String>,
     /// Every try.
     pub attempts: Vec<Attempt>,
     /// From the first try's start to the last one's end, in milliseconds.
@@ -188,13 +215,20 @@ impl Report {
         let row = |assertion: &PlannedAssertion| {
             let outcome = finished.outcomes.get(&assertion.id);
             let missing = || Outcome::without_attempt(Verdict::NotRun("it has no outcome".to_owned()));
-            ResultRow::new(assertion, &outcome.cloned().unwrap_or_else(missing), redactor)
+            let outcome = outcome.cloned().unwrap_or_else(missing);
+            let because = because(plan, assertion, |id| finished.outcomes.get(id).cloned());
+            ResultRow::new(assertion, &outcome, &because, redactor)
         };
         let results: Vec<_> = plan.assertions.iter().map(row).collect();
         let vms = plan.inventory.vms.values();
         let vms = vms.map(|vm| VmReport::new(vm, finished.vms.get(&vm.name), redactor)).collect();
         let stopped = finished.stop.map(|stop| stop.to_string());
         Self::assemble(plan, (finished.started, finished.ended), stopped, vms, results)
+    }
+
+    /// Whether every VM stayed the same while it was looked at.
+    pub fn is_stable(&self) -> bool {
+        self.vms.iter().all(|vm| vm.unstable.is_empty())
     }
 
     /// The report that stands on the disk while a run is under way: should the run be killed, this is what is left,
@@ -204,7 +238,7 @@ impl Report {
         let why = "the run has not come to its end";
         let nothing = Redactor::default();
         let outcome = Outcome::without_attempt(Verdict::NotRun(why.to_owned()));
-        let results = plan.assertions.iter().map(|one| ResultRow::new(one, &outcome, &nothing)).collect();
+        let results = plan.assertions.iter().map(|one| ResultRow::new(one, &outcome, &[], &nothing)).collect();
         let vms = plan.inventory.vms.values().map(|vm| VmReport::new(vm, None, &nothing)).collect();
         Self::assemble(plan, (now, now), Some(why.to_owned()), vms, results)
     }
@@ -238,6 +272,11 @@ impl VmReport {
     fn new(vm: &Vm, record: Option<&VmRecord>, redactor: &Redactor) -> Self {
         let record = record.cloned().unwrap_or_default();
         let clean = |text: Option<String>| text.map(|text| redactor.text(&text));
+        let suspect = |(service, state): &(String, String)| Suspect {
+            service: redactor.line(service),
+            state: redactor.line(state),
+        };
+        let piece = |piece: &Piece| Evidence { about: redactor.line(&piece.about), text: redactor.text(&piece.text) };
         Self {
             name: vm.name.clone(),
             role: vm.role.clone(),
@@ -253,13 +292,16 @@ impl VmReport {
             kernel: clean(record.identity.kernel),
             os_release: clean(record.identity.os_release),
             cause: record.cause.map(|cause| redactor.cause(cause)),
+            unstable: record.unrest.iter().map(|line| redactor.line(line)).collect(),
+            suspects: record.suspects.iter().map(suspect).collect(),
+            evidence: record.evidence.iter().map(piece).collect(),
         }
     }
 }
 
 impl ResultRow {
     /// The row of one assertion, bounded and with every secret masked.
-    pub fn new(assertion: &PlannedAssertion, outcome: &Outcome, redactor: &Redactor) -> Self {
+    pub fn new(assertion: &PlannedAssertion, outcome: &Outcome, because: &[String], redactor: &Redactor) -> Self {
         let clean = |text: &str| redactor.stream(&Stream::bounded(text, 0)).text;
         let (expected, actual) = match &outcome.verdict {
             Verdict::Failed(mismatch) => (mismatch.expected.clone(), Some(clean(&mismatch.actual))),
@@ -269,6 +311,7 @@ impl ResultRow {
             Verdict::Errored(cause) | Verdict::Blocked(cause) => Some(redactor.cause(cause.clone())),
             _ => None,
         };
+        let explicable = matches!(outcome.verdict, Verdict::Failed(_) | Verdict::Errored(_));
         let attempt = |attempt: &Attempt| Attempt {
             message: attempt.message.as_deref().map(|text| redactor.line(text)),
             ..attempt.clone()
@@ -287,11 +330,27 @@ impl ResultRow {
             expected: redactor.text(&expected),
             actual,
             cause,
+            because: if explicable { because.iter().map(|line| redactor.line(line)).collect() } else { Vec::new() },
             attempts: outcome.attempts.iter().map(attempt).collect(),
             duration_ms: u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX),
             output: outcome.output.as_ref().map(|output| redactor.output(output)),
         }
     }
+}
+
+/// What is red elsewhere and explains why `assertion` is: the port checks of what it connects to.
+pub fn because(
+    plan: &Plan,
+    assertion: &PlannedAssertion,
+    outcome: impl Fn(&AssertionId) -> Option<Outcome>,
+) -> Vec<String> {
+    let red = |one: &&PlannedAssertion| match outcome(&one.id)?.verdict {
+        verdict @ (Verdict::Failed(_) | Verdict::Errored(_) | Verdict::Blocked(_)) => {
+            Some(format!("{}: {}", one.id, verdict.message()?))
+        }
+        _ => None,
+    };
+    plan.leans_on(assertion).iter().filter_map(red).collect()
 }
 
 /// The rows of each VM that has any, in the order of the VMs.

@@ -12,6 +12,9 @@ use crate::ssh::host_key::Trust;
 /// So many lines of an output are shown; the reports have the rest.
 const OUTPUT_LINES: usize = 10;
 
+/// So many lines of a service's journal are shown.
+const JOURNAL_LINES: usize = 3;
+
 /// So many characters of each.
 const LINE_LIMIT: usize = 300;
 
@@ -37,7 +40,47 @@ pub fn render(report: &Report, colour: bool) -> String {
     for row in report.results.iter().filter(|row| matches!(row.verdict, VerdictKind::Failed | VerdictKind::Errored)) {
         let _ = write!(text, "\n{} {}\n{}", paint.word(row.verdict), row.id, indent(&explain(row)));
     }
+    text += &told_of_vms(report, paint);
     let _ = writeln!(text, "\n{}", totals_line(report, paint));
+    text
+}
+
+/// What was seen of VMs beside their assertions: unrest, and the heads of the evidence. Empty when all is well.
+pub fn aftermath(report: &Report) -> String {
+    told_of_vms(report, Paint { colour: false })
+}
+
+fn told_of_vms(report: &Report, paint: Paint) -> String {
+    let mut text = String::new();
+    for vm in &report.vms {
+        if !vm.unstable.is_empty() {
+            let _ =
+                writeln!(text, "\n{} {}: what was seen of it is not to be relied on", paint.red("unstable"), vm.name);
+            for line in &vm.unstable {
+                let _ = writeln!(text, "  {}", harmless_line(line));
+            }
+        }
+        if !vm.evidence.is_empty() {
+            let _ = writeln!(text, "\n{} {}", paint.bold("evidence"), vm.name);
+            text += &indent(&heads(vm));
+        }
+    }
+    text
+}
+
+/// Of each suspect its state and the last lines of its journal; of the rest, that it is there.
+fn heads(vm: &VmReport) -> String {
+    let mut text = String::new();
+    for suspect in &vm.suspects {
+        let _ = writeln!(text, "{}: {}", harmless_line(&suspect.service), harmless_line(&suspect.state));
+        let journal = vm.evidence.iter().find(|piece| piece.about == suspect.service).map_or("", |piece| &piece.text);
+        let lines: Vec<_> = journal.lines().filter(|line| !line.trim().is_empty()).collect();
+        for line in &lines[lines.len().saturating_sub(JOURNAL_LINES)..] {
+            let _ = writeln!(text, "  {}", shortened(&harmless_line(line), LINE_LIMIT));
+        }
+    }
+    let about: Vec<_> = vm.evidence.iter().map(|piece| harmless_line(&piece.about)).collect();
+    let _ = writeln!(text, "in the reports: {}", about.join(", "));
     text
 }
 
@@ -50,6 +93,9 @@ pub fn explain(row: &ResultRow) -> String {
     let _ = writeln!(text, "  expected: {}", harmless_line(&row.expected));
     if let Some(actual) = &row.actual {
         let _ = writeln!(text, "  actual:   {}", shortened(&harmless_line(actual), LINE_LIMIT));
+    }
+    for because in &row.because {
+        let _ = writeln!(text, "  because:  {}", harmless_line(because));
     }
     if let Some(hint) = row.cause.as_ref().and_then(|cause| cause.hint.as_ref()) {
         let _ = writeln!(text, "  hint:     {}", harmless_line(hint));
@@ -129,12 +175,13 @@ fn totals_line(report: &Report, paint: Paint) -> String {
         (totals.blocked, "blocked"),
         (totals.not_run, "not run"),
         (totals.not_selected, "not selected"),
+        (report.vms.iter().filter(|vm| !vm.unstable.is_empty()).count(), "VMs unstable"),
     ] {
         if count > 0 {
             parts.push(format!("{count} {word}"));
         }
     }
-    let green = report.complete && totals.passed + totals.not_selected == totals.assertions;
+    let green = report.complete && report.is_stable() && totals.passed + totals.not_selected == totals.assertions;
     let line = format!("{} in {}.{:03} s", parts.join("; "), report.duration_ms / 1000, report.duration_ms % 1000);
     let line = match &report.stopped {
         Some(why) => format!("{line}: {why}"),

@@ -9,13 +9,19 @@ use super::{Shared, Stop};
 use crate::assertion::command_output::CommandResult;
 use crate::assertion::{Judgement, Observation, Unclear};
 use crate::outcome::{Attempt, Cause, Outcome, Output, Stage, Stream, Verdict};
-use crate::probe::{ProbeError, Vantage, observe};
+use crate::probe::{ProbeError, Vantage, health, observe};
 use crate::spec::plan::PlannedAssertion;
 use crate::ssh::SshError;
 
 /// Between two tries: first so long, then twice as long each time, up to two seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Between two looks at what must hold for a while.
+const HOLDING_PAUSE: Duration = Duration::from_secs(1);
+
+/// A connection on which a ping takes longer is dead.
+const ALIVE_WITHIN: Duration = Duration::from_secs(10);
 
 /// What was seen at the last moment is judged all the same.
 const JUDGING: Duration = Duration::from_secs(5);
@@ -49,21 +55,40 @@ impl Tries<'_> {
     async fn until_it_holds(&mut self, link: &Link, assertion: &PlannedAssertion) -> Verdict {
         let settings = self.shared.settings;
         let wait = if settings.once { Duration::ZERO } else { assertion.wait.unwrap_or(settings.wait) };
-        let patience = if settings.once { Duration::ZERO } else { settings.wait };
-        if let Err(cause) = link.session(self.shared, self.shared.start + patience).await {
+        if let Err(cause) = link.session(self.shared, self.shared.start + settings.waits()).await {
             return Verdict::Blocked(cause);
         }
         let until = Instant::now() + wait;
         let mut pause = FIRST_PAUSE;
         loop {
-            let (verdict, may_pass) = self.try_once(link, assertion, until).await;
+            let (verdict, may_pass) = self.try_and_hold(link, assertion, until).await;
             let left = until.saturating_duration_since(Instant::now());
             if matches!(verdict, Verdict::Passed | Verdict::Blocked(_)) || !may_pass || left.is_zero() {
                 return verdict;
             }
+            if let Some(given_up) = hopeless(link, assertion, &verdict, self.shared, until).await {
+                return given_up;
+            }
             sleep(pause.min(left)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// A try; where the suite says `consistently`, one after the other for so long.
+    async fn try_and_hold(&mut self, link: &Link, assertion: &PlannedAssertion, until: Instant) -> (Verdict, bool) {
+        let (mut verdict, mut may_pass) = self.try_once(link, assertion, until).await;
+        let Some(span) = assertion.consistently else { return (verdict, may_pass) };
+        let started = Instant::now();
+        while verdict == Verdict::Passed && started.elapsed() < span {
+            sleep(HOLDING_PAUSE.min(span.saturating_sub(started.elapsed()))).await;
+            let held = started.elapsed();
+            (verdict, may_pass) = self.try_once(link, assertion, until).await;
+            if let Verdict::Failed(mismatch) = &mut verdict {
+                let [held, span] = [held, span].map(|span| format!("{:.1} s", span.as_secs_f64()));
+                mismatch.message = format!("held for {held} of {span}, then: {}", mismatch.message);
+            }
+        }
+        (verdict, may_pass)
     }
 
     /// One try, written down; and whether another one can end differently.
@@ -76,6 +101,19 @@ impl Tries<'_> {
         let deadline = Instant::now() + assertion.timeout;
         let vantage = Vantage { session, sudo_password: link.sudo_password(), deadline };
         let seen = observe(&assertion.expectation, &vantage).await;
+        if let Err(ProbeError { error, .. }) = &seen
+            && matches!(error.stage, Stage::Timeout | Stage::Channel)
+            && !vantage.session.is_closed()
+            && !vantage.session.answers(ALIVE_WITHIN).await
+        {
+            let verdict = Verdict::Blocked(link.abandon(self.shared, &vantage.session, until).await);
+            self.write_down(started, &verdict);
+            // Blocked for good only when the VM is given up; else it is connected to anew.
+            return match verdict {
+                Verdict::Blocked(cause) if Instant::now() < until => (Verdict::Errored(cause), true),
+                blocked => (blocked, false),
+            };
+        }
         self.output = match &seen {
             Ok(Observation::Command(result)) => Some(output(result)),
             Err(ProbeError { partial, .. }) => partial.as_ref().map(output),
@@ -103,6 +141,24 @@ impl Tries<'_> {
             None => Verdict::NotRun(stop.to_string()),
         }
     }
+}
+
+/// A service that systemd has given up on does not come back by waiting.
+async fn hopeless(
+    link: &Link,
+    assertion: &PlannedAssertion,
+    verdict: &Verdict,
+    shared: &Shared,
+    until: Instant,
+) -> Option<Verdict> {
+    let (Some(unit), Verdict::Failed(mismatch)) = (&assertion.unit, verdict) else { return None };
+    let session = link.session(shared, until).await.ok()?;
+    let seen = health::services(&session, &[unit]).await;
+    let service = seen.iter().find(|service| service.failed_for_good())?;
+    let mut mismatch = mismatch.clone();
+    mismatch.message =
+        format!("{}; {unit} has failed for good, so waiting is of no use: {}", mismatch.message, service.describe());
+    Some(Verdict::Failed(mismatch))
 }
 
 /// Judges beside the runtime: a jq program that never ends must hold up neither the deadline nor other VMs.

@@ -11,12 +11,18 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Event, Shared};
-use crate::outcome::Cause;
+use crate::evidence::{Piece, SERVICES_AT_MOST};
+use crate::health::Health;
+use crate::outcome::{Cause, Stage};
 use crate::probe::identity::{self, Identity};
+use crate::probe::{Vantage, health};
 use crate::secrets::{Secret, Secrets};
 use crate::spec::inventory::{Inventory, Ssh, Via, Vm};
 use crate::ssh::host_key::{HostKeyPolicy, Trust};
 use crate::ssh::{Limits, Session, SshError, Target, connect};
+
+/// So long a VM that moved while it was waited for must keep still.
+const SETTLING: Duration = Duration::from_secs(10);
 
 /// What was seen of a VM.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +39,12 @@ pub struct VmRecord {
     pub connects: u32,
     /// Which machine it is.
     pub identity: Identity,
+    /// Why what was seen of it is not to be relied on: it rebooted, services were restarted, memory ran out.
+    pub unrest: Vec<String>,
+    /// Services that failed or do not run although they should, each with its state; only when something is red.
+    pub suspects: Vec<(String, String)>,
+    /// What an operator would look at next; only when something is red.
+    pub evidence: Vec<Piece>,
     /// Why it was given up.
     pub cause: Option<Cause>,
 }
@@ -46,8 +58,13 @@ pub(super) struct Link {
     session: Mutex<Option<Arc<Session>>>,
     lost: OnceLock<Cause>,
     record: StdMutex<VmRecord>,
-    identity: StdMutex<Option<JoinHandle<Identity>>>,
+    asking: StdMutex<Option<FirstLook>>,
+    /// How it was when its first assertion began.
+    before: StdMutex<Option<Health>>,
 }
+
+/// Who answered, and how it was.
+type FirstLook = JoinHandle<(Identity, Option<Health>)>;
 
 /// Through whom.
 enum Jump {
@@ -105,7 +122,8 @@ fn make_link(
         session: Mutex::default(),
         lost: OnceLock::new(),
         record: StdMutex::default(),
-        identity: StdMutex::default(),
+        asking: StdMutex::default(),
+        before: StdMutex::default(),
     });
     links.insert(vm.name.clone(), link.clone());
     link
@@ -213,23 +231,108 @@ impl Link {
             record.trust.get_or_insert(session.trust);
             record.ready.get_or_insert(shared.start.elapsed());
         });
-        let asking = session.clone();
-        let identity = tokio::spawn(async move { identity::look(&asking).await });
-        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity);
+        let session = session.clone();
+        let asking = tokio::spawn(async move { tokio::join!(identity::look(&session), health::look(&session)) });
+        *self.asking.lock().unwrap_or_else(PoisonError::into_inner) = Some(asking);
         (shared.listener)(Event::Ready { vm: self.name.clone() });
     }
 
+    /// A connection on which nothing is answered any more is no connection: the next one who needs the VM connects
+    /// anew, or, when its time is up, the VM is given up for all.
+    pub(super) async fn abandon(&self, shared: &Shared, dead: &Arc<Session>, until: Instant) -> Cause {
+        let frozen = SshError::passing(
+            Stage::Timeout,
+            "it stopped answering: the SSH connection is open, and nothing comes back on it",
+        )
+        .hint("is the VM paused, frozen, or cut off from the network? `bootproof lab status` tells of a local one");
+        let cause = self.cause(frozen);
+        let mut session = self.session.lock().await;
+        if session.as_ref().is_some_and(|current| Arc::ptr_eq(current, dead)) {
+            *session = None;
+            if Instant::now() >= until {
+                self.note(|record| record.cause = Some(cause.clone()));
+                (shared.listener)(Event::Lost { cause: cause.clone() });
+                return self.lost.get_or_init(|| cause).clone();
+            }
+        }
+        self.lost.get().cloned().unwrap_or(cause)
+    }
+
+    /// Looks once more at a VM whose assertions are done: did it stay the same, and, when something is `red`, why?
+    pub(super) async fn look_back(&self, shared: &Shared, red: bool, services: &[String]) {
+        let looking = async {
+            self.await_identity().await;
+            let session = self.session.lock().await.clone().filter(|session| !session.is_closed());
+            let Some(session) = session else { return };
+            let unrest = self.unrest(shared, &session).await;
+            let troubled = red || !unrest.is_empty();
+            self.note(|record| record.unrest = unrest);
+            if troubled && shared.settings.evidence {
+                self.gather_evidence(session, services).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            // Whoever ends a run early waits for nothing more; what is known by now is kept.
+            () = looking => {}
+            _ = shared.stop.pulled() => {}
+        }
+    }
+
+    async fn await_identity(&self) {
+        let asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(asking) = asking else { return };
+        let Ok((identity, health)) = asking.await else { return };
+        self.note(|record| record.identity = identity);
+        let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        if before.is_none() {
+            *before = health;
+        }
+    }
+
+    /// What has changed since the first look. A VM that was waited for may still have been coming up: what counts is
+    /// whether it has come to rest.
+    async fn unrest(&self, shared: &Shared, session: &Session) -> Vec<String> {
+        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(before) = before else { return Vec::new() };
+        let Some(after) = health::look(session).await else { return Vec::new() };
+        let unrest = compare(session, &before, &after, &after.young()).await;
+        if unrest.is_empty() || after.is_another_boot_than(&before) || shared.settings.waits().is_zero() {
+            return unrest;
+        }
+        (shared.listener)(Event::Waiting {
+            vm: self.name.clone(),
+            why: format!("{}: {}", self.name, unrest.join("; ")),
+        });
+        sleep(SETTLING).await;
+        let Some(later) = health::look(session).await else { return unrest };
+        compare(session, &after, &later, &[]).await
+    }
+
+    async fn gather_evidence(&self, session: Arc<Session>, services: &[String]) {
+        let suspects: Vec<_> =
+            health::suspects(&session).await.iter().map(|one| (one.name.clone(), one.describe())).collect();
+        let mut names: Vec<&str> = suspects.iter().map(|(name, _)| name.as_str()).collect();
+        names.extend(
+            services.iter().map(String::as_str).filter(|name| !suspects.iter().any(|(known, _)| known == name)),
+        );
+        names.truncate(SERVICES_AT_MOST);
+        let vantage = Vantage { session, sudo_password: self.sudo_password(), deadline: Instant::now() };
+        let evidence = health::evidence(&vantage, &names).await;
+        self.note(|record| {
+            record.suspects = suspects;
+            record.evidence = evidence;
+        });
+    }
+
     /// Ends the connection and tells what was seen; `None` when it was never tried.
-    pub(super) async fn close(&self, shared: &Shared) -> Option<VmRecord> {
-        let asking = self.identity.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut asking) = asking {
-            let known = tokio::select! {
-                // What is known by now is kept, also when the run is ended early.
-                biased;
-                known = &mut asking => known.ok(),
-                _ = shared.stop.pulled() => None,
-            };
-            self.note(|record| record.identity = known.unwrap_or_default());
+    pub(super) async fn close(&self) -> Option<VmRecord> {
+        let known = self.asking.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(known) = known.filter(JoinHandle::is_finished) {
+            // The run was ended early; what is known by now is kept.
+            if let Ok((identity, _)) = known.await {
+                self.note(|record| record.identity = identity);
+            }
         }
         if let Some(session) = self.session.lock().await.take() {
             let _ = timeout(Duration::from_millis(200), session.disconnect()).await;
@@ -237,4 +340,10 @@ impl Link {
         let record = self.record.lock().unwrap_or_else(PoisonError::into_inner).clone();
         (record.connects > 0).then_some(record)
     }
+}
+
+async fn compare(session: &Session, before: &Health, after: &Health, young: &[&str]) -> Vec<String> {
+    let mut names = after.moved_since(before);
+    names.extend(young.iter().filter(|name| !after.moved_since(before).contains(name)));
+    after.unrest_since(before, &health::services(session, &names).await)
 }

@@ -9,10 +9,11 @@ mod recorder;
 mod stop;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub use link::VmRecord;
@@ -36,6 +37,15 @@ pub struct RunSettings {
     pub once: bool,
     /// When the whole run must have ended.
     pub deadline: Option<Duration>,
+    /// Take evidence from VMs on which something is red.
+    pub evidence: bool,
+}
+
+impl RunSettings {
+    /// How long is waited when the suite says nothing else.
+    fn waits(self) -> Duration {
+        if self.once { Duration::ZERO } else { self.wait }
+    }
 }
 
 /// Something that happened, for whoever watches.
@@ -78,6 +88,8 @@ pub struct Runner {
     runtime: Option<Runtime>,
     shared: Arc<Shared>,
     links: HashMap<String, Arc<Link>>,
+    /// One a VM: ends when its assertions are done and it was looked back at.
+    vms: Mutex<Vec<JoinHandle<()>>>,
     started: chrono::DateTime<chrono::Utc>,
 }
 
@@ -125,15 +137,19 @@ impl Runner {
         });
         shared.stop.arm(settings.deadline)?;
         let links = links(&plan.inventory, secrets, Limits::default());
-        for assertion in &plan.assertions {
-            if selected.contains(&assertion.id) {
-                spawn(&shared, links[&assertion.vm].clone(), assertion.clone());
-            } else {
-                shared.recorder.record(assertion.id.clone(), Outcome::without_attempt(Verdict::NotSelected));
+        let mut vms = Vec::new();
+        for (vm, assertions) in plan.by_vm() {
+            let (chosen, others): (Vec<_>, Vec<_>) =
+                assertions.into_iter().cloned().partition(|one| selected.contains(&one.id));
+            for assertion in others {
+                shared.recorder.record(assertion.id, Outcome::without_attempt(Verdict::NotSelected));
+            }
+            if !chosen.is_empty() {
+                vms.push(tokio::spawn(run_vm(shared.clone(), links[&vm.name].clone(), chosen)));
             }
         }
         drop(context);
-        Ok(Self { runtime: Some(runtime), shared, links, started })
+        Ok(Self { runtime: Some(runtime), shared, links, vms: Mutex::new(vms), started })
     }
 
     /// Waits for the outcome of an assertion of the plan.
@@ -144,10 +160,15 @@ impl Runner {
     /// Waits for all outcomes and ends the run.
     pub fn finish(&self, plan: &Plan) -> Finished {
         let outcomes = plan.assertions.iter().map(|one| (one.id.clone(), self.outcome(&one.id))).collect();
+        let looking_back = std::mem::take(&mut *self.vms.lock().unwrap_or_else(PoisonError::into_inner));
         let closing = async {
+            for vm in looking_back {
+                // What is known by now is kept, even of one that panicked.
+                let _ = vm.await;
+            }
             let mut vms = HashMap::new();
             for (name, link) in &self.links {
-                if let Some(record) = link.close(&self.shared).await {
+                if let Some(record) = link.close().await {
                     vms.insert(name.clone(), record);
                 }
             }
@@ -167,8 +188,25 @@ impl Drop for Runner {
     }
 }
 
+/// Runs the assertions of one VM, all at once, and looks back at it when they are done.
+async fn run_vm(shared: Arc<Shared>, link: Arc<Link>, assertions: Vec<PlannedAssertion>) {
+    let mut red = false;
+    let mut services = Vec::new();
+    let running: Vec<_> =
+        assertions.into_iter().map(|one| (one.unit.clone(), spawn(&shared, link.clone(), one))).collect();
+    for (unit, assertion) in running {
+        // A panic in it is an outcome, too.
+        if assertion.await.is_ok_and(|kind| kind == VerdictKind::Passed) {
+            continue;
+        }
+        red = true;
+        services.extend(unit);
+    }
+    link.look_back(&shared, red, &services).await;
+}
+
 /// Runs one assertion; even a panic in it ends with an outcome.
-fn spawn(shared: &Arc<Shared>, link: Arc<Link>, assertion: PlannedAssertion) {
+fn spawn(shared: &Arc<Shared>, link: Arc<Link>, assertion: PlannedAssertion) -> JoinHandle<VerdictKind> {
     let (id, vm, address) = (assertion.id.clone(), assertion.vm.clone(), link.address());
     let task = {
         let shared = shared.clone();
@@ -188,5 +226,6 @@ fn spawn(shared: &Arc<Shared>, link: Arc<Link>, assertion: PlannedAssertion) {
         let kind = outcome.verdict.kind();
         shared.recorder.record(id.clone(), outcome);
         (shared.listener)(Event::Done { id, vm, kind });
-    });
+        kind
+    })
 }

@@ -44,6 +44,10 @@ pub struct PlannedAssertion {
     pub timeout: Duration,
     /// How long it is tried until it holds; `None` leaves it to the run.
     pub wait: Option<Duration>,
+    /// For how long it must go on to hold, if it must.
+    pub consistently: Option<Duration>,
+    /// The systemd unit on the VM that it is about, if the suite names one.
+    pub unit: Option<String>,
     /// The suite file.
     pub file: String,
     /// Its line in the suite file.
@@ -102,6 +106,29 @@ impl Plan {
         Ok(Self { inventory, suite_files, assertions: assertions.into_values().collect() })
     }
 
+    /// The port checks of what `assertion` connects to, on whichever VM: when one of them is red, that is why.
+    pub fn leans_on(&self, assertion: &PlannedAssertion) -> Vec<&PlannedAssertion> {
+        let ends = assertion.expectation.connects_to();
+        let ends: Vec<_> =
+            ends.iter().filter_map(|(host, port)| Some((self.vm_at(&assertion.vm, host)?, *port))).collect();
+        let is_port = |one: &&PlannedAssertion| match &one.expectation {
+            Expectation::PortListening(listening) => {
+                ends.iter().any(|(vm, port)| *vm == one.vm && listening.is_about_tcp(*port))
+            }
+            _ => false,
+        };
+        self.assertions.iter().filter(|one| one.id != assertion.id).filter(is_port).collect()
+    }
+
+    /// The VM that `host` means when it is said on `vm`.
+    fn vm_at<'a>(&'a self, vm: &'a str, host: &str) -> Option<&'a str> {
+        if matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]") {
+            return Some(vm);
+        }
+        let known = |vm: &&Vm| vm.name == host || vm.address.as_deref() == Some(host);
+        self.inventory.vms.values().find(known).map(|vm| vm.name.as_str())
+    }
+
     /// The assertions of each VM that has any, in the order of the inventory.
     pub fn by_vm(&self) -> Vec<(&Vm, Vec<&PlannedAssertion>)> {
         let mut groups: HashMap<&str, Vec<&PlannedAssertion>> = HashMap::new();
@@ -123,6 +150,8 @@ impl PlannedAssertion {
             expectation: assertion.expectation.clone(),
             timeout: assertion.timeout.unwrap_or(DEFAULT_TIMEOUT),
             wait: assertion.wait,
+            consistently: assertion.consistently,
+            unit: assertion.unit.clone(),
             file: suite.file.clone(),
             line: assertion.line,
         }

@@ -96,9 +96,18 @@ struct CommonKeys {
     /// How long it is tried until it holds; by default what the run says.
     #[serde(default)]
     wait: Option<Span>,
+    /// For how long it must go on to hold once it does.
+    #[serde(default)]
+    consistently: Option<Span>,
+    /// The systemd unit on the VM that it is about: when systemd has given up on it, nobody waits any longer.
+    #[serde(default)]
+    unit: Option<String>,
 }
 
-const COMMON_KEYS: [&str; 5] = ["on_vm", "name", "description", "timeout", "wait"];
+const COMMON_KEYS: [&str; 7] = ["on_vm", "name", "description", "timeout", "wait", "consistently", "unit"];
+
+/// Those of them that the format's docs show among the parameters, or could.
+const TIME_KEYS: [&str; 3] = ["timeout", "wait", "consistently"];
 
 impl JsonSchema for AssertionEntry {
     fn schema_name() -> Cow<'static, str> {
@@ -133,7 +142,7 @@ fn shapes_of(word: &str, own: &Schema, common: &Schema) -> [Value; 2] {
     // The format's docs show `timeout` among the parameters.
     let mut params = own_keys.clone();
     if let (Some(params), Some(common)) = (params.as_object_mut(), part(common, "properties").as_object()) {
-        let times = common.iter().filter(|(key, _)| ["timeout", "wait"].contains(&key.as_str()));
+        let times = common.iter().filter(|(key, _)| TIME_KEYS.contains(&key.as_str()));
         params.extend(times.map(|(key, schema)| (key.clone(), schema.clone())));
     }
     let with_params = serde_json::json!({
@@ -198,6 +207,10 @@ pub struct SuiteAssertion {
     pub timeout: Option<Duration>,
     /// How long it is tried until it holds.
     pub wait: Option<Duration>,
+    /// For how long it must go on to hold.
+    pub consistently: Option<Duration>,
+    /// The systemd unit that it is about.
+    pub unit: Option<String>,
     /// Its JSON path.
     pub path: String,
     /// Its line in the file.
@@ -298,6 +311,8 @@ fn read_assertion(source: &Source, path: &str, value: &Value) -> Result<SuiteAss
         expectation,
         timeout: common.timeout.map(|span| span.0),
         wait: common.wait.map(|span| span.0),
+        consistently: common.consistently.map(|span| span.0),
+        unit: common.unit,
         path: path.to_owned(),
         line: source.place(path).map_or(1, |(line, _)| line),
     })
@@ -341,7 +356,7 @@ fn split_keys(source: &Source, path: &str, keys: &Map<String, Value>) -> Result<
     }
     for (key, value) in params {
         // The format's docs show `timeout` among the parameters.
-        let side = if ["timeout", "wait"].contains(&key.as_str()) { &mut common } else { &mut own };
+        let side = if TIME_KEYS.contains(&key.as_str()) { &mut common } else { &mut own };
         if side.insert(key.clone(), value.clone()).is_some() {
             let hint = Some("keep one of the two".to_owned());
             return Err(source.error(&join(&params_path, key), format!("`{key}` stands also beside `params`"), hint));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use russh::client::{Handle, Msg};
 use russh::{Channel, ChannelOpenFailure, Disconnect};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::SshError;
 use super::connect::Client;
@@ -51,6 +51,11 @@ impl Session {
     /// Whether the connection is gone.
     pub fn is_closed(&self) -> bool {
         self.handle.is_closed()
+    }
+
+    /// Whether the server still answers on this connection, within `limit`.
+    pub async fn answers(&self, limit: Duration) -> bool {
+        timeout(limit, self.handle.send_ping()).await.is_ok_and(|ping| ping.is_ok())
     }
 
     /// Opens a session channel. "Open failed" while others are open means that the server's limit is lower

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bootproof::assertion::command_output::SUDO_GRANTED;
 use bootproof::assertion::port_listening::READ_SOCKET_TABLES;
+use bootproof::health::READ_HEALTH;
 use bootproof::probe::identity::READ_IDENTITY;
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::private::Ed25519Keypair;
@@ -51,6 +52,8 @@ pub struct Script {
     pub listening: Vec<u16>,
     /// What the shell does for a command; a command that is not here is "not found".
     pub answers: HashMap<String, Vec<Step>>,
+    /// What every piece of evidence says.
+    pub evidence: String,
     /// New keys after so many bytes.
     pub rekey_after: Option<usize>,
 }
@@ -138,6 +141,7 @@ impl Default for Script {
             sudo: Sudo::Password(PASSWORD.to_owned()),
             listening: vec![22],
             answers: HashMap::new(),
+            evidence: String::new(),
             rekey_after: None,
         }
     }
@@ -587,11 +591,20 @@ impl Shell {
         match command {
             READ_IDENTITY => print(IDENTITY.to_owned()),
             READ_SOCKET_TABLES => print(socket_tables(&self.script.listening)),
+            READ_HEALTH => print(HEALTH.to_owned()),
+            evidence if evidence.starts_with("export LC_ALL=C SYSTEMD_COLORS=0;") => print(self.evidence(evidence)),
             other => {
                 let word = other.split_whitespace().next().unwrap_or_default();
                 vec![Step::Err(format!("bash: line 1: {word}: command not found\n").into_bytes()), Step::Exit(127)]
             }
         }
+    }
+
+    /// Each piece that is asked for, and in it what the script says of all of them.
+    fn evidence(&self, command: &str) -> String {
+        let pieces = command.split("echo 'bootproof-").skip(1);
+        let pieces = pieces.filter_map(|piece| piece.split_once('\'')).map(|(about, _)| about);
+        pieces.map(|about| format!("bootproof-{about}\n{}\n", self.script.evidence)).collect()
     }
 
     async fn perform(&mut self, command: &str, step: Step) {
@@ -635,6 +648,9 @@ impl Shell {
         }
     }
 }
+
+/// A machine that stays as it is.
+pub const HEALTH: &str = "boot-id a\noom-kills 0\nnow 1000\ninvocation:redis-server.service 1 100.0\n@end\n";
 
 const IDENTITY: &str = "machine-id 0123456789abcdef0123456789abcdef\nboot-id 01234567-89ab-cdef-0123-456789abcdef\n\
     kernel 6.12.48+deb13-cloud-amd64\nos-release Debian GNU/Linux 13 (trixie)\n";

@@ -1,0 +1,154 @@
+//! What a run finds out beside its assertions: why they are red, and whether the VM stayed the same.
+
+use std::time::Duration;
+
+use bootproof::health::{READ_HEALTH, read_candidates, read_services};
+use serde_json::json;
+
+use crate::fake_vm::{HEALTH, PASSWORD, Script, Step};
+use crate::scene::{Run, Scene};
+
+fn prints(text: &str) -> Vec<Step> {
+    vec![Step::Out(text.into()), Step::Exit(0)]
+}
+
+/// A service, as `systemctl show` prints it.
+fn service(active: &str, sub: &str, restarts: u32) -> String {
+    format!(
+        "Type=notify\nNRestarts={restarts}\nResult=exit-code\nId=redis-server.service\nActiveState={active}\n\
+         SubState={sub}\nUnitFileState=enabled\nConditionResult=yes\n"
+    )
+}
+
+/// A green run over a VM whose health is `HEALTH` first and `later` afterwards.
+fn green_run(later: &str, services: &str, flags: &[&str]) -> Run {
+    let mut health = prints(HEALTH);
+    health.insert(0, Step::Become(prints(later)));
+    let names = read_services(["redis-server.service"]);
+    let vm = Script::default().answer(READ_HEALTH, health).prints(&names, services).prints("true", "").start();
+    let run = Scene::with(&vm).run("vm", "true").check(flags);
+    assert_eq!(run.verdicts(), ["passed"], "{}", run.told());
+    run
+}
+
+#[track_caller]
+fn is_unstable(run: &Run, why: &str) {
+    assert_eq!(run.code, Some(3), "{}", run.told());
+    assert!(run.vm("vm")["unstable"][0].as_str().unwrap_or_default().contains(why), "{}", run.told());
+    assert!(run.stdout.contains("unstable vm") && run.stdout.contains(why), "{}", run.told());
+    let junit = roxmltree::Document::parse(&run.junit).expect("XML");
+    let suites = junit.root_element();
+    let cases = junit.descendants().filter(|node| node.has_tag_name("testcase"));
+    let errors = junit.descendants().filter(|node| node.has_tag_name("error"));
+    assert_eq!(suites.attribute("tests"), Some(cases.count().to_string().as_str()));
+    assert_eq!((suites.attribute("errors"), errors.count()), (Some("1"), 1), "{}", run.junit);
+    assert!(run.junit.contains("unstable::vm"), "{}", run.junit);
+}
+
+#[test]
+fn a_vm_that_stays_the_same_is_stable() {
+    let run = green_run(HEALTH, "", &[]);
+    assert_eq!((run.code, &run.vm("vm")["unstable"]), (Some(0), &json!([])), "{}", run.told());
+}
+
+#[test]
+fn a_green_run_over_a_reboot_is_unstable() {
+    is_unstable(&green_run(&HEALTH.replace("boot-id a", "boot-id b"), "", &[]), "it rebooted during the run");
+}
+
+#[test]
+fn a_green_run_over_a_service_that_restarts_is_unstable() {
+    let later = HEALTH.replace("service 1 100.0", "service 2 999.0");
+    let run = green_run(&later, &service("active", "running", 4), &[]);
+    is_unstable(&run, "redis-server.service was restarted during the run: active (exit-code), restarted 4 times");
+}
+
+#[test]
+fn a_green_run_while_memory_runs_out_is_unstable() {
+    is_unstable(&green_run(&HEALTH.replace("oom-kills 0", "oom-kills 1"), "", &[]), "for lack of memory once");
+}
+
+#[test]
+fn a_vm_that_moves_while_it_is_waited_for_may_come_to_rest() {
+    let later = HEALTH.replace("service 1 100.0", "service 2 999.0");
+    let run = green_run(&later, &service("active", "running", 1), &["--wait", "30s"]);
+    assert_eq!((run.code, &run.vm("vm")["unstable"]), (Some(0), &json!([])), "{}", run.told());
+    // A reboot stays one: what was seen before it is of another boot.
+    is_unstable(&green_run(&HEALTH.replace("boot-id a", "boot-id b"), "", &["--wait", "30s"]), "rebooted");
+}
+
+#[test]
+fn evidence_is_taken_when_something_is_red_and_holds_no_secret() {
+    let script = Script { evidence: format!("Stopped redis with {PASSWORD}"), ..Script::default() };
+    let vm = script.prints(&read_candidates(), service("failed", "failed", 5)).prints("true", "").start();
+    let scene = Scene::with(&vm).run("vm", "true").assert(json!({"type": "port_listening", "port": 6379}));
+    let run = scene.check(&[]);
+    run.expect(1, &["passed", "failed"]);
+    let about: Vec<_> = run.vm("vm")["evidence"].as_array().unwrap().iter().map(|piece| &piece["about"]).collect();
+    assert_eq!(about, ["redis-server.service", "sockets", "addresses", "disk", "memory"], "{}", run.told());
+    assert_eq!(run.vm("vm")["suspects"][0]["state"], "failed (exit-code), restarted 5 times");
+    for sink in [&run.stdout, &run.junit, &run.report.to_string()] {
+        assert!(sink.contains("Stopped redis with ***") && !sink.contains(PASSWORD), "{sink}");
+    }
+    let quiet = scene.check(&["--no-evidence"]);
+    assert_eq!(quiet.vm("vm")["evidence"], json!([]), "{}", quiet.told());
+    let green = Scene::with(&vm).run("vm", "true").check(&[]);
+    assert_eq!(green.vm("vm")["evidence"], json!([]), "{}", green.told());
+    let trials = scene.env("BOOTPROOF_REPORTS", ".").lab(&[]);
+    assert!(trials.stderr.contains("Stopped redis with ***"), "{}", trials.told());
+}
+
+#[test]
+fn a_check_that_connects_to_a_dead_port_says_so() {
+    let vm = Script::default().answer("curl http://localhost:2283/ping", [Step::Exit(7)]).start();
+    let scene = Scene::with(&vm)
+        .assert(json!({"type": "port_listening", "port": 2283}))
+        .assert(json!({"type": "port_listening", "port": 22}))
+        .run("vm", "curl http://localhost:2283/ping");
+    let run = scene.check(&[]);
+    run.expect(1, &["failed", "passed", "failed"]);
+    let because = json!(["t::vm::2283: nothing listens on 2283/tcp"]);
+    assert_eq!(run.rows()[2]["because"], because, "{}", run.told());
+    assert_eq!((&run.rows()[0]["because"], &run.rows()[1]["because"]), (&json!([]), &json!([])));
+    for text in [&run.stdout, &run.junit, &scene.lab(&[]).stdout] {
+        assert!(text.contains("because:  t::vm::2283: nothing listens"), "{text}");
+    }
+}
+
+#[test]
+fn what_must_hold_for_a_while_is_looked_at_for_a_while() {
+    let turns = vec![Step::Become(vec![Step::Exit(1)]), Step::Exit(0)];
+    let vm = Script::default().answer("turns", turns).prints("stays", "").start();
+    let run = Scene::with(&vm)
+        .assert(json!({"command": "turns", "consistently": "2s"}))
+        .assert(json!({"command": "stays", "consistently": "2s"}))
+        .check(&[]);
+    run.expect(1, &["failed", "passed"]);
+    let message = run.rows()[0]["message"].as_str().unwrap();
+    assert!(message.starts_with("held for 1.") && message.contains("of 2.0 s, then: exit status 1"), "{message}");
+    assert!(run.rows()[1]["attempts"].as_array().unwrap().len() >= 3, "{}", run.told());
+    assert!(!run.junit.contains("flakyFailure"), "it held all the time: {}", run.junit);
+}
+
+#[test]
+fn nobody_waits_for_a_service_that_systemd_has_given_up_on() {
+    let vm = Script::default().prints(&read_services(["redis"]), service("failed", "failed", 5)).start();
+    let port = json!({"type": "port_listening", "port": 6379, "unit": "redis", "wait": "80s"});
+    let run = Scene::with(&vm).assert(port).check(&[]);
+    run.expect(1, &["failed"]);
+    let message = run.rows()[0]["message"].as_str().unwrap();
+    assert!(message.contains("redis has failed for good, so waiting is of no use: failed (exit-code)"), "{message}");
+    assert!(run.took < Duration::from_secs(60), "{:?}", run.took);
+}
+
+#[test]
+fn when_every_channel_of_a_vm_times_out_it_is_the_vm() {
+    let vm = Script::default().answer("work", [Step::Freeze]).start();
+    let scene = ["a", "b", "c"]
+        .iter()
+        .fold(Scene::with(&vm), |scene, name| scene.assert(json!({"command": "work", "name": name, "timeout": "3s"})));
+    let run = scene.check(&[]);
+    run.expect(3, &["blocked", "blocked", "blocked"]);
+    assert_eq!(run.stdout.matches("it stopped answering").count(), 1, "{}", run.told());
+    assert!(run.stdout.contains("blocks:   3 assertions"), "{}", run.told());
+}
