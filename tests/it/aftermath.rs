@@ -138,7 +138,7 @@ fn nobody_waits_for_a_service_that_systemd_has_given_up_on() {
     run.expect(1, &["failed"]);
     let message = run.rows()[0]["message"].as_str().unwrap();
     assert!(message.contains("redis has failed for good, so waiting is of no use: failed (exit-code)"), "{message}");
-    assert!(run.took < Duration::from_secs(60), "{:?}", run.took);
+    assert!(run.took < Duration::from_mins(1), "{:?}", run.took);
 }
 
 #[test]
