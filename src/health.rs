@@ -161,7 +161,7 @@ impl Health {
             _ if !now.is_daemon() => return None,
             (Some(then), Some(now)) if then != now => "was restarted during the run",
             (Some(_), None) => "went down during the run",
-            _ if now.restarts > 0 => "goes round in circles; its last start is less than a minute ago",
+            _ if now.restarts > 0 => "was restarted by systemd less than a minute ago",
             _ => return None,
         };
         Some(format!("{} {what}: {}", now.name, now.describe()))
@@ -257,7 +257,7 @@ mod tests {
         let seen = health("a", 0, "invocation:redis-server.service 1 941.0\ninvocation:ssh.service 1 100.0\n");
         assert_eq!(seen.young(), ["redis-server.service"]);
         let circles = parse_services(&service("redis-server", "active", "running", 7));
-        assert!(seen.unrest_since(&seen, &circles)[0].contains("goes round in circles"));
+        assert!(seen.unrest_since(&seen, &circles)[0].contains("by systemd less than a minute ago"));
         let once = parse_services(&service("redis-server", "active", "running", 0));
         assert_eq!(seen.unrest_since(&seen, &once), Vec::<String>::new());
     }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::LabError;
 
-/// A QEMU that does not answer for so long is stuck.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// A QEMU that does not answer for so long is stuck; while it loads a snapshot from a busy disk it does not answer either.
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// The name of the one job that we have at a time.
 const JOB: &str = "bootproof";
@@ -65,6 +65,8 @@ impl Qmp {
     /// Runs a command that goes on in the background as a job, and waits for the job's end.
     pub(super) fn job(&mut self, command: &str, mut arguments: Value, limit: Duration) -> Result<(), LabError> {
         arguments["job-id"] = JOB.into();
+        // One that nobody waited for to its end, because whoever asked was interrupted.
+        let _ = self.run_with("job-dismiss", &json!({"id": JOB}));
         self.run_with(command, &arguments)?;
         let deadline = Instant::now() + limit;
         loop {
