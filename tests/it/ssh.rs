@@ -7,7 +7,7 @@ use std::time::Duration;
 use russh::keys::ssh_key::PublicKey;
 use serde_json::{Value, json};
 
-use crate::fake_vm::{FakeVm, Login, PASSWORD, Script, Step};
+use crate::fake_vm::{FakeVm, Login, PASSWORD, Script, Step, Wire};
 use crate::scene::{Run, Scene};
 
 const PASSPHRASE: &str = "a passphrase";
@@ -228,6 +228,20 @@ fn a_dead_jump_host_is_the_one_cause_for_all_behind_it() {
     let via = format!("ops@127.0.0.1:{}", jump.port);
     let run = Scene::new().vm_at("vm", 1).ssh("vm", "via", via).run("vm", "true").check(&[]);
     blocked(&run, "tcp", "the jump host cannot connect to 127.0.0.1:1");
+}
+
+#[test]
+fn what_is_wrong_behind_a_jump_host_is_told_at_the_same_stages() {
+    for (wire, at, says) in [
+        (Wire::Says(b"Not allowed at this time\r\n".to_vec()), "banner", "it said \"Not allowed at this time\""),
+        (Wire::Silent, "banner", "no SSH banner within 15s"),
+        (Wire::CutAfter(33), "handshake", "key exchange failed"),
+    ] {
+        let jump = script(Login::password(PASSWORD)).start();
+        let inner = Script { wire, ..Script::default() }.start();
+        let scene = Scene::new().vm("jump", &jump).vm("inner", &inner).ssh("inner", "via", "jump");
+        blocked(&scene.run("inner", "true").check(&[]), at, says);
+    }
 }
 
 fn pinned(vm: &FakeVm, pin: &str) -> Run {
