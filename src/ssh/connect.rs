@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
 use super::banner::await_banner;
-use super::host_key::{HostKeyPolicy, Trust};
+use super::host_key::{HostKeyPolicy, HostKeys, Trust};
 use super::{Session, SshError, auth, tunnel};
 use crate::outcome::Stage;
 use crate::secrets::VmSecrets;
@@ -53,8 +53,9 @@ impl Default for Limits {
 pub async fn connect(target: &Target, jump: Option<&Session>, limits: Limits) -> Result<Session, SshError> {
     let (host, port) = (target.ssh.host.as_str(), target.ssh.port);
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let client = Client { host: host.to_owned(), port, policy: target.host_keys.clone(), seen: seen.clone() };
-    let config = Arc::new(config(&target.host_keys.known_types(host, port)));
+    let host_keys = target.host_keys.of(host, port);
+    let config = Arc::new(config(&host_keys.types()));
+    let client = Client { host_keys, seen: seen.clone() };
     let mut handle = match jump {
         None => greet(dial(host, port, limits).await?, config, client, limits).await?,
         Some(jump) => {
@@ -160,9 +161,7 @@ struct Seen {
 
 /// What russh asks us during a connection.
 pub(super) struct Client {
-    host: String,
-    port: u16,
-    policy: HostKeyPolicy,
+    host_keys: HostKeys,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -173,7 +172,7 @@ impl Handler for Client {
         let PublicKeyOrCertificate::PublicKey { key, .. } = key else {
             return Err(SshError::lasting(Stage::HostKey, "the server shows a certificate, which was not asked for"));
         };
-        let trust = self.policy.check(&self.host, self.port, key)?;
+        let trust = self.host_keys.check(key)?;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.trust = Some(trust);
         seen.fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
