@@ -1,10 +1,10 @@
 //! From an address to a logged-in [`Session`], stage by stage, each with its own limit and its own error.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use russh::client::{self, Config, Handle, Handler, connect_stream};
+use russh::client::{self, Config, DisconnectReason, Handle, Handler, connect_stream};
 use russh::keys::PublicKeyOrCertificate;
 use russh::keys::ssh_key::{Algorithm, HashAlg};
 use russh::{Names, Preferred};
@@ -63,7 +63,7 @@ pub async fn connect(target: &Target, jump: Option<&Session>, limits: Limits) ->
             greet(stream, config, client, limits).await?
         }
     };
-    let login = auth::login(&mut handle, &target.ssh, &target.secrets);
+    let login = auth::login(&mut handle, &target.ssh, &target.secrets, &seen);
     timeout(limits.login, login).await.map_err(|_| slow_login(limits))??;
     let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(Session::new(handle, seen.banner, seen.fingerprint, seen.trust.unwrap_or(Trust::Known)))
@@ -152,17 +152,28 @@ fn same_type(left: &Algorithm, right: &Algorithm) -> bool {
     left == right || (matches!(left, Algorithm::Rsa { .. }) && matches!(right, Algorithm::Rsa { .. }))
 }
 
+/// What the server told of itself.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     banner: String,
     fingerprint: String,
     trust: Option<Trust>,
+    /// What it says to everyone who logs in.
+    pub(super) notice: Option<String>,
+    /// Why it ended the connection.
+    pub(super) last_words: Option<String>,
 }
 
 /// What russh asks us during a connection.
 pub(super) struct Client {
     host_keys: HostKeys,
     seen: Arc<Mutex<Seen>>,
+}
+
+impl Client {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Handler for Client {
@@ -173,7 +184,7 @@ impl Handler for Client {
             return Err(SshError::lasting(Stage::HostKey, "the server shows a certificate, which was not asked for"));
         };
         let trust = self.host_keys.check(key)?;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen();
         seen.trust = Some(trust);
         seen.fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
         Ok(true)
@@ -186,7 +197,23 @@ impl Handler for Client {
         session: &mut client::Session,
     ) -> Result<(), SshError> {
         let banner = String::from_utf8_lossy(session.remote_sshid()).trim().to_owned();
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).banner = banner;
+        self.seen().banner = banner;
         Ok(())
+    }
+
+    async fn auth_banner(&mut self, banner: &str, _session: &mut client::Session) -> Result<(), SshError> {
+        self.seen().notice = Some(banner.to_owned());
+        Ok(())
+    }
+
+    async fn disconnected(&mut self, reason: DisconnectReason<SshError>) -> Result<(), SshError> {
+        match reason {
+            DisconnectReason::Error(error) => Err(error),
+            DisconnectReason::ReceivedDisconnect(last) => {
+                // russh tells an end without a word as one with an empty word.
+                self.seen().last_words = Some(last.message).filter(|words| !words.is_empty());
+                Ok(())
+            }
+        }
     }
 }
