@@ -1,6 +1,6 @@
 //! The login: key file, agent, password, keyboard-interactive, in this order, each only if it was given.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::agent::AgentIdentity;
@@ -9,7 +9,7 @@ use russh::keys::{PrivateKeyWithHashAlg, load_secret_key};
 use russh::{MethodKind, MethodSet};
 
 use super::SshError;
-use super::connect::Client;
+use super::connect::{Client, Seen};
 use crate::outcome::Stage;
 use crate::secrets::{Secret, VmSecrets};
 use crate::spec::inventory::Ssh;
@@ -44,51 +44,85 @@ impl Tried {
 }
 
 /// Logs in as the inventory says.
-pub(super) async fn login(handle: &mut Handle<Client>, ssh: &Ssh, secrets: &VmSecrets) -> Result<(), SshError> {
+pub(super) async fn login(
+    handle: &mut Handle<Client>,
+    ssh: &Ssh,
+    secrets: &VmSecrets,
+    seen: &Mutex<Seen>,
+) -> Result<(), SshError> {
     let mut tried = Tried::default();
-    let lost =
-        |error: russh::Error| SshError::passing(Stage::Auth, format!("the connection broke during login: {error}"));
-    if ssh.key.is_some() && with_key(handle, ssh, secrets, &mut tried).await? {
-        return Ok(());
-    }
-    if ssh.agent && tried.offers(MethodKind::PublicKey) && with_agent(handle, &ssh.user, &mut tried).await? {
-        return Ok(());
-    }
-    if let Some(password) = &secrets.password {
-        if tried.offers(MethodKind::Password) {
-            let answer = handle.authenticate_password(&ssh.user, password.expose()).await.map_err(lost)?;
-            if tried.note("password", answer) {
-                return Ok(());
-            }
-        }
-        // A server that takes passwords has just refused this one; asking again another way would count against us.
-        let asks = tried.offers(MethodKind::KeyboardInteractive) && !tried.offers(MethodKind::Password);
-        if asks && with_questions(handle, &ssh.user, password).await.map_err(lost)? {
-            return Ok(());
-        }
-        if asks {
-            tried.methods.push("keyboard-interactive");
+    match try_all(handle, ssh, secrets, &mut tried).await {
+        Ok(true) => Ok(()),
+        Err(error) if error.stage == Stage::Auth => Err(error),
+        // A connection that ended looks like a refusal that offers nothing; sshd's own names its methods.
+        _ if handle.is_closed() => Err(cut_off(handle, ssh, &tried, seen).await),
+        Ok(false) => Err(refused(ssh, &tried)),
+        Err(error) => {
+            Err(SshError::passing(Stage::Auth, format!("the connection broke during login: {}", error.message)))
         }
     }
-    Err(refused(handle, ssh, &tried))
 }
 
-fn refused(handle: &Handle<Client>, ssh: &Ssh, tried: &Tried) -> SshError {
+async fn try_all(
+    handle: &mut Handle<Client>,
+    ssh: &Ssh,
+    secrets: &VmSecrets,
+    tried: &mut Tried,
+) -> Result<bool, SshError> {
+    if ssh.key.is_some() && with_key(handle, ssh, secrets, tried).await? {
+        return Ok(true);
+    }
+    if ssh.agent && tried.offers(MethodKind::PublicKey) && with_agent(handle, &ssh.user, tried).await? {
+        return Ok(true);
+    }
+    let Some(password) = &secrets.password else { return Ok(false) };
+    if tried.offers(MethodKind::Password) {
+        let answer = handle.authenticate_password(&ssh.user, password.expose()).await?;
+        if tried.note("password", answer) {
+            return Ok(true);
+        }
+    }
+    // A server that takes passwords has just refused this one; asking again another way would count against us.
+    if tried.offers(MethodKind::KeyboardInteractive) && !tried.offers(MethodKind::Password) {
+        tried.methods.push("keyboard-interactive");
+        return with_questions(handle, &ssh.user, password).await;
+    }
+    Ok(false)
+}
+
+/// The server ended the connection instead of answering. Its last words are a refusal, such as sshd's "Too many
+/// authentication failures". Without a word it can also be a VM that still boots (`pam_nologin`).
+async fn cut_off(handle: &mut Handle<Client>, ssh: &Ssh, tried: &Tried, seen: &Mutex<Seen>) -> SshError {
+    // Its last words have come when its task has ended; how it ended is clear.
+    let _ = handle.await;
+    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let (user, methods) = (&ssh.user, tried.methods.join(", "));
+    if let Some(words) = &seen.last_words {
+        return SshError::lasting(
+            Stage::Auth,
+            format!("login as `{user}` refused: tried {methods}; it said {words:?}"),
+        )
+        .hint(
+            "check user and password or key in the inventory against the VM; its sshd allows few tries \
+                     (MaxAuthTries); it is not tried again",
+        );
+    }
+    let said = seen.notice.as_ref().map(|notice| format!("; it said {:?}", notice.trim())).unwrap_or_default();
+    SshError::passing(
+        Stage::Auth,
+        format!("the server closed the connection during the login as `{user}` ({methods}){said}"),
+    )
+    .hint("the VM still boots (pam_nologin), or this address is penalized for earlier logins (PerSourcePenalties)")
+}
+
+fn refused(ssh: &Ssh, tried: &Tried) -> SshError {
     let user = &ssh.user;
     let methods = tried.methods.join(", ");
-    let offered: Vec<&str> = tried.offered.iter().flat_map(|set| set.iter()).map(Into::into).collect();
-    // A connection that ended during a login looks like a refusal that offers nothing; sshd's own names its methods.
-    if offered.is_empty() && handle.is_closed() {
-        return SshError::passing(
-            Stage::Auth,
-            format!("the server closed the connection during the login as `{user}` ({methods})"),
-        )
-        .hint("too many tries (MaxAuthTries), or this address is penalized for earlier ones (PerSourcePenalties)");
-    }
-    if tried.offered.is_none() {
+    let Some(offered) = &tried.offered else {
         return SshError::lasting(Stage::Auth, format!("there is nothing to log in with as `{user}`: tried {methods}"))
             .hint("give the inventory a `password` or a `key`, or the agent a key with `ssh-add`");
-    }
+    };
+    let offered: Vec<&str> = offered.iter().map(Into::into).collect();
     SshError::lasting(
         Stage::Auth,
         format!("login as `{user}` refused: tried {methods}; the server takes {}", offered.join(", ")),
@@ -108,11 +142,9 @@ async fn with_key(
         SshError::lasting(Stage::Auth, format!("cannot read the key {}: {error}", path.display()))
             .hint("is it a private key, and is `key_passphrase` right?")
     })?;
-    let broke =
-        |error: russh::Error| SshError::passing(Stage::Auth, format!("the connection broke during login: {error}"));
-    let hash = handle.best_supported_rsa_hash().await.map_err(broke)?.flatten();
+    let hash = handle.best_supported_rsa_hash().await?.flatten();
     let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
-    let answer = handle.authenticate_publickey(&ssh.user, key).await.map_err(broke)?;
+    let answer = handle.authenticate_publickey(&ssh.user, key).await?;
     Ok(tried.note("publickey (key file)", answer))
 }
 
@@ -135,12 +167,15 @@ async fn with_agent(handle: &mut Handle<Client>, user: &str, tried: &mut Tried) 
         if tried.note("publickey (agent)", answer) {
             return Ok(true);
         }
+        if !tried.offers(MethodKind::PublicKey) {
+            break;
+        }
     }
     Ok(false)
 }
 
 /// Answers every hidden prompt with the password. Questions that never end are a refusal.
-async fn with_questions(handle: &mut Handle<Client>, user: &str, password: &Secret) -> Result<bool, russh::Error> {
+async fn with_questions(handle: &mut Handle<Client>, user: &str, password: &Secret) -> Result<bool, SshError> {
     let mut response = handle.authenticate_keyboard_interactive_start(user, None).await?;
     for _ in 0..4 {
         match response {

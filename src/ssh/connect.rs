@@ -1,19 +1,20 @@
 //! From an address to a logged-in [`Session`], stage by stage, each with its own limit and its own error.
 
-use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use russh::client::{self, Config, Handle, Handler, connect_stream};
+use russh::client::{self, Config, DisconnectReason, Handle, Handler, connect_stream};
 use russh::keys::PublicKeyOrCertificate;
 use russh::keys::ssh_key::{Algorithm, HashAlg};
 use russh::{Names, Preferred};
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout};
 
-use super::host_key::{HostKeyPolicy, Trust};
+use super::banner::await_banner;
+use super::host_key::{HostKeyPolicy, HostKeys, Trust};
 use super::{Session, SshError, auth, tunnel};
 use crate::outcome::Stage;
 use crate::secrets::VmSecrets;
@@ -52,20 +53,17 @@ impl Default for Limits {
 pub async fn connect(target: &Target, jump: Option<&Session>, limits: Limits) -> Result<Session, SshError> {
     let (host, port) = (target.ssh.host.as_str(), target.ssh.port);
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let client = Client { host: host.to_owned(), port, policy: target.host_keys.clone(), seen: seen.clone() };
-    let config = Arc::new(config(&target.host_keys.known_types(host, port)));
+    let host_keys = target.host_keys.of(host, port);
+    let config = Arc::new(config(&host_keys.types()));
+    let client = Client { host_keys, seen: seen.clone() };
     let mut handle = match jump {
-        None => {
-            let stream = dial(host, port, limits).await?;
-            greeted(connect_stream(config, stream, client), limits).await?
-        }
+        None => greet(dial(host, port, limits).await?, config, client, limits).await?,
         Some(jump) => {
-            let deadline = tokio::time::Instant::now() + limits.dial;
-            let stream = tunnel::open(jump, host, port, deadline).await.map_err(from_jump)?;
-            greeted(connect_stream(config, stream, client), limits).await?
+            let stream = tunnel::open(jump, host, port, Instant::now() + limits.dial).await.map_err(from_jump)?;
+            greet(stream, config, client, limits).await?
         }
     };
-    let login = auth::login(&mut handle, &target.ssh, &target.secrets);
+    let login = auth::login(&mut handle, &target.ssh, &target.secrets, &seen);
     timeout(limits.login, login).await.map_err(|_| slow_login(limits))??;
     let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(Session::new(handle, seen.banner, seen.fingerprint, seen.trust.unwrap_or(Trust::Known)))
@@ -102,7 +100,7 @@ async fn dial(host: &str, port: u16, limits: Limits) -> Result<TcpStream, SshErr
             Ok(Ok(stream)) => {
                 // Small packets that wait for each other are all that SSH sends here.
                 let _ = stream.set_nodelay(true);
-                return await_banner(stream, limits).await;
+                return Ok(stream);
             }
             Ok(Err(error)) => last = no_tcp(&error.to_string()),
             Err(_) => last = no_tcp(&format!("no answer within {:?}", limits.dial)),
@@ -116,54 +114,13 @@ fn no_tcp(why: &str) -> SshError {
         .hint("is the VM powered on, does sshd run, and are address and port right in the inventory?")
 }
 
-/// Waits until the other end says `SSH-`, without taking it from the stream.
-async fn await_banner(stream: TcpStream, limits: Limits) -> Result<TcpStream, SshError> {
-    let mut buffer = [0; 1024];
-    let mut said = 0;
-    let greeting = async {
-        loop {
-            stream.readable().await?;
-            let length = stream.peek(&mut buffer).await?;
-            if length == 0 || length == buffer.len() || has_banner(&buffer[..length]) {
-                return std::io::Result::Ok(length);
-            }
-            if length == said {
-                // What was said so far stays readable; do not spin on it. An end shows as an error or as time out.
-                sleep(Duration::from_millis(20)).await;
-            }
-            said = length;
-        }
-    };
-    let outcome = timeout(limits.greet, greeting).await;
-    let text = String::from_utf8_lossy(&buffer[..said.min(buffer.len())]).trim().to_owned();
-    match outcome {
-        Ok(Ok(length)) if has_banner(&buffer[..length]) => Ok(stream),
-        Ok(Ok(_)) => Err(no_banner("the connection was closed before an SSH banner", &text)),
-        Ok(Err(error)) => Err(no_banner(&format!("the connection broke before an SSH banner: {error}"), &text)),
-        Err(_) => Err(no_banner(&format!("no SSH banner within {:?}", limits.greet), &text)),
-    }
-}
-
-fn has_banner(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"SSH-") || bytes.windows(5).any(|window| window == b"\nSSH-")
-}
-
-fn no_banner(what: &str, said: &str) -> SshError {
-    let message = if said.is_empty() { what.to_owned() } else { format!("{what}; it said {said:?}") };
-    let hint = if said.contains("Not allowed") {
-        "sshd penalizes this address for earlier failed logins (PerSourcePenalties); wait, or exempt it"
-    } else {
-        "something accepts the connection, but sshd does not speak: is the VM still booting, paused or off?"
-    };
-    SshError::passing(Stage::Banner, message).hint(hint)
-}
-
-/// The key exchange, with the host key checked inside.
-async fn greeted<F>(exchange: F, limits: Limits) -> Result<Handle<Client>, SshError>
+/// Banner and key exchange, with the host key checked inside.
+async fn greet<S>(stream: S, config: Arc<Config>, client: Client, limits: Limits) -> Result<Handle<Client>, SshError>
 where
-    F: Future<Output = Result<Handle<Client>, SshError>>,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    match timeout(limits.greet, exchange).await {
+    let stream = await_banner(stream, limits.greet).await?;
+    match timeout(limits.greet, connect_stream(config, stream, client)).await {
         Err(_) => Err(SshError::passing(Stage::Handshake, format!("no key exchange within {:?}", limits.greet))),
         Ok(Err(error)) if error.stage == Stage::Channel => Err(SshError {
             stage: Stage::Handshake,
@@ -195,19 +152,28 @@ fn same_type(left: &Algorithm, right: &Algorithm) -> bool {
     left == right || (matches!(left, Algorithm::Rsa { .. }) && matches!(right, Algorithm::Rsa { .. }))
 }
 
+/// What the server told of itself.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     banner: String,
     fingerprint: String,
     trust: Option<Trust>,
+    /// What it says to everyone who logs in.
+    pub(super) notice: Option<String>,
+    /// Why it ended the connection.
+    pub(super) last_words: Option<String>,
 }
 
 /// What russh asks us during a connection.
 pub(super) struct Client {
-    host: String,
-    port: u16,
-    policy: HostKeyPolicy,
+    host_keys: HostKeys,
     seen: Arc<Mutex<Seen>>,
+}
+
+impl Client {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Handler for Client {
@@ -217,8 +183,8 @@ impl Handler for Client {
         let PublicKeyOrCertificate::PublicKey { key, .. } = key else {
             return Err(SshError::lasting(Stage::HostKey, "the server shows a certificate, which was not asked for"));
         };
-        let trust = self.policy.check(&self.host, self.port, key)?;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let trust = self.host_keys.check(key)?;
+        let mut seen = self.seen();
         seen.trust = Some(trust);
         seen.fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
         Ok(true)
@@ -231,7 +197,23 @@ impl Handler for Client {
         session: &mut client::Session,
     ) -> Result<(), SshError> {
         let banner = String::from_utf8_lossy(session.remote_sshid()).trim().to_owned();
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).banner = banner;
+        self.seen().banner = banner;
         Ok(())
+    }
+
+    async fn auth_banner(&mut self, banner: &str, _session: &mut client::Session) -> Result<(), SshError> {
+        self.seen().notice = Some(banner.to_owned());
+        Ok(())
+    }
+
+    async fn disconnected(&mut self, reason: DisconnectReason<SshError>) -> Result<(), SshError> {
+        match reason {
+            DisconnectReason::Error(error) => Err(error),
+            DisconnectReason::ReceivedDisconnect(last) => {
+                // russh tells an end without a word as one with an empty word.
+                self.seen().last_words = Some(last.message).filter(|words| !words.is_empty());
+                Ok(())
+            }
+        }
     }
 }

@@ -44,15 +44,33 @@ impl HostKeyPolicy {
         home.into_iter().chain([PathBuf::from("/etc/ssh/ssh_known_hosts")]).collect()
     }
 
-    /// The key types under which this host is known; asking for another type would look like a changed key.
-    pub fn known_types(&self, host: &str, port: u16) -> Vec<Algorithm> {
+    /// What must be true of the key of `host:port`; the files are read here, once.
+    pub(super) fn of(&self, host: &str, port: u16) -> HostKeys {
         let files = self.known_hosts.iter().chain(&self.lab_known_hosts);
-        let keys = files.flat_map(|file| keys_of(file, host, port).unwrap_or_default());
+        HostKeys {
+            pin: self.pin.clone(),
+            known: files.map(|file| KnownHost::read(file, host, port)).collect(),
+            learns: self.lab_known_hosts.as_ref().map(|file| (file.clone(), host.to_owned(), port)),
+        }
+    }
+}
+
+/// What must be true of the key of one host.
+pub(super) struct HostKeys {
+    pin: Option<String>,
+    known: Vec<Result<KnownHost, SshError>>,
+    learns: Option<(PathBuf, String, u16)>,
+}
+
+impl HostKeys {
+    /// The key types under which the host is known; asking for another type would look like a changed key.
+    pub(super) fn types(&self) -> Vec<Algorithm> {
+        let keys = self.known.iter().flatten().flat_map(|host| &host.keys);
         keys.map(|(_, key)| key.algorithm()).collect()
     }
 
-    /// Whether `key` is the one that `host:port` must have.
-    pub fn check(&self, host: &str, port: u16, key: &PublicKey) -> Result<Trust, SshError> {
+    /// Whether `key` is the one that the host must have.
+    pub(super) fn check(&self, key: &PublicKey) -> Result<Trust, SshError> {
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
         if let Some(pin) = &self.pin {
             return if *pin == fingerprint {
@@ -61,13 +79,13 @@ impl HostKeyPolicy {
                 Err(not_the_pinned_one(key, pin, &fingerprint))
             };
         }
-        for file in self.known_hosts.iter().chain(&self.lab_known_hosts) {
-            if known_in(file, host, port, key)? {
+        for host in &self.known {
+            if host.as_ref().map_err(Clone::clone)?.has(key)? {
                 return Ok(Trust::Known);
             }
         }
-        match &self.lab_known_hosts {
-            Some(file) => learn(file, host, port, key),
+        match &self.learns {
+            Some((file, host, port)) => learn(file, host, *port, key),
             None => Err(SshError::lasting(Stage::HostKey, format!("the host is unknown; it shows {fingerprint}"))
                 .hint(format!(
                     "if that is its key, put \"host_key\": \"{fingerprint}\" into the inventory, or give the inventory \
@@ -84,33 +102,42 @@ fn not_the_pinned_one(key: &PublicKey, pin: &str, fingerprint: &str) -> SshError
     )
 }
 
-/// Whether `file` knows the host by this key; a known host with another key is an error.
-fn known_in(file: &Path, host: &str, port: u16, key: &PublicKey) -> Result<bool, SshError> {
-    let known = keys_of(file, host, port)?;
-    if known.iter().any(|(_, known)| known.key_data() == key.key_data()) {
-        return Ok(true);
-    }
-    let Some((line, old)) = known.first() else { return Ok(false) };
-    let now = key.fingerprint(HashAlg::Sha256);
-    let message = format!(
-        "the host key changed: it is {} {now}, but {}:{line} says {} {}",
-        key.algorithm(),
-        file.display(),
-        old.algorithm(),
-        old.fingerprint(HashAlg::Sha256),
-    );
-    let entry = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
-    Err(SshError::lasting(Stage::HostKey, message).hint(format!(
-        "the VM was rebuilt, or another machine answers; if it was rebuilt on purpose: ssh-keygen -f {} -R '{entry}'",
-        file.display()
-    )))
+/// What one known_hosts file says about a host.
+struct KnownHost {
+    file: PathBuf,
+    /// Its name there.
+    entry: String,
+    keys: Vec<(usize, ssh_key::PublicKey)>,
 }
 
-fn keys_of(file: &Path, host: &str, port: u16) -> Result<Vec<(usize, ssh_key::PublicKey)>, SshError> {
-    known_hosts::known_host_keys_path(host, port, file).map_err(|error| {
-        SshError::lasting(Stage::HostKey, format!("cannot read {}: {error}", file.display()))
-            .hint("mend or remove the broken line")
-    })
+impl KnownHost {
+    fn read(file: &Path, host: &str, port: u16) -> Result<Self, SshError> {
+        let keys = known_hosts::known_host_keys_path(host, port, file).map_err(|error| {
+            SshError::lasting(Stage::HostKey, format!("cannot read {}: {error}", file.display()))
+                .hint("mend or remove the broken line")
+        })?;
+        let entry = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
+        Ok(Self { file: file.to_owned(), entry, keys })
+    }
+
+    /// Whether the host is known by this key; a known host with another key is an error.
+    fn has(&self, key: &PublicKey) -> Result<bool, SshError> {
+        if self.keys.iter().any(|(_, known)| known.key_data() == key.key_data()) {
+            return Ok(true);
+        }
+        let Some((line, old)) = self.keys.first() else { return Ok(false) };
+        let (file, now) = (self.file.display(), key.fingerprint(HashAlg::Sha256));
+        let message = format!(
+            "the host key changed: it is {} {now}, but {file}:{line} says {} {}",
+            key.algorithm(),
+            old.algorithm(),
+            old.fingerprint(HashAlg::Sha256),
+        );
+        Err(SshError::lasting(Stage::HostKey, message).hint(format!(
+            "the VM was rebuilt, or another machine answers; if it was rebuilt on purpose: ssh-keygen -f {file} -R '{}'",
+            self.entry
+        )))
+    }
 }
 
 /// Writes the key down, unless another process has done so meanwhile: then its key counts.
@@ -120,7 +147,7 @@ fn learn(file: &Path, host: &str, port: u16, key: &PublicKey) -> Result<Trust, S
             .hint("make it writable, or pin the key in the inventory")
     };
     let _lock = lock_beside(file).map_err(|error| failed(error.to_string()))?;
-    if known_in(file, host, port, key)? {
+    if KnownHost::read(file, host, port)?.has(key)? {
         return Ok(Trust::Known);
     }
     known_hosts::learn_known_hosts_path(host, port, key, file).map_err(|error| failed(error.to_string()))?;

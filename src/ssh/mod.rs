@@ -3,6 +3,7 @@
 //! One [`Session`] a VM carries any number of commands ([`exec`]) and TCP paths ([`tunnel`]) side by side.
 
 mod auth;
+mod banner;
 mod connect;
 mod error;
 pub mod exec;

@@ -87,6 +87,8 @@ pub struct Login {
     pub keys: Vec<PublicKey>,
     /// The connection ends at the first try.
     pub hangs_up: bool,
+    /// After so many refusals the next try ends the connection, with a reason.
+    pub refusals_at_most: Option<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -290,6 +292,9 @@ fn config(script: &Script, host_key: &PrivateKey) -> Config {
         nodelay: true,
         ..Config::default()
     };
+    if let Some(refusals) = script.login.refusals_at_most {
+        config.max_auth_attempts = refusals;
+    }
     if let Some(bytes) = script.rekey_after {
         config.limits = Limits::new(bytes, bytes, Duration::from_hours(1));
     }

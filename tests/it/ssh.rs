@@ -7,7 +7,7 @@ use std::time::Duration;
 use russh::keys::ssh_key::PublicKey;
 use serde_json::{Value, json};
 
-use crate::fake_vm::{FakeVm, Login, PASSWORD, Script, Step};
+use crate::fake_vm::{FakeVm, Login, PASSWORD, RUNTIME, Script, Step, Wire};
 use crate::scene::{Run, Scene};
 
 const PASSPHRASE: &str = "a passphrase";
@@ -68,6 +68,36 @@ fn a_wrong_password_and_a_wrong_user_are_refused_once_and_say_what_was_tried() {
     let scene = Scene::with(&vm).run("vm", "true");
     blocked(&scene.ssh("vm", "user", "nobody").check(&[]), "auth", "login as `nobody` refused");
     assert_eq!(vm.logins().len(), 2);
+}
+
+#[test]
+fn a_login_that_ends_with_a_word_of_the_server_is_refused_and_not_tried_again() {
+    let login = Login { refusals_at_most: Some(1), ..Login::password(PASSWORD) };
+    let another = Scene::new();
+    let key = keygen(&another, &["-t", "ed25519"], "");
+    let vm = script(Login { keys: vec![key], ..login }).start();
+    let scene = Scene::with(&vm).run("vm", "true").ssh("vm", "key", "id");
+    keygen(&scene, &["-t", "ed25519"], "");
+    let run = scene.check(&["--wait", "5m"]);
+    blocked(&run, "auth", "login as `ops` refused: tried publickey (key file), password; it said \"Too many auth");
+    assert!(run.rows()[0]["cause"]["hint"].as_str().unwrap().contains("MaxAuthTries"));
+    assert_eq!(vm.connections(), 1);
+}
+
+#[test]
+fn an_address_at_which_nobody_answers_is_given_up_after_ten_seconds() {
+    let full = RUNTIME.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        socket.listen(0).unwrap()
+    });
+    let address = full.local_addr().unwrap();
+    // Who comes when the queue is full hears nothing at all.
+    let connect = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok();
+    let queue: Vec<_> = std::iter::from_fn(connect).collect();
+    let run = Scene::new().vm_at("vm", address.port()).run("vm", "true").check(&[]);
+    blocked(&run, "tcp", "no TCP connection: no answer within 10s");
+    drop(queue);
 }
 
 #[test]
@@ -228,6 +258,20 @@ fn a_dead_jump_host_is_the_one_cause_for_all_behind_it() {
     let via = format!("ops@127.0.0.1:{}", jump.port);
     let run = Scene::new().vm_at("vm", 1).ssh("vm", "via", via).run("vm", "true").check(&[]);
     blocked(&run, "tcp", "the jump host cannot connect to 127.0.0.1:1");
+}
+
+#[test]
+fn what_is_wrong_behind_a_jump_host_is_told_at_the_same_stages() {
+    for (wire, at, says) in [
+        (Wire::Says(b"Not allowed at this time\r\n".to_vec()), "banner", "it said \"Not allowed at this time\""),
+        (Wire::Silent, "banner", "no SSH banner within 15s"),
+        (Wire::CutAfter(33), "handshake", "key exchange failed"),
+    ] {
+        let jump = script(Login::password(PASSWORD)).start();
+        let inner = Script { wire, ..Script::default() }.start();
+        let scene = Scene::new().vm("jump", &jump).vm("inner", &inner).ssh("inner", "via", "jump");
+        blocked(&scene.run("inner", "true").check(&[]), at, says);
+    }
 }
 
 fn pinned(vm: &FakeVm, pin: &str) -> Run {
