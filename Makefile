@@ -1,14 +1,18 @@
 # `make lab` and `make test` do everything, set-up included. `make help` lists the rest.
-.PHONY: help lab test bench fmt clippy doc clean-lab
+.PHONY: help lab faults test bench fmt clippy doc clean-lab
 
 help:
 	@echo "make lab     build four images, boot four VMs, run the suite on them"
+	@echo "make faults  plant faults on the four VMs, one after the other, and compare what the suites say"
 	@echo "make test    every other test"
 	@echo "make bench   bootproof beside an OpenSSH script, on four sshd's on loopback"
 	@echo "make fmt clippy doc clean-lab"
 
 lab:
 	scripts/lab
+
+faults:
+	scripts/lab faults
 
 test:
 	scripts/setup test
@@ -21,10 +25,10 @@ bench:
 fmt:
 	cargo fmt
 
-# `--test lab` by name: `test = false` hides it from --all-targets.
+# `--test lab` and `--test faults` by name: `test = false` hides them from --all-targets.
 clippy:
 	cargo clippy --all-targets -- -D warnings
-	cargo clippy --test lab -- -D warnings
+	cargo clippy --test lab --test faults -- -D warnings
 
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet

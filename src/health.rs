@@ -10,6 +10,14 @@ pub const READ_HEALTH: &str = "sh -c 'echo \"boot-id $(cat /proc/sys/kernel/rand
     echo \"now $(date +%s)\"; \
     find /run/systemd/units -name \"invocation:*.service\" -printf \"%f %l %T@\\n\"; echo @end' 2>/dev/null";
 
+/// The remote command that prints what systemd says of the boot.
+pub const READ_BOOT_STATE: &str = "systemctl is-system-running 2>/dev/null";
+
+/// Whether a boot in this state still goes on.
+pub fn is_booting(state: &str) -> bool {
+    matches!(state, "initializing" | "starting")
+}
+
 /// A service that was started so few seconds ago is young.
 const YOUNG: u64 = 60;
 

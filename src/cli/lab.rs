@@ -90,6 +90,9 @@ enum LabCommand {
     Restore {
         /// Only these VMs
         vms: Vec<String>,
+        /// Leave their clocks at the moment of the snapshot
+        #[arg(long)]
+        keep_clock: bool,
     },
     /// Stop VMs' processors, as a frozen host would
     Pause {
@@ -134,7 +137,8 @@ pub fn run(arguments: LabArgs) -> ExitCode {
         LabCommand::Ssh { vm, command } => ssh(&folder, vm, command),
         LabCommand::Logs { vm, follow } => logs(&folder, vm, *follow),
         LabCommand::Snapshot { vms } => deed(&folder, vms, Deed::Snapshot),
-        LabCommand::Restore { vms } => deed(&folder, vms, Deed::Restore).and_then(|()| set_clocks(&folder, vms)),
+        LabCommand::Restore { vms, keep_clock: true } => deed(&folder, vms, Deed::Restore),
+        LabCommand::Restore { vms, .. } => deed(&folder, vms, Deed::Restore).and_then(|()| set_clocks(&folder, vms)),
         LabCommand::Pause { vms } => deed(&folder, vms, Deed::Pause),
         LabCommand::Resume { vms } => deed(&folder, vms, Deed::Resume),
         LabCommand::Reboot { vms } => deed(&folder, vms, Deed::Reboot),

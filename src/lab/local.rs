@@ -12,7 +12,7 @@ use super::serial::HostKey;
 use super::state::{self, LabState, Machine};
 use super::up::Wanted;
 use super::{LabError, LabFolder};
-use crate::spec::inventory::{Access, Inventory, InventoryFile, SecretSource, VmEntry};
+use crate::spec::inventory::{Access, Inventory, InventoryFile, ReadinessEntry, SecretSource, VmEntry};
 
 /// For `lab ssh`: OpenSSH wants keys, not fingerprints.
 pub(super) fn write_known_hosts(
@@ -52,6 +52,7 @@ pub(super) fn write_inventory(
             memory_gb: Some(recipe.resources.memory_gb),
             disk_gb: Some(recipe.resources.disk_gb),
             position: recipe.position,
+            ..VmEntry::default()
         };
         (recipe.name.clone(), entry)
     };
@@ -68,6 +69,7 @@ pub(super) fn write_inventory(
         description: Some("Written by `bootproof lab up`; removed by `bootproof lab down`.".to_owned()),
         known_hosts: unpinned.then(|| folder.run().join("known_hosts")),
         defaults: Access { host: Some("127.0.0.1".to_owned()), ..login(user) },
+        readiness: ReadinessEntry::default(),
         vms,
         connections,
     };

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{Vantage, command_output};
 use crate::assertion::command_output::CommandOutput;
 use crate::evidence::{self, Piece};
+pub use crate::health::is_booting;
 use crate::health::{self, Health, READ_HEALTH, Service};
 use crate::ssh::Session;
 use crate::ssh::exec::exec;
@@ -33,6 +34,12 @@ pub async fn services(session: &Session, names: &[&str]) -> Vec<Service> {
 pub async fn suspects(session: &Session) -> Vec<Service> {
     let seen = printed(session, &health::read_candidates()).await.unwrap_or_default();
     health::suspects(&health::parse_services(&seen)).into_iter().cloned().collect()
+}
+
+/// What systemd says of the boot: `starting`, `running`, `degraded`, ...; `None` when there is no systemd.
+pub async fn boot_state(session: &Session) -> Option<String> {
+    let state = printed(session, health::READ_BOOT_STATE).await?.trim().to_owned();
+    (!state.is_empty()).then_some(state)
 }
 
 async fn printed(session: &Session, command: &str) -> Option<String> {

@@ -94,6 +94,10 @@ fn write_unrest(xml: &mut Xml, report: &Report, vm: &VmReport) -> io::Result<()>
 }
 
 fn write_properties(xml: &mut Xml, vm: &VmReport) -> io::Result<()> {
+    let at = |milliseconds: Option<u64>| milliseconds.map(seconds);
+    let timeline = &vm.timeline;
+    let [tcp, banner, login, running] =
+        [timeline.tcp_ms, timeline.banner_ms, timeline.login_ms, timeline.running_ms].map(at);
     let known = [
         ("address", Some(&vm.address)),
         ("banner", vm.banner.as_ref()),
@@ -102,6 +106,11 @@ fn write_properties(xml: &mut Xml, vm: &VmReport) -> io::Result<()> {
         ("boot_id", vm.boot_id.as_ref()),
         ("kernel", vm.kernel.as_ref()),
         ("os_release", vm.os_release.as_ref()),
+        ("tcp_after", tcp.as_ref()),
+        ("banner_after", banner.as_ref()),
+        ("login_after", login.as_ref()),
+        ("running_after", running.as_ref()),
+        ("system", timeline.system.as_ref()),
     ];
     xml.create_element("properties").write_inner_content(|xml| {
         for (name, value) in known.into_iter().filter_map(|(name, value)| Some((name, value?))) {

@@ -10,6 +10,7 @@ pub mod terminal;
 pub mod text;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
@@ -17,7 +18,7 @@ use serde::Serialize;
 
 use crate::evidence::Piece;
 use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict, VerdictKind};
-use crate::run::{Finished, VmRecord};
+use crate::run::{Finished, Timeline, VmRecord};
 use crate::spec::inventory::Vm;
 use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
 use crate::ssh::host_key::Trust;
@@ -127,6 +128,8 @@ pub struct VmReport {
     pub host_key_trust: Option<Trust>,
     /// From the start of the run to the login, in milliseconds.
     pub ready_ms: Option<u64>,
+    /// How it came up.
+    pub timeline: TimelineReport,
     /// How often it was tried to log in; 0 when no assertion of it was selected.
     pub connects: u32,
     /// `/etc/machine-id`.
@@ -146,6 +149,34 @@ pub struct VmReport {
     pub suspects: Vec<Suspect>,
     /// What an operator would look at next; only when something is red.
     pub evidence: Vec<Evidence>,
+}
+
+/// When a VM had come how far, in milliseconds from the start of the run.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub struct TimelineReport {
+    /// A TCP connection.
+    pub tcp_ms: Option<u64>,
+    /// The SSH banner.
+    pub banner_ms: Option<u64>,
+    /// The login.
+    pub login_ms: Option<u64>,
+    /// The end of the boot.
+    pub running_ms: Option<u64>,
+    /// What systemd says of the boot: `starting`, `running`, `degraded`, ...
+    pub system: Option<String>,
+}
+
+impl TimelineReport {
+    fn new(timeline: &Timeline, redactor: &Redactor) -> Self {
+        let ms = |span: Option<Duration>| span.and_then(|span| u64::try_from(span.as_millis()).ok());
+        Self {
+            tcp_ms: ms(timeline.tcp),
+            banner_ms: ms(timeline.banner),
+            login_ms: ms(timeline.login),
+            running_ms: ms(timeline.running),
+            system: timeline.system.as_deref().map(|state| redactor.line(state)),
+        }
+    }
 }
 
 /// A service that is not as it should be.
@@ -272,6 +303,7 @@ impl VmReport {
     fn new(vm: &Vm, record: Option<&VmRecord>, redactor: &Redactor) -> Self {
         let record = record.cloned().unwrap_or_default();
         let clean = |text: Option<String>| text.map(|text| redactor.text(&text));
+        let timeline = TimelineReport::new(&record.timeline, redactor);
         let suspect = |(service, state): &(String, String)| Suspect {
             service: redactor.line(service),
             state: redactor.line(state),
@@ -285,7 +317,8 @@ impl VmReport {
             banner: clean(record.banner),
             host_key: record.host_key,
             host_key_trust: record.trust,
-            ready_ms: record.ready.and_then(|span| u64::try_from(span.as_millis()).ok()),
+            ready_ms: timeline.login_ms,
+            timeline,
             connects: record.connects,
             machine_id: clean(record.identity.machine_id),
             boot_id: clean(record.identity.boot_id),

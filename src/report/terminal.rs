@@ -122,13 +122,16 @@ fn vm_line(vm: &VmReport, paint: Paint) -> String {
         }
         _ => String::new(),
     };
+    // That all is well is not worth a word.
+    let state = vm.timeline.system.as_deref().filter(|state| *state != "running");
+    let state = state.map_or(String::new(), |state| format!(", system {}", harmless_line(state)));
     match (vm.ready_ms, &vm.os_release) {
         (Some(ready), Some(os)) => {
             let kernel = vm.kernel.as_deref().unwrap_or("unknown kernel");
             let system = harmless_line(&format!("{os}, {kernel}"));
-            format!("{name} {} logged in after {ready} ms{trust} ({system})", vm.address)
+            format!("{name} {} logged in after {ready} ms{trust}{state} ({system})", vm.address)
         }
-        (Some(ready), None) => format!("{name} {} logged in after {ready} ms{trust}", vm.address),
+        (Some(ready), None) => format!("{name} {} logged in after {ready} ms{trust}{state}", vm.address),
         (None, _) => format!("{name} {}", vm.address),
     }
 }

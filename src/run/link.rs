@@ -17,12 +17,15 @@ use crate::outcome::{Cause, Stage};
 use crate::probe::identity::{self, Identity};
 use crate::probe::{Vantage, health};
 use crate::secrets::{Secret, Secrets};
-use crate::spec::inventory::{Inventory, Ssh, Via, Vm};
+use crate::spec::inventory::{Inventory, Readiness, Ssh, Via, Vm};
 use crate::ssh::host_key::{HostKeyPolicy, Trust};
-use crate::ssh::{Limits, Session, SshError, Target, connect};
+use crate::ssh::{Limits, Milestone, Session, SshError, Target, connect};
 
 /// So long a VM that moved while it was waited for must keep still.
 const SETTLING: Duration = Duration::from_secs(10);
+
+/// Between two questions whether the boot is over.
+const BOOT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What was seen of a VM.
 #[derive(Debug, Clone, Default)]
@@ -33,8 +36,8 @@ pub struct VmRecord {
     pub host_key: Option<String>,
     /// Why the host key was trusted.
     pub trust: Option<Trust>,
-    /// From the start of the run to the login.
-    pub ready: Option<Duration>,
+    /// How it came up.
+    pub timeline: Timeline,
     /// How often it was tried to log in.
     pub connects: u32,
     /// Which machine it is.
@@ -49,12 +52,40 @@ pub struct VmRecord {
     pub cause: Option<Cause>,
 }
 
+/// When a VM had come how far, from the start of the run.
+#[derive(Debug, Clone, Default)]
+pub struct Timeline {
+    /// A TCP connection.
+    pub tcp: Option<Duration>,
+    /// The SSH banner.
+    pub banner: Option<Duration>,
+    /// The login.
+    pub login: Option<Duration>,
+    /// The end of the boot.
+    pub running: Option<Duration>,
+    /// What systemd said of the boot last.
+    pub system: Option<String>,
+}
+
+impl Timeline {
+    /// The step that is to be reached next: its name, its budget, and since when it is waited for.
+    fn next(&self, budgets: Readiness) -> (&'static str, Option<Duration>, Duration) {
+        match (self.tcp, self.banner, self.login) {
+            (None, ..) => ("tcp", budgets.tcp, Duration::ZERO),
+            (Some(tcp), None, _) => ("banner", budgets.banner, tcp),
+            (_, Some(banner), None) => ("login", budgets.login, banner),
+            (_, _, Some(login)) => ("running", budgets.running, login),
+        }
+    }
+}
+
 /// The way to one VM.
 pub(super) struct Link {
     name: String,
     target: Target,
     jump: Jump,
     limits: Limits,
+    budgets: Readiness,
     session: Mutex<Option<Arc<Session>>>,
     lost: OnceLock<Cause>,
     record: StdMutex<VmRecord>,
@@ -64,7 +95,10 @@ pub(super) struct Link {
 }
 
 /// Who answered, and how it was.
-type FirstLook = JoinHandle<(Identity, Option<Health>)>;
+type FirstLook = JoinHandle<(Identity, Option<Health>, Boot)>;
+
+/// What systemd says of the boot, and when it was over.
+type Boot = (Option<String>, Option<Duration>);
 
 /// Through whom.
 enum Jump {
@@ -119,6 +153,7 @@ fn make_link(
         target: target(vm.ssh.clone()),
         jump,
         limits,
+        budgets: vm.readiness,
         session: Mutex::default(),
         lost: OnceLock::new(),
         record: StdMutex::default(),
@@ -191,6 +226,9 @@ impl Link {
                 Err((cause, may_pass)) if !may_pass || Instant::now() >= until => return Err(cause),
                 Err((cause, _)) => cause,
             };
+            if let Some(spent) = self.spent_budget(shared) {
+                return Err(Cause { message: format!("{}; {spent}", cause.message), ..cause });
+            }
             (shared.listener)(Event::Waiting { vm: self.name.clone(), why: cause.to_string() });
             sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
             // sshd penalizes who comes too often (PerSourcePenalties).
@@ -198,23 +236,33 @@ impl Link {
         }
     }
 
+    /// Which step of the boot has used up its budget.
+    fn spent_budget(&self, shared: &Shared) -> Option<String> {
+        let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let (step, budget, since) = record.timeline.next(self.budgets);
+        let budget = budget.filter(|budget| shared.start.elapsed() > since + *budget)?;
+        let budget = humantime::format_duration(budget);
+        Some(format!("the readiness budget of {budget} for `{step}` is used up"))
+    }
+
     async fn connect_once(&self, shared: &Shared, until: Instant) -> Result<Session, (Cause, bool)> {
         let here = |error: SshError| {
             let may_pass = error.may_pass;
             (self.cause(error), may_pass)
         };
+        let reached = |milestone| self.note_milestone(milestone, shared.start.elapsed());
         match &self.jump {
-            Jump::Direct => connect(&self.target, None, self.limits).await.map_err(here),
+            Jump::Direct => connect(&self.target, None, self.limits, &reached).await.map_err(here),
             Jump::Vm(jump) => {
                 let jump = jump.session(shared, until).await.map_err(|cause| (cause, false))?;
-                connect(&self.target, Some(&jump), self.limits).await.map_err(here)
+                connect(&self.target, Some(&jump), self.limits, &reached).await.map_err(here)
             }
             Jump::Host(jump) => {
-                let through = connect(jump, None, self.limits).await.map_err(|error| {
+                let through = connect(jump, None, self.limits, &|_| {}).await.map_err(|error| {
                     let message = format!("jump host {}: {}", jump.ssh.address(), error.message);
                     here(SshError { message, ..error })
                 })?;
-                connect(&self.target, Some(&through), self.limits).await.map_err(here)
+                connect(&self.target, Some(&through), self.limits, &reached).await.map_err(here)
             }
         }
     }
@@ -223,16 +271,32 @@ impl Link {
         change(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// The first time counts: a VM that reboots in the middle has come up all the same.
+    fn note_milestone(&self, milestone: Milestone, at: Duration) {
+        self.note(|record| {
+            let step = match milestone {
+                Milestone::Tcp => &mut record.timeline.tcp,
+                Milestone::Banner => &mut record.timeline.banner,
+                Milestone::Login => &mut record.timeline.login,
+            };
+            step.get_or_insert(at);
+        });
+    }
+
     fn note_ready(&self, shared: &Shared, session: &Arc<Session>) {
         self.note(|record| {
             record.banner = Some(session.banner.clone());
             record.host_key = Some(session.fingerprint.clone());
             // Accepted in this run stays the word for it, also after a reconnect.
             record.trust.get_or_insert(session.trust);
-            record.ready.get_or_insert(shared.start.elapsed());
         });
         let session = session.clone();
-        let asking = tokio::spawn(async move { tokio::join!(identity::look(&session), health::look(&session)) });
+        let (start, patience) = (shared.start, self.budgets.running.unwrap_or_else(|| shared.settings.waits()));
+        let patience = patience.min(shared.settings.waits());
+        let asking = tokio::spawn(async move {
+            let until = Instant::now() + patience;
+            tokio::join!(identity::look(&session), health::look(&session), await_boot(&session, start, until))
+        });
         *self.asking.lock().unwrap_or_else(PoisonError::into_inner) = Some(asking);
         (shared.listener)(Event::Ready { vm: self.name.clone() });
     }
@@ -264,7 +328,8 @@ impl Link {
             self.await_identity().await;
             let session = self.session.lock().await.clone().filter(|session| !session.is_closed());
             let Some(session) = session else { return };
-            let unrest = self.unrest(shared, &session).await;
+            let mut unrest = self.unrest(shared, &session).await;
+            unrest.extend(self.endless_boot(shared));
             let troubled = red || !unrest.is_empty();
             self.note(|record| record.unrest = unrest);
             if troubled && shared.settings.evidence {
@@ -282,12 +347,20 @@ impl Link {
     async fn await_identity(&self) {
         let asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(asking) = asking else { return };
-        let Ok((identity, health)) = asking.await else { return };
-        self.note(|record| record.identity = identity);
+        let Ok((identity, health, boot)) = asking.await else { return };
+        self.note_first_look(identity, boot);
         let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
         if before.is_none() {
             *before = health;
         }
+    }
+
+    fn note_first_look(&self, identity: Identity, (system, running): Boot) {
+        self.note(|record| {
+            record.identity = identity;
+            record.timeline.system = system;
+            record.timeline.running = running;
+        });
     }
 
     /// What has changed since the first look. A VM that was waited for may still have been coming up: what counts is
@@ -307,6 +380,16 @@ impl Link {
         sleep(SETTLING).await;
         let Some(later) = health::look(session).await else { return unrest };
         compare(session, &after, &later, &[]).await
+    }
+
+    /// Who waits for a boot wants to see its end.
+    fn endless_boot(&self, shared: &Shared) -> Option<String> {
+        let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = record.timeline.system.as_deref().filter(|state| health::is_booting(state))?;
+        let budget = self.budgets.running.unwrap_or_else(|| shared.settings.waits());
+        let budget = humantime::format_duration(budget);
+        (!shared.settings.waits().is_zero())
+            .then(|| format!("its boot does not end: systemd says `{state}` after {budget}"))
     }
 
     async fn gather_evidence(&self, session: Arc<Session>, services: &[String]) {
@@ -330,8 +413,8 @@ impl Link {
         let known = self.asking.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(known) = known.filter(JoinHandle::is_finished) {
             // The run was ended early; what is known by now is kept.
-            if let Ok((identity, _)) = known.await {
-                self.note(|record| record.identity = identity);
+            if let Ok((identity, _, boot)) = known.await {
+                self.note_first_look(identity, boot);
             }
         }
         if let Some(session) = self.session.lock().await.take() {
@@ -339,6 +422,18 @@ impl Link {
         }
         let record = self.record.lock().unwrap_or_else(PoisonError::into_inner).clone();
         (record.connects > 0).then_some(record)
+    }
+}
+
+/// Asks systemd until the boot is over, or `until`; what it said last, and when that was, from `start`, if it is over.
+async fn await_boot(session: &Session, start: Instant, until: Instant) -> Boot {
+    loop {
+        let state = health::boot_state(session).await;
+        let over = !state.as_deref().is_some_and(health::is_booting);
+        if over || Instant::now() >= until {
+            return (state, over.then(|| start.elapsed()));
+        }
+        sleep(BOOT_PAUSE).await;
     }
 }
 

@@ -16,8 +16,8 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-pub use link::VmRecord;
 use link::{Link, links};
+pub use link::{Timeline, VmRecord};
 use recorder::Recorder;
 pub use stop::Stop;
 use stop::StopSwitch;

@@ -4,11 +4,13 @@
 //! relative to the file, names checked. Secrets stay where they are until a session needs them.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::duration::Span;
 use super::error::{SpecError, SpecErrors, hint_for_unknown};
 use super::source::{Source, join};
 
@@ -32,6 +34,9 @@ pub struct InventoryFile {
     /// How to log in, for every VM that does not say otherwise.
     #[serde(default, skip_serializing_if = "Access::is_empty")]
     pub defaults: Access,
+    /// How long each step of a VM's boot may take while it is waited for; by default as long as is waited at all.
+    #[serde(default, skip_serializing_if = "ReadinessEntry::is_empty")]
+    pub readiness: ReadinessEntry,
     /// The VMs by name, in the order in which they are shown.
     pub vms: IndexMap<String, VmEntry>,
     /// Which VM talks to which.
@@ -52,6 +57,9 @@ pub struct VmEntry {
     /// How to log in; what is absent comes from `defaults`.
     #[serde(default, skip_serializing_if = "Access::is_empty")]
     pub ssh: Access,
+    /// How long each step of its boot may take; what is absent comes from the lab's `readiness`.
+    #[serde(default, skip_serializing_if = "ReadinessEntry::is_empty")]
+    pub readiness: ReadinessEntry,
     /// Memory in GiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_gb: Option<u32>,
@@ -61,6 +69,43 @@ pub struct VmEntry {
     /// Where it stands in a drawing of the lab.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
+}
+
+/// How long each step of a boot may take, each counted from the one before, as written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReadinessEntry {
+    /// From the start of the run to a TCP connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<Span>,
+    /// From there to the SSH banner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub banner: Option<Span>,
+    /// From there to the login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Span>,
+    /// From there until systemd says that the boot is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Span>,
+}
+
+impl ReadinessEntry {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How long each step of a VM's boot may take; `None` is as long as is waited at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// To a TCP connection.
+    pub tcp: Option<Duration>,
+    /// To the SSH banner.
+    pub banner: Option<Duration>,
+    /// To the login.
+    pub login: Option<Duration>,
+    /// To the end of the boot.
+    pub running: Option<Duration>,
 }
 
 /// How to log in to a VM, as written.
@@ -194,6 +239,8 @@ pub struct Vm {
     pub address: Option<String>,
     /// How to log in.
     pub ssh: Ssh,
+    /// How long each step of its boot may take.
+    pub readiness: Readiness,
 }
 
 /// How to log in to a VM; nothing is left to default.
@@ -324,7 +371,15 @@ fn read_vm(
         key_passphrase: ssh.key_passphrase.map(|secret| secret.relative_to(folder)),
         ..ssh
     };
-    Ok(Vm { name: name.to_owned(), role: entry.role.clone(), address: entry.address.clone(), ssh })
+    let (own, all) = (&entry.readiness, &written.readiness);
+    let span = |own: Option<Span>, all: Option<Span>| own.or(all).map(|span| span.0);
+    let readiness = Readiness {
+        tcp: span(own.tcp, all.tcp),
+        banner: span(own.banner, all.banner),
+        login: span(own.login, all.login),
+        running: span(own.running, all.running),
+    };
+    Ok(Vm { name: name.to_owned(), role: entry.role.clone(), address: entry.address.clone(), ssh, readiness })
 }
 
 fn is_fingerprint(pin: &str) -> bool {

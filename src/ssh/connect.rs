@@ -49,22 +49,39 @@ impl Default for Limits {
     }
 }
 
-/// Connects and logs in, directly or through `jump`.
-pub async fn connect(target: &Target, jump: Option<&Session>, limits: Limits) -> Result<Session, SshError> {
+/// A step on the way to a login that is behind us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Milestone {
+    /// There is a TCP connection.
+    Tcp,
+    /// An SSH server speaks on it.
+    Banner,
+    /// It let us in.
+    Login,
+}
+
+/// Connects and logs in, directly or through `jump`; tells `reached` what is behind it.
+pub async fn connect(
+    target: &Target,
+    jump: Option<&Session>,
+    limits: Limits,
+    reached: &(dyn Fn(Milestone) + Sync),
+) -> Result<Session, SshError> {
     let (host, port) = (target.ssh.host.as_str(), target.ssh.port);
     let seen = Arc::new(Mutex::new(Seen::default()));
     let host_keys = target.host_keys.of(host, port);
     let config = Arc::new(config(&host_keys.types()));
     let client = Client { host_keys, seen: seen.clone() };
     let mut handle = match jump {
-        None => greet(dial(host, port, limits).await?, config, client, limits).await?,
+        None => greet(dial(host, port, limits).await?, config, client, limits, reached).await?,
         Some(jump) => {
             let stream = tunnel::open(jump, host, port, Instant::now() + limits.dial).await.map_err(from_jump)?;
-            greet(stream, config, client, limits).await?
+            greet(stream, config, client, limits, reached).await?
         }
     };
     let login = auth::login(&mut handle, &target.ssh, &target.secrets, &seen);
     timeout(limits.login, login).await.map_err(|_| slow_login(limits))??;
+    reached(Milestone::Login);
     let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(Session::new(handle, seen.banner, seen.fingerprint, seen.trust.unwrap_or(Trust::Known)))
 }
@@ -115,11 +132,19 @@ fn no_tcp(why: &str) -> SshError {
 }
 
 /// Banner and key exchange, with the host key checked inside.
-async fn greet<S>(stream: S, config: Arc<Config>, client: Client, limits: Limits) -> Result<Handle<Client>, SshError>
+async fn greet<S>(
+    stream: S,
+    config: Arc<Config>,
+    client: Client,
+    limits: Limits,
+    reached: &(dyn Fn(Milestone) + Sync),
+) -> Result<Handle<Client>, SshError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    reached(Milestone::Tcp);
     let stream = await_banner(stream, limits.greet).await?;
+    reached(Milestone::Banner);
     match timeout(limits.greet, connect_stream(config, stream, client)).await {
         Err(_) => Err(SshError::passing(Stage::Handshake, format!("no key exchange within {:?}", limits.greet))),
         Ok(Err(error)) if error.stage == Stage::Channel => Err(SshError {

@@ -11,6 +11,6 @@ pub mod host_key;
 mod session;
 pub mod tunnel;
 
-pub use connect::{Limits, Target, connect};
+pub use connect::{Limits, Milestone, Target, connect};
 pub use error::SshError;
 pub use session::Session;

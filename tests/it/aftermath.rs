@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bootproof::health::{READ_HEALTH, read_candidates, read_services};
+use bootproof::health::{READ_BOOT_STATE, READ_HEALTH, read_candidates, read_services};
 use serde_json::json;
 
-use crate::fake_vm::{HEALTH, PASSWORD, Script, Step};
+use crate::fake_vm::{HEALTH, PASSWORD, Script, Step, Wire};
 use crate::scene::{Run, Scene};
 
 fn prints(text: &str) -> Vec<Step> {
@@ -75,6 +75,46 @@ fn a_vm_that_moves_while_it_is_waited_for_may_come_to_rest() {
     assert_eq!((run.code, &run.vm("vm")["unstable"]), (Some(0), &json!([])), "{}", run.told());
     // A reboot stays one: what was seen before it is of another boot.
     is_unstable(&green_run(&HEALTH.replace("boot-id a", "boot-id b"), "", &["--wait", "30s"]), "rebooted");
+}
+
+#[test]
+fn a_boot_is_a_timeline_with_a_budget_a_step() {
+    let booting = vec![Step::Become(prints("degraded\n")), Step::Out(b"starting\n".to_vec()), Step::Exit(1)];
+    let vm = Script::default().answer(READ_BOOT_STATE, booting).prints("true", "").start();
+    let run = Scene::with(&vm).run("vm", "true").check(&["--wait", "30s"]);
+    run.expect(0, &["passed"]);
+    let timeline = &run.vm("vm")["timeline"];
+    let steps: Vec<u64> =
+        ["tcp_ms", "banner_ms", "login_ms", "running_ms"].map(|step| timeline[step].as_u64().unwrap()).to_vec();
+    assert!(steps.is_sorted() && steps[3] >= 1000, "{timeline}");
+    assert_eq!(timeline["system"], "degraded");
+    assert!(run.stdout.contains("system degraded") && run.junit.contains("running_after"), "{}", run.told());
+}
+
+#[test]
+fn a_boot_that_does_not_end_within_its_budget_is_unstable() {
+    let vm = Script::default().prints(READ_BOOT_STATE, "starting\n").prints("true", "").start();
+    let mut scene = Scene::with(&vm).run("vm", "true");
+    scene.inventory["readiness"] = json!({"running": "2s"});
+    let run = scene.check(&["--wait", "60s"]);
+    assert_eq!(run.verdicts(), ["passed"]);
+    is_unstable(&run, "its boot does not end: systemd says `starting` after 2s");
+    assert_eq!(run.vm("vm")["timeline"]["running_ms"], json!(null));
+    assert!(run.took < Duration::from_secs(50), "{:?}", run.took);
+    // Asked once, it is told and no more: nobody waits for it.
+    scene.check(&[]).expect(0, &["passed"]);
+}
+
+#[test]
+fn a_step_that_takes_longer_than_its_budget_ends_the_wait() {
+    let vm = Script { wire: Wire::Says(b"hello\r\n".to_vec()), ..Script::default() }.start();
+    let mut scene = Scene::with(&vm).run("vm", "true");
+    scene.inventory["vms"]["vm"]["readiness"] = json!({"banner": "2s", "tcp": "60s"});
+    let run = scene.check(&["--wait", "80s"]);
+    run.expect(3, &["blocked"]);
+    let message = run.rows()[0]["message"].as_str().unwrap();
+    assert!(message.ends_with("the readiness budget of 2s for `banner` is used up"), "{message}");
+    assert!(run.took < Duration::from_mins(1), "{:?}", run.took);
 }
 
 #[test]

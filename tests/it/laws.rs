@@ -9,7 +9,7 @@ use bootproof::outcome::{Attempt, Cause, Outcome, Output, Stage, Stream, Verdict
 use bootproof::report::redact::Redactor;
 use bootproof::report::text::{harmless, harmless_line};
 use bootproof::report::{self, Report, junit, terminal};
-use bootproof::run::{Finished, Stop, VmRecord};
+use bootproof::run::{Finished, Stop, Timeline, VmRecord};
 use bootproof::secrets::{Secret, Secrets};
 use bootproof::spec::inventory::Inventory;
 use bootproof::spec::plan::Plan;
@@ -238,7 +238,7 @@ fn reports() -> impl Strategy<Value = Report> {
         let plan = Plan::resolve(&[Suite::parse("suite.json", SUITE).unwrap()], inventory).unwrap();
         let mut record = VmRecord {
             banner: Some(seen.clone()),
-            ready: Some(Duration::ZERO),
+            timeline: Timeline { login: Some(Duration::ZERO), ..Timeline::default() },
             connects: 1,
             cause,
             ..VmRecord::default()
