@@ -38,7 +38,7 @@ fn children<'a>(node: &Node<'a, 'a>, name: &str) -> Vec<Node<'a, 'a>> {
 
 /// What any reader of JUnit relies on.
 #[track_caller]
-fn is_sound_junit(xml: &str) {
+pub fn is_sound_junit(xml: &str) {
     let document = Document::parse(xml).unwrap_or_else(|error| panic!("{error}\n{xml}"));
     let root = document.root_element();
     assert!(root.has_tag_name("testsuites"));
@@ -147,7 +147,7 @@ fn the_screen_and_junit_look_like_this() {
 }
 
 /// Everything that breaks terminals and XML.
-fn hostile() -> String {
+pub fn hostile() -> String {
     let controls: String = (0..0xa0).filter_map(char::from_u32).filter(|character| character.is_control()).collect();
     format!(
         "{controls}]]></system-out><!-- <&amp;'\"> \u{1b}[2J\u{1b}]0;owned\u{7}\u{1b}[31mred\u{1b}[0m \u{9b}31m \
@@ -157,7 +157,7 @@ fn hostile() -> String {
 
 /// Only what a terminal shows as it stands.
 #[track_caller]
-fn is_tame(text: &str) {
+pub fn is_tame(text: &str) {
     let wild: Vec<char> = text
         .chars()
         .filter(|character| {

@@ -210,7 +210,7 @@ impl Watchdog {
         let started = Instant::now();
         let watch = thread::spawn(move || {
             let mut peak = 0;
-            while ended.recv_timeout(Duration::from_millis(10)) == Err(RecvTimeoutError::Timeout) {
+            while ended.recv_timeout(Duration::from_millis(2)) == Err(RecvTimeoutError::Timeout) {
                 peak = peak_memory(pid).max(peak);
                 if started.elapsed() > HANGS_AFTER {
                     signal("KILL", pid);
