@@ -1,12 +1,12 @@
 //! How to ask a URL: through the VM's sshd, or from here. reqwest is named nowhere else.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Method, Response};
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
@@ -38,17 +38,17 @@ pub(super) async fn look(wanted: &HttpResponds, from: &Vantage) -> Result<HttpRe
         }
         Err(TunnelError::Ssh(error)) => return Err(error.into()),
     };
-    let answer = ask(client.unix_socket(bridge.folder.path().join("http")), wanted, from.deadline).await;
-    if matches!(answer, Ok(HttpResult::NoAnswer(_))) && from.session.is_closed() {
-        let lost = SshError::passing(Stage::Channel, "the SSH connection was lost while the URL was asked");
-        return Err(lost.into());
+    let answer = ask(client.unix_socket(bridge.socket.as_path()), wanted, from.deadline).await;
+    if matches!(answer, Ok(HttpResult::NoAnswer(_))) {
+        // Only a VM that itself still answers tells anything about the server behind it.
+        from.session.answers().await?;
     }
     answer
 }
 
 /// A socket in a folder that only we can enter, joined to a path that starts on the VM.
 struct Bridge {
-    folder: TempDir,
+    socket: PathBuf,
     pump: JoinHandle<()>,
 }
 
@@ -67,14 +67,18 @@ impl Bridge {
             SshError::passing(Stage::Internal, format!("no socket in the temporary folder: {error}"))
         };
         let folder = tempfile::Builder::new().prefix("bootproof-").tempdir().map_err(local)?;
-        let listener = UnixListener::bind(folder.path().join("http")).map_err(local)?;
+        let socket = folder.path().join("http");
+        let listener = UnixListener::bind(&socket).map_err(local)?;
         let pump = tokio::spawn(async move {
-            if let Ok((mut socket, _)) = listener.accept().await {
+            let accepted = listener.accept().await;
+            // One connection is all there will be: should we be killed now, nothing stays behind.
+            drop(folder);
+            if let Ok((mut socket, _)) = accepted {
                 // How it ends shows in the answer that reqwest reads.
                 let _ = copy_bidirectional(&mut socket, &mut path).await;
             }
         });
-        Ok(Self { folder, pump })
+        Ok(Self { socket, pump })
     }
 }
 

@@ -20,9 +20,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Between two looks at what must hold for a while.
 const HOLDING_PAUSE: Duration = Duration::from_secs(1);
 
-/// A connection on which a ping takes longer is dead.
-const ALIVE_WITHIN: Duration = Duration::from_secs(10);
-
 /// What was seen at the last moment is judged all the same.
 const JUDGING: Duration = Duration::from_secs(5);
 
@@ -104,7 +101,7 @@ impl Tries<'_> {
         if let Err(ProbeError { error, .. }) = &seen
             && matches!(error.stage, Stage::Timeout | Stage::Channel)
             && !vantage.session.is_closed()
-            && !vantage.session.answers(ALIVE_WITHIN).await
+            && vantage.session.answers().await.is_err()
         {
             let verdict = Verdict::Blocked(link.abandon(self.shared, &vantage.session, until).await);
             self.write_down(started, &verdict);

@@ -91,7 +91,7 @@ fn from_jump(error: tunnel::TunnelError) -> SshError {
         tunnel::TunnelError::Unreachable(why) => {
             SshError::passing(Stage::Tcp, format!("the jump host cannot connect to {why}"))
         }
-        tunnel::TunnelError::Ssh(error) => error,
+        tunnel::TunnelError::Ssh(error) => SshError { message: format!("jump host: {}", error.message), ..error },
     }
 }
 

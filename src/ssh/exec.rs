@@ -52,7 +52,8 @@ pub async fn exec(
         match timeout_at(deadline, channel.wait()).await {
             Err(_) => break Err(SshError::passing(Stage::Timeout, "the command did not end in time")),
             // Only the close ends it: data can still come after the exit status.
-            Ok(None | Some(ChannelMsg::Close)) => break seen.end(session),
+            Ok(Some(ChannelMsg::Close)) => break seen.end(),
+            Ok(None) => break Err(SshError::lost()),
             Ok(Some(message)) => {
                 if let Err(error) = seen.take(message) {
                     break Err(error);
@@ -104,10 +105,9 @@ impl Seen {
         Ok(())
     }
 
-    fn end(&self, session: &Session) -> Result<(), SshError> {
+    fn end(&self) -> Result<(), SshError> {
         match &self.end {
             Some(_) => Ok(()),
-            None if session.is_closed() => Err(SshError::lost()),
             None => Err(SshError::passing(Stage::Channel, "the channel closed without an exit status")),
         }
     }

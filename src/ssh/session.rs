@@ -16,6 +16,9 @@ use crate::outcome::Stage;
 /// sshd allows 10 sessions a connection by default (`MaxSessions`); two are left for others.
 const SESSION_CHANNELS: usize = 8;
 
+/// A VM that lives answers its sshd's keepalives in this time, whatever else it is busy with.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
 /// A logged-in connection.
 pub struct Session {
     pub(super) handle: Handle<Client>,
@@ -27,6 +30,7 @@ pub struct Session {
     pub trust: Trust,
     slots: Semaphore,
     open: AtomicUsize,
+    granted: AtomicUsize,
 }
 
 /// A session channel and the slot that it occupies.
@@ -45,7 +49,7 @@ impl Drop for SessionChannel<'_> {
 impl Session {
     pub(super) fn new(handle: Handle<Client>, banner: String, fingerprint: String, trust: Trust) -> Self {
         let slots = Semaphore::new(SESSION_CHANNELS);
-        Self { handle, banner, fingerprint, trust, slots, open: AtomicUsize::new(0) }
+        Self { handle, banner, fingerprint, trust, slots, open: AtomicUsize::new(0), granted: AtomicUsize::new(0) }
     }
 
     /// Whether the connection is gone.
@@ -53,25 +57,38 @@ impl Session {
         self.handle.is_closed()
     }
 
-    /// Whether the server still answers on this connection, within `limit`.
-    pub async fn answers(&self, limit: Duration) -> bool {
-        timeout(limit, self.handle.send_ping()).await.is_ok_and(|ping| ping.is_ok())
+    /// Whether the other end still answers on this connection, when something behind it does not.
+    pub async fn answers(&self) -> Result<(), SshError> {
+        let pong = timeout(ANSWERS_WITHIN, self.handle.send_ping()).await;
+        if self.is_closed() {
+            return Err(SshError::lost());
+        }
+        match pong {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(SshError::lost()),
+            Err(_) => Err(SshError::passing(Stage::Timeout, "the VM does not answer on its SSH connection")
+                .hint("is it frozen, paused, or out of memory?")),
+        }
     }
 
-    /// Opens a session channel. "Open failed" while others are open means that the server's limit is lower
-    /// than ours: then it waits for its turn. Alone and refused again and again, it is an error.
+    /// Opens a session channel. "Open failed" while others are open, or have just been, means that the server's
+    /// limit is lower than ours: then it waits for its turn. Refused again and again while nobody is let in, it
+    /// is an error.
     pub(super) async fn session_channel(&self, deadline: Instant) -> Result<SessionChannel<'_>, SshError> {
         let slot = self.slots.acquire().await.map_err(|_| SshError::lost())?;
-        let mut refused_alone = 0;
+        let (mut refused_alone, mut granted) = (0, self.granted.load(Ordering::Relaxed));
         let mut pause = Duration::from_millis(20);
         loop {
             match self.handle.channel_open_session().await {
                 Ok(channel) => {
                     self.open.fetch_add(1, Ordering::Relaxed);
+                    self.granted.fetch_add(1, Ordering::Relaxed);
                     return Ok(SessionChannel { channel, session: self, _slot: slot });
                 }
                 Err(russh::Error::ChannelOpenFailure(reason)) => {
-                    refused_alone += usize::from(self.open.load(Ordering::Relaxed) == 0);
+                    let before = std::mem::replace(&mut granted, self.granted.load(Ordering::Relaxed));
+                    let alone = self.open.load(Ordering::Relaxed) == 0 && before == granted;
+                    refused_alone = if alone { refused_alone + 1 } else { 0 };
                     if refused_alone > 3 || Instant::now() + pause > deadline {
                         return Err(refused(&reason));
                     }

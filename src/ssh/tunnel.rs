@@ -28,7 +28,11 @@ pub async fn open(
 ) -> Result<ChannelStream<Msg>, TunnelError> {
     let opening = session.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0);
     match timeout_at(deadline, opening).await {
-        Err(_) => Err(TunnelError::Unreachable(format!("{host}:{port}: no answer in time"))),
+        Err(_) => {
+            // A VM that hangs itself says nothing about the target.
+            session.answers().await?;
+            Err(TunnelError::Unreachable(format!("{host}:{port}: no answer in time")))
+        }
         Ok(Ok(channel)) => Ok(channel.into_stream()),
         Ok(Err(russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed))) => {
             Err(TunnelError::Unreachable(format!("{host}:{port}: connection refused, no route, or no such name")))

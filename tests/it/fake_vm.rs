@@ -46,6 +46,7 @@ pub struct Script {
     pub max_sessions: usize,
     /// So many sessions are refused before the first one is opened.
     pub refuse_first: usize,
+    pub opening: Opening,
     pub forwarding: Forwarding,
     pub sudo: Sudo,
     /// TCP ports that the kernel's tables show as listening on all addresses.
@@ -87,14 +88,35 @@ pub struct Login {
     pub keys: Vec<PublicKey>,
     /// The connection ends at the first try.
     pub hangs_up: bool,
+    /// No try is ever answered.
+    pub hangs: bool,
     /// After so many refusals the next try ends the connection, with a reason.
     pub refusals_at_most: Option<usize>,
 }
 
+/// What becomes of a session that is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    Granted,
+    /// It is never answered.
+    Hangs,
+    /// The connection is gone.
+    Cut,
+}
+
+/// What becomes of a path that is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Forwarding {
     Allowed,
     Prohibited,
+    /// Its target never answers; the VM lives.
+    Hangs,
+    /// The VM freezes when it is asked for the path.
+    Freezes,
+    /// The VM freezes when the first byte is to go along the path.
+    FreezesLater,
+    /// The connection is gone when the first byte is to go along the path.
+    CutLater,
 }
 
 /// What sudo does.
@@ -139,6 +161,7 @@ impl Default for Script {
             auth_banner: None,
             max_sessions: 10,
             refuse_first: 0,
+            opening: Opening::Granted,
             forwarding: Forwarding::Allowed,
             sudo: Sudo::Password(PASSWORD.to_owned()),
             listening: vec![22],
@@ -179,7 +202,7 @@ impl Login {
         let mut methods = MethodSet::empty();
         for (given, method) in [
             (!self.keys.is_empty(), MethodKind::PublicKey),
-            (self.password.is_some() || self.hangs_up, MethodKind::Password),
+            (self.password.is_some() || self.hangs_up || self.hangs, MethodKind::Password),
             (self.interactive.is_some(), MethodKind::KeyboardInteractive),
         ] {
             if given {
@@ -404,8 +427,11 @@ async fn passable(flow: &watch::Sender<Flow>) {
 }
 
 impl Visit {
-    fn note_login(&self, method: &'static str) -> Result<(), russh::Error> {
+    async fn note_login(&self, method: &'static str) -> Result<(), russh::Error> {
         self.seen.logins.lock().unwrap().push(method);
+        if self.script.login.hangs {
+            std::future::pending::<()>().await;
+        }
         if self.script.login.hangs_up { Err(russh::Error::Disconnect) } else { Ok(()) }
     }
 }
@@ -426,12 +452,12 @@ impl Handler for Visit {
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
-        self.note_login("password")?;
+        self.note_login("password").await?;
         Ok(self.script.login.answer(user == "ops" && self.script.login.password.as_deref() == Some(password)))
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
-        self.note_login("publickey")?;
+        self.note_login("publickey").await?;
         let known = self.script.login.keys.iter().any(|known| known.key_data() == key.public_key.key_data());
         Ok(self.script.login.answer(user == "ops" && known))
     }
@@ -446,7 +472,7 @@ impl Handler for Visit {
             let prompts: &[(Cow<'static, str>, bool)] = &[(Cow::Borrowed("Password: "), false)];
             return Ok(Auth::Partial { name: "".into(), instructions: "".into(), prompts: prompts.to_vec().into() });
         };
-        self.note_login("keyboard-interactive")?;
+        self.note_login("keyboard-interactive").await?;
         let given = response.next().unwrap_or_default();
         let right = self.script.login.interactive.as_deref().map(str::as_bytes) == Some(&given[..]);
         Ok(self.script.login.answer(user == "ops" && right))
@@ -458,6 +484,16 @@ impl Handler for Visit {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
+        match self.script.opening {
+            Opening::Granted => {}
+            Opening::Cut => {
+                self.flow.send_replace(Flow::Cut);
+            }
+            Opening::Hangs => {
+                hold(reply);
+                return Ok(());
+            }
+        }
         let seen = &self.seen;
         if seen.refused_sessions.load(Ordering::SeqCst) < self.script.refuse_first
             || seen.open_sessions.load(Ordering::SeqCst) >= self.script.max_sessions
@@ -483,9 +519,20 @@ impl Handler for Visit {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
-        if self.script.forwarding == Forwarding::Prohibited {
-            reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
-            return Ok(());
+        let forwarding = self.script.forwarding;
+        match forwarding {
+            Forwarding::Prohibited => {
+                reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+                return Ok(());
+            }
+            Forwarding::Hangs | Forwarding::Freezes => {
+                if forwarding == Forwarding::Freezes {
+                    self.flow.send_replace(Flow::Frozen);
+                }
+                hold(reply);
+                return Ok(());
+            }
+            Forwarding::Allowed | Forwarding::FreezesLater | Forwarding::CutLater => {}
         }
         let port = u16::try_from(port_to_connect).unwrap_or(0);
         // Whatever name the VM knows, it is this machine.
@@ -494,8 +541,15 @@ impl Handler for Visit {
             Ok(mut target) => {
                 assert!(["localhost", "127.0.0.1"].contains(&host_to_connect), "tests stay on loopback");
                 reply.accept().await;
+                let flow = self.flow.clone();
                 tokio::spawn(async move {
-                    let _ = copy_bidirectional(&mut channel.into_stream(), &mut target).await;
+                    let mut path = channel.into_stream();
+                    if forwarding != Forwarding::Allowed {
+                        let _ = path.read_u8().await;
+                        let ends = if forwarding == Forwarding::CutLater { Flow::Cut } else { Flow::Frozen };
+                        flow.send_replace(ends);
+                    }
+                    let _ = copy_bidirectional(&mut path, &mut target).await;
                 });
             }
         }
@@ -522,6 +576,14 @@ impl Handler for Visit {
         tokio::spawn(shell.run(command));
         Ok(())
     }
+}
+
+/// Never answers; a reply that is dropped would be a refusal.
+fn hold(reply: ChannelOpenHandle) {
+    tokio::spawn(async move {
+        std::future::pending::<()>().await;
+        drop(reply);
+    });
 }
 
 /// One command in its channel.
@@ -668,29 +730,69 @@ fn socket_tables(ports: &[u16]) -> String {
     format!("@tcp\n  sl  local_address rem_address   st\n{lines}@tcp6\n@udp\n@udp6\n@end\n")
 }
 
+/// What an HTTP server does with every request.
+#[derive(Clone)]
+pub enum Http {
+    /// It says this and closes.
+    Says(Vec<u8>),
+    /// It says this, and then nothing more.
+    Hangs(Vec<u8>),
+    /// It says the first, then the second over and over, a pause after each.
+    Repeats(Vec<u8>, Vec<u8>, Duration),
+    /// It says this, and resets the connection.
+    Resets(Vec<u8>),
+}
+
 /// An HTTP server that gives everyone the same bytes; its port.
 pub fn serve_http(answer: impl Into<Vec<u8>>) -> u16 {
-    let answer: Arc<[u8]> = answer.into().into();
-    RUNTIME.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
-        let port = listener.local_addr().expect("an address").port();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let answer = answer.clone();
-                tokio::spawn(async move {
-                    let (mut request, mut buffer) = (Vec::new(), [0; 1024]);
-                    while !request.windows(4).any(|window| window == b"\r\n\r\n") {
-                        match stream.read(&mut buffer).await {
-                            Ok(length @ 1..) => request.extend_from_slice(&buffer[..length]),
-                            _ => return,
-                        }
-                    }
-                    let _ = stream.write_all(&answer).await;
-                });
+    Http::Says(answer.into()).serve()
+}
+
+impl Http {
+    /// Starts it; its port.
+    pub fn serve(self) -> u16 {
+        RUNTIME.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
+            let port = listener.local_addr().expect("an address").port();
+            tokio::spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    let http = self.clone();
+                    // A client that goes before the end is free to do so.
+                    tokio::spawn(async move { http.answer(stream).await });
+                }
+            });
+            port
+        })
+    }
+
+    async fn answer(self, mut stream: TcpStream) -> std::io::Result<()> {
+        let (mut request, mut buffer) = (Vec::new(), [0; 1024]);
+        while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+            match stream.read(&mut buffer).await? {
+                0 => return Ok(()),
+                length => request.extend_from_slice(&buffer[..length]),
             }
-        });
-        port
-    })
+        }
+        match self {
+            Self::Says(bytes) => stream.write_all(&bytes).await,
+            Self::Hangs(bytes) => {
+                stream.write_all(&bytes).await?;
+                // Until the client goes.
+                stream.read(&mut buffer).await.map(|_| ())
+            }
+            Self::Repeats(first, then, pause) => {
+                stream.write_all(&first).await?;
+                loop {
+                    stream.write_all(&then).await?;
+                    sleep(pause).await;
+                }
+            }
+            Self::Resets(bytes) => {
+                stream.write_all(&bytes).await?;
+                stream.set_zero_linger()
+            }
+        }
+    }
 }
 
 /// An HTTP answer with `body`.

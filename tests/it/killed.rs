@@ -1,8 +1,11 @@
 //! kill -9 at any point leaves whole reports that say what they are.
 
+use std::fs::File;
+use std::io::Read;
+use std::net::TcpListener;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::fake_vm::{Script, Step};
 use crate::scene::Scene;
@@ -32,6 +35,7 @@ fn killed_at_any_point_a_run_leaves_no_torn_report_and_none_that_looks_finished(
         before = report["started"].clone();
         if report["complete"] == true {
             assert_eq!(run.verdicts(), ["passed"], "complete means that everything has a verdict");
+            assert!(!run.junit.contains("has not come to its end"), "JUnit is written first");
         } else {
             unfinished += 1;
             assert_eq!(report["stopped"], "the run has not come to its end");
@@ -39,4 +43,55 @@ fn killed_at_any_point_a_run_leaves_no_torn_report_and_none_that_looks_finished(
         }
     }
     assert!(unfinished > 0, "no point was in the middle of a run");
+    scene.check(&[]).expect(0, &["passed"]);
+    assert_eq!(beside(&scene), [""; 0], "the next run sweeps up");
+}
+
+/// What stands in the scene's folder under a hidden name.
+fn beside(scene: &Scene) -> Vec<String> {
+    let names = scene.path(".").read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut hidden: Vec<_> = names.filter(|name| name.starts_with('.')).collect();
+    hidden.sort();
+    hidden
+}
+
+#[test]
+fn what_a_killed_run_left_half_written_is_swept_up_unless_somebody_writes() {
+    let vm = Script::default().prints("work", "").start();
+    let scene = Scene::with(&vm).run("vm", "work");
+    for name in [".bootproof-report-a1B2c3", ".bootproof-mine", ".report"] {
+        scene.write(name, "{");
+    }
+    // As a run does that is just writing.
+    let writing = File::open(scene.path(".")).unwrap();
+    writing.lock_shared().unwrap();
+    scene.check(&[]).expect(0, &["passed"]);
+    assert_eq!(beside(&scene), [".bootproof-mine", ".bootproof-report-a1B2c3", ".report"]);
+    drop(writing);
+    scene.check(&[]).expect(0, &["passed"]);
+    assert_eq!(beside(&scene), [".bootproof-mine", ".report"]);
+}
+
+#[test]
+fn killed_while_it_asks_a_url_it_leaves_nothing_in_the_temporary_folder() {
+    let vm = Script::default().start();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    server.set_nonblocking(true).unwrap();
+    let url = format!("http://localhost:{}/", server.local_addr().unwrap().port());
+    let scene = Scene::with(&vm).assert(json!({"type": "http_responds", "url": url}));
+    let folder = scene.path("tmp");
+    std::fs::create_dir(&folder).unwrap();
+    let scene = scene.env("TMPDIR", &folder.display().to_string());
+    let started = scene.start_check(&[]);
+    let tries = std::iter::repeat_with(|| {
+        std::thread::sleep(Duration::from_millis(10));
+        server.accept().ok()
+    });
+    let (mut asked, _) = tries.take(6000).flatten().next().expect("it asks");
+    asked.set_nonblocking(false).unwrap();
+    asked.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    asked.read_exact(&mut [0; 4]).expect("a request");
+    started.signal("KILL");
+    started.wait();
+    assert_eq!(folder.read_dir().unwrap().count(), 0);
 }

@@ -2,8 +2,13 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
+use std::sync::Arc;
 
+use bootproof::report::redact::Redactor;
+use bootproof::report::{Report, junit};
+use bootproof::run::{Event, RunSettings, Runner};
+use bootproof::settings;
 use regex::Regex;
 use roxmltree::{Document, Node};
 use serde_json::{Value, json};
@@ -38,7 +43,7 @@ fn children<'a>(node: &Node<'a, 'a>, name: &str) -> Vec<Node<'a, 'a>> {
 
 /// What any reader of JUnit relies on.
 #[track_caller]
-fn is_sound_junit(xml: &str) {
+pub fn is_sound_junit(xml: &str) {
     let document = Document::parse(xml).unwrap_or_else(|error| panic!("{error}\n{xml}"));
     let root = document.root_element();
     assert!(root.has_tag_name("testsuites"));
@@ -147,7 +152,7 @@ fn the_screen_and_junit_look_like_this() {
 }
 
 /// Everything that breaks terminals and XML.
-fn hostile() -> String {
+pub fn hostile() -> String {
     let controls: String = (0..0xa0).filter_map(char::from_u32).filter(|character| character.is_control()).collect();
     format!(
         "{controls}]]></system-out><!-- <&amp;'\"> \u{1b}[2J\u{1b}]0;owned\u{7}\u{1b}[31mred\u{1b}[0m \u{9b}31m \
@@ -157,7 +162,7 @@ fn hostile() -> String {
 
 /// Only what a terminal shows as it stands.
 #[track_caller]
-fn is_tame(text: &str) {
+pub fn is_tame(text: &str) {
     let wild: Vec<char> = text
         .chars()
         .filter(|character| {
@@ -339,4 +344,62 @@ fn schema_and_parser_take_the_same_inventories() {
     ] {
         assert_eq!(taken("inventory", &wrong), (false, false), "{wrong}");
     }
+}
+
+#[test]
+fn a_panic_in_one_assertion_takes_nothing_with_it() {
+    let (vm, other) = (vm(), vm());
+    let scene = Scene::with(&vm).vm("other", &other).run("vm", "yes").run("other", "yes").run("other", "no");
+    scene.write_files();
+    let plan = settings::load_plan(&scene.path("inventory.json"), &[scene.path("suite.json")]).unwrap();
+    let selected = settings::select(&plan, &[], &[]).unwrap();
+    let secrets = settings::read_secrets(&plan, &selected).unwrap();
+    // The listener is called in the middle of an assertion: the only place of ours there.
+    let listener = Arc::new(|event: Event| assert!(!matches!(event, Event::Ready { vm } if vm == "vm"), "on purpose"));
+    let runner = Runner::start(&plan, &selected, &secrets, RunSettings::default(), listener).unwrap();
+    let report = Report::new(&plan, &runner.finish(&plan), &Redactor::default());
+    let verdicts: Vec<_> = report.results.iter().map(|row| row.verdict.word()).collect();
+    assert_eq!(verdicts, ["errored", "passed", "failed"]);
+    let cause = report.results[0].cause.as_ref().unwrap();
+    assert_eq!((cause.stage.word(), cause.vm.as_str()), ("internal", "vm"));
+    assert!(cause.message.starts_with("bootproof failed: "), "{}", cause.message);
+    is_sound_junit(&junit::render(&report));
+}
+
+/// Runs `script` with a file system of 16 KiB on the scene's folder `full`, which nobody else sees; `None` where
+/// this user may not do that.
+fn on_a_small_disk(scene: &Scene, script: &str) -> Option<Output> {
+    std::fs::create_dir(scene.path("full")).unwrap();
+    let within = |script: &str| {
+        let mount = format!("mount -t tmpfs -o size=16k none full && {script}");
+        let mut command = scene.command(Path::new("unshare"));
+        command.args(["-rm", "timeout", "60", "sh", "-c", &mount]).output().ok()
+    };
+    within("true").filter(|tried| tried.status.success())?;
+    within(script)
+}
+
+#[test]
+fn a_full_disk_under_one_report_is_told_and_keeps_the_other_report() {
+    let vm = Script::default().prints("work", "x".repeat(60_000)).start();
+    let scene = Scene::with(&vm).run("vm", "work");
+    scene.write_files();
+    let check = format!(
+        "{} check -i inventory.json -s suite.json --report-json full/report.json --report-junit junit.xml; \
+         code=$?; cp full/report.json .; ls -A full > left; exit $code",
+        env!("CARGO_BIN_EXE_bootproof")
+    );
+    let Some(run) = on_a_small_disk(&scene, &check) else {
+        eprintln!("not tested: this user may not mount a file system in a namespace of its own");
+        return;
+    };
+    let told = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(70), "{told}");
+    assert!(told.contains("cannot write the report full/report.json: No space left on device"), "{told}");
+    let left: Value = serde_json::from_str(&scene.read("report.json")).expect("it is whole");
+    assert_eq!((&left["complete"], &left["results"][0]["verdict"]), (&json!(false), &json!("not-run")));
+    assert_eq!(left["stopped"], "the run has not come to its end");
+    assert_eq!(scene.read("left"), "report.json\n");
+    is_sound_junit(&scene.read("junit.xml"));
+    assert!(!scene.read("junit.xml").contains("<error"), "the other report tells that it passed");
 }

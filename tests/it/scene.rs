@@ -210,7 +210,7 @@ impl Watchdog {
         let started = Instant::now();
         let watch = thread::spawn(move || {
             let mut peak = 0;
-            while ended.recv_timeout(Duration::from_millis(10)) == Err(RecvTimeoutError::Timeout) {
+            while ended.recv_timeout(Duration::from_millis(2)) == Err(RecvTimeoutError::Timeout) {
                 peak = peak_memory(pid).max(peak);
                 if started.elapsed() > HANGS_AFTER {
                     signal("KILL", pid);
@@ -308,6 +308,7 @@ pub fn redact(text: &str, scene: &Scene) -> String {
             (r"\b\d+ ms\b", "[ms]"),
             (r"in \d+\.\d{3} s", "in [s]"),
             (r#"time="\d+\.\d{3}""#, r#"time="[s]""#),
+            (r#"_after" value="\d+\.\d{3}""#, r#"_after" value="[s]""#),
         ];
         pairs.map(|(pattern, name)| (regex::Regex::new(pattern).expect("a pattern"), name)).to_vec()
     });

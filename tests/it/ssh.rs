@@ -7,7 +7,7 @@ use std::time::Duration;
 use russh::keys::ssh_key::PublicKey;
 use serde_json::{Value, json};
 
-use crate::fake_vm::{FakeVm, Login, PASSWORD, RUNTIME, Script, Step, Wire};
+use crate::fake_vm::{FakeVm, Forwarding, Login, PASSWORD, RUNTIME, Script, Step, Wire};
 use crate::scene::{Run, Scene};
 
 const PASSPHRASE: &str = "a passphrase";
@@ -270,6 +270,18 @@ fn what_is_wrong_behind_a_jump_host_is_told_at_the_same_stages() {
         let jump = script(Login::password(PASSWORD)).start();
         let inner = Script { wire, ..Script::default() }.start();
         let scene = Scene::new().vm("jump", &jump).vm("inner", &inner).ssh("inner", "via", "jump");
+        blocked(&scene.run("inner", "true").check(&[]), at, says);
+    }
+}
+
+#[test]
+fn a_jump_host_that_freezes_is_told_apart_from_a_vm_behind_it_that_does_not_answer() {
+    for (forwarding, at, says) in [
+        (Forwarding::Freezes, "timeout", "jump host: the VM does not answer on its SSH connection"),
+        (Forwarding::Hangs, "tcp", "the jump host cannot connect to 127.0.0.1:1: no answer in time"),
+    ] {
+        let jump = Script { forwarding, ..script(Login::password(PASSWORD)) }.start();
+        let scene = Scene::new().vm("jump", &jump).vm_at("inner", 1).ssh("inner", "via", "jump");
         blocked(&scene.run("inner", "true").check(&[]), at, says);
     }
 }
