@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::assertion::Mismatch;
+use crate::assertion::wire::WireSeen;
 
 /// The verdict on an assertion. The kinds are never mixed: only [`Verdict::Failed`] says that the VM is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,12 +181,14 @@ pub struct Outcome {
     pub duration: Duration,
     /// What was printed at the last try, if the assertion ran a command.
     pub output: Option<Output>,
+    /// What the two ends of a wire said at the last try.
+    pub wire: Option<WireSeen>,
 }
 
 impl Outcome {
     /// An outcome without a try.
     pub fn without_attempt(verdict: Verdict) -> Self {
-        Self { verdict, attempts: Vec::new(), duration: Duration::ZERO, output: None }
+        Self { verdict, attempts: Vec::new(), duration: Duration::ZERO, output: None, wire: None }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::secrets::{SecretError, Secrets};
 use crate::spec::duration;
 use crate::spec::error::{SpecErrors, hint_for_unknown};
 use crate::spec::inventory::Inventory;
-use crate::spec::plan::{AssertionId, Plan};
+use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
 use crate::spec::suite::Suite;
 
 /// Written by `bootproof lab up`, removed by `bootproof lab down`.
@@ -117,8 +117,8 @@ pub fn select(plan: &Plan, limit: &[String], filters: &[String]) -> Result<HashS
 pub fn read_secrets(plan: &Plan, selected: &HashSet<AssertionId>) -> Result<Secrets, SettingsError> {
     use crate::spec::inventory::Via;
     let vms = &plan.inventory.vms;
-    let mut needed: Vec<&str> =
-        plan.assertions.iter().filter(|one| selected.contains(&one.id)).map(|one| one.vm.as_str()).collect();
+    let chosen = plan.assertions.iter().filter(|one| selected.contains(&one.id));
+    let mut needed: Vec<&str> = chosen.flat_map(PlannedAssertion::vms).collect();
     let mut at = 0;
     while let Some(name) = needed.get(at) {
         if let Some(Via::Vm(jump)) = &vms[*name].ssh.via

@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use bootproof::outcome::VerdictKind;
@@ -61,6 +62,9 @@ struct Fault {
     /// As `--wait`.
     #[serde(default, with = "humantime_text")]
     wait: Duration,
+    /// How long after the planting the fault has set in: for what cuts the way by which it is planted.
+    #[serde(default, with = "humantime_text")]
+    sets_in: Duration,
     /// Which assertions must be red: verdict, and words that must be told.
     #[serde(default)]
     red: BTreeMap<String, String>,
@@ -236,6 +240,7 @@ fn play(fault: &Fault, password: &str) -> (String, Vec<String>) {
         Some(words) => lab(&words.split(' ').collect::<Vec<_>>()),
         None => Ok(()),
     });
+    sleep(fault.sets_in);
     let suites = fault.suite.clone().map_or_else(both_suites, |suite| vec![suite]);
     let outcome = planted.and_then(|()| run(&suites, fault.wait, |one| fault.asks(one)));
     let (got, mut differences) = match &outcome {

@@ -7,10 +7,12 @@ pub mod http_responds;
 mod jq;
 pub mod port_listening;
 pub mod text;
+pub mod wire;
 
 use command_output::CommandOutput;
 use http_responds::HttpResponds;
 use port_listening::PortListening;
+use wire::Wire;
 
 /// The types that an assertion can have, as the suite writes them.
 pub const TYPES: [&str; 3] = ["port_listening", "command_output", "http_responds"];
@@ -24,6 +26,8 @@ pub enum Expectation {
     CommandOutput(CommandOutput),
     /// A URL is answered as expected.
     HttpResponds(Box<HttpResponds>),
+    /// A VM reaches another one, or must not; from the inventory.
+    Wire(Wire),
 }
 
 /// What was seen, uninterpreted.
@@ -35,6 +39,8 @@ pub enum Observation {
     Command(command_output::CommandResult),
     /// What came back for a request.
     Http(http_responds::HttpResult),
+    /// What the two ends of a wire say.
+    Wire(wire::WireSeen),
 }
 
 /// The judgement of one observation.
@@ -68,6 +74,8 @@ pub enum Unclear {
     TooMuchOutput(usize),
     /// `jq` could not read the text.
     Jq(String),
+    /// Nothing listens, so that nothing connects proves nothing; what the far end says.
+    NothingToDeny(String),
 }
 
 impl Expectation {
@@ -77,6 +85,7 @@ impl Expectation {
             Self::PortListening(_) => TYPES[0],
             Self::CommandOutput(_) => TYPES[1],
             Self::HttpResponds(_) => TYPES[2],
+            Self::Wire(_) => "wire",
         }
     }
 
@@ -86,6 +95,7 @@ impl Expectation {
             Self::PortListening(expected) => expected.describe(),
             Self::CommandOutput(expected) => expected.describe(),
             Self::HttpResponds(expected) => expected.describe(),
+            Self::Wire(expected) => expected.describe(),
         }
     }
 
@@ -95,6 +105,7 @@ impl Expectation {
             Self::PortListening(_) => format!("run: {}", port_listening::READ_SOCKET_TABLES),
             Self::CommandOutput(expected) => expected.how(),
             Self::HttpResponds(expected) => expected.how(),
+            Self::Wire(expected) => expected.how(),
         }
     }
 
@@ -104,6 +115,7 @@ impl Expectation {
             Self::PortListening(_) => Vec::new(),
             Self::CommandOutput(expected) => expected.connects_to(),
             Self::HttpResponds(expected) => expected.connects_to(),
+            Self::Wire(expected) => vec![(expected.address.clone(), expected.port)],
         }
     }
 
@@ -113,13 +125,14 @@ impl Expectation {
             Self::PortListening(expected) => expected.slug(),
             Self::CommandOutput(expected) => expected.slug(),
             Self::HttpResponds(expected) => expected.slug(),
+            Self::Wire(expected) => expected.slug(),
         }
     }
 
     /// Mistakes that can be seen without looking at a VM: the key that is wrong, and why.
     pub fn mistakes(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::PortListening(_) => Vec::new(),
+            Self::PortListening(_) | Self::Wire(_) => Vec::new(),
             Self::CommandOutput(expected) => expected.mistakes(),
             Self::HttpResponds(expected) => expected.mistakes(),
         }
@@ -134,6 +147,7 @@ impl Expectation {
             (Self::PortListening(expected), Observation::Listeners(seen)) => expected.judge(seen),
             (Self::CommandOutput(expected), Observation::Command(seen)) => expected.judge(seen),
             (Self::HttpResponds(expected), Observation::Http(seen)) => expected.judge(seen),
+            (Self::Wire(expected), Observation::Wire(seen)) => expected.judge(seen),
             _ => unreachable!("a probe answered with the observation of another type"),
         }
     }

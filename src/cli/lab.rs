@@ -343,6 +343,9 @@ fn ssh_line(folder: &LabFolder, vm: &Vm) -> Result<Command, LabError> {
         "NumberOfPasswordPrompts=1",
         "-o",
         "LogLevel=ERROR",
+        // A VM that is paused or cut off must not hold a shell for ever.
+        "-o",
+        "ServerAliveInterval=15",
     ])
     .arg("-o")
     .arg(format!("UserKnownHostsFile=\"{}\"", known_hosts.display()))

@@ -7,6 +7,7 @@ pub mod health;
 mod http_responds;
 pub mod identity;
 mod port_listening;
+mod wire;
 
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ use crate::ssh::{Session, SshError};
 pub struct Vantage {
     /// The VM's connection.
     pub session: Arc<Session>,
+    /// The connection to the far end of a wire, if it could be had.
+    pub far_end: Option<Arc<Session>>,
     /// For `become`.
     pub sudo_password: Option<Secret>,
     /// The end of this attempt.
@@ -58,5 +61,6 @@ pub async fn observe(expectation: &Expectation, from: &Vantage) -> Result<Observ
         Expectation::PortListening(_) => port_listening::look(from).await.map(Observation::Listeners),
         Expectation::CommandOutput(wanted) => command_output::look(wanted, from).await.map(Observation::Command),
         Expectation::HttpResponds(wanted) => http_responds::look(wanted, from).await.map(Observation::Http),
+        Expectation::Wire(wanted) => wire::look(wanted, from).await.map(Observation::Wire),
     }
 }

@@ -10,12 +10,15 @@ pub mod terminal;
 pub mod text;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::assertion::Expectation;
+use crate::assertion::wire::{Wire, WireSeen};
 use crate::evidence::Piece;
 use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict, VerdictKind};
 use crate::run::{Finished, Timeline, VmRecord};
@@ -231,6 +234,9 @@ pub struct ResultRow {
     pub cause: Option<Cause>,
     /// What is red elsewhere and explains it, a line each: the port that it connects to, or the VM.
     pub because: Vec<String>,
+    /// The edge, if it is one of the inventory's `connections`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wire: Option<WireRow>,
     /// Every try.
     pub attempts: Vec<Attempt>,
     /// From the first try's start to the last one's end, in milliseconds.
@@ -238,6 +244,44 @@ pub struct ResultRow {
     /// What was printed at the last try.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Output>,
+}
+
+/// An edge of the inventory's `connections`, and what its two ends said.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct WireRow {
+    /// The VM that connects.
+    pub from: String,
+    /// The VM that answers.
+    pub to: String,
+    /// Its TCP port.
+    pub port: u16,
+    /// What the edge is for.
+    pub intent: Option<String>,
+    /// There must be no way.
+    pub deny: bool,
+    /// The addresses on which the port listens; null when it is not known.
+    pub listens_on: Option<Vec<IpAddr>>,
+    /// Whether it was reached; null when it was not tried.
+    pub reached: Option<bool>,
+}
+
+impl WireRow {
+    fn new(wire: &Wire, seen: Option<&WireSeen>) -> Self {
+        let mut listens_on = seen.and_then(|seen| seen.listens_on(wire.port));
+        if let Some(addresses) = &mut listens_on {
+            addresses.sort();
+            addresses.dedup();
+        }
+        Self {
+            from: wire.from.clone(),
+            to: wire.to.clone(),
+            port: wire.port,
+            intent: wire.intent.clone(),
+            deny: wire.deny,
+            listens_on,
+            reached: seen.map(|seen| seen.unreached.is_none()),
+        }
+    }
 }
 
 impl Report {
@@ -364,6 +408,10 @@ impl ResultRow {
             actual,
             cause,
             because: if explicable { because.iter().map(|line| redactor.line(line)).collect() } else { Vec::new() },
+            wire: match &assertion.expectation {
+                Expectation::Wire(wire) => Some(WireRow::new(wire, outcome.wire.as_ref())),
+                _ => None,
+            },
             attempts: outcome.attempts.iter().map(attempt).collect(),
             duration_ms: u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX),
             output: outcome.output.as_ref().map(|output| redactor.output(output)),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use console::Style;
 
 use super::text::{harmless, harmless_line, shortened};
-use super::{Report, ResultRow, VmReport, rows_by_vm};
+use super::{Report, ResultRow, VmReport, WireRow, rows_by_vm};
 use crate::outcome::VerdictKind;
 use crate::ssh::host_key::Trust;
 
@@ -25,7 +25,8 @@ pub fn render(report: &Report, colour: bool) -> String {
     let mut text = String::new();
     let header = format!("{} ({} with {})", report.lab, report.inventory, report.suites.join(", "));
     let _ = writeln!(text, "{}", harmless_line(&header));
-    let selected = |row: &&ResultRow| row.verdict != VerdictKind::NotSelected;
+    // Wires have a table of their own.
+    let selected = |row: &&ResultRow| row.verdict != VerdictKind::NotSelected && row.wire.is_none();
     let width = report.results.iter().filter(selected).map(|row| row.id.chars().count()).max().unwrap_or(0);
     for (vm, mut rows) in rows_by_vm(report) {
         rows.retain(selected);
@@ -36,12 +37,44 @@ pub fn render(report: &Report, colour: bool) -> String {
             let _ = writeln!(text, "  {}", row_line(row, width, paint));
         }
     }
+    text += &wires(report, paint);
     render_causes(&mut text, report, paint);
     for row in report.results.iter().filter(|row| matches!(row.verdict, VerdictKind::Failed | VerdictKind::Errored)) {
         let _ = write!(text, "\n{} {}\n{}", paint.word(row.verdict), row.id, indent(&explain(row)));
     }
     text += &told_of_vms(report, paint);
     let _ = writeln!(text, "\n{}", totals_line(report, paint));
+    text
+}
+
+/// The edges of the topology: what the far end listens on, and whether the near end reaches it.
+fn wires(report: &Report, paint: Paint) -> String {
+    let rows = report.results.iter().filter(|row| row.verdict != VerdictKind::NotSelected);
+    let rows: Vec<_> = rows.filter_map(|row| Some((row, row.wire.as_ref()?))).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let cells = |(row, wire): &(&ResultRow, &WireRow)| {
+        let intent = wire.intent.as_ref().map_or(String::new(), |intent| format!(" ({})", harmless_line(intent)));
+        let listens = match &wire.listens_on {
+            None => "?".to_owned(),
+            Some(addresses) if addresses.is_empty() => "nothing".to_owned(),
+            Some(addresses) => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        };
+        let reached = wire.reached.map_or("?", |reached| if reached { "yes" } else { "no" });
+        let wanted = if wire.deny { " (denied)" } else { "" };
+        let edge = format!("{} -> {}:{}{intent}", wire.from, wire.to, wire.port);
+        (row.verdict, edge, listens, format!("{reached}{wanted}"))
+    };
+    let rows: Vec<_> = rows.iter().map(cells).collect();
+    let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
+    let edges = longest(&mut rows.iter().map(|row| row.1.chars().count()));
+    let listens = longest(&mut rows.iter().map(|row| row.2.chars().count())).max("listens on".len());
+    let mut text =
+        format!("\n{} {:pad$}  {:listens$}  reached\n", paint.bold("wires"), "", "listens on", pad = edges + 9);
+    for (verdict, edge, on, reached) in rows {
+        let _ = writeln!(text, "  {} {edge:edges$}  {on:listens$}  {reached}", paint.word(verdict));
+    }
     text
 }
 

@@ -1,5 +1,6 @@
 //! Tries one assertion until it holds or its time is up, and keeps every try.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
@@ -7,11 +8,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::link::Link;
 use super::{Shared, Stop};
 use crate::assertion::command_output::CommandResult;
-use crate::assertion::{Judgement, Observation, Unclear};
+use crate::assertion::wire::WireSeen;
+use crate::assertion::{Expectation, Judgement, Observation, Unclear};
 use crate::outcome::{Attempt, Cause, Outcome, Output, Stage, Stream, Verdict};
 use crate::probe::{ProbeError, Vantage, health, observe};
 use crate::spec::plan::PlannedAssertion;
-use crate::ssh::SshError;
+use crate::ssh::{Session, SshError};
 
 /// Between two tries: first so long, then twice as long each time, up to two seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -25,7 +27,7 @@ const JUDGING: Duration = Duration::from_secs(5);
 
 /// Runs one assertion to its outcome.
 pub(super) async fn run(shared: &Shared, link: &Link, assertion: &PlannedAssertion) -> Outcome {
-    let mut tries = Tries { shared, attempts: Vec::new(), output: None };
+    let mut tries = Tries { shared, attempts: Vec::new(), output: None, wire: None };
     let stopped = tokio::select! {
         biased;
         stop = shared.stop.pulled() => Err(stop),
@@ -39,13 +41,14 @@ pub(super) async fn run(shared: &Shared, link: &Link, assertion: &PlannedAsserti
         _ => Duration::ZERO,
     };
     let attempts = tries.attempts.into_iter().map(|(attempt, _)| attempt).collect();
-    Outcome { verdict, attempts, duration, output: tries.output }
+    Outcome { verdict, attempts, duration, output: tries.output, wire: tries.wire }
 }
 
 struct Tries<'a> {
     shared: &'a Shared,
     attempts: Vec<(Attempt, Verdict)>,
     output: Option<Output>,
+    wire: Option<WireSeen>,
 }
 
 impl Tries<'_> {
@@ -96,7 +99,8 @@ impl Tries<'_> {
             Err(cause) => return (Verdict::Blocked(cause), false),
         };
         let deadline = Instant::now() + assertion.timeout;
-        let vantage = Vantage { session, sudo_password: link.sudo_password(), deadline };
+        let far_end = self.far_end(&assertion.expectation, until).await;
+        let vantage = Vantage { session, far_end, sudo_password: link.sudo_password(), deadline };
         let seen = observe(&assertion.expectation, &vantage).await;
         if let Err(ProbeError { error, .. }) = &seen
             && matches!(error.stage, Stage::Timeout | Stage::Channel)
@@ -116,9 +120,20 @@ impl Tries<'_> {
             Err(ProbeError { partial, .. }) => partial.as_ref().map(output),
             _ => None,
         };
+        self.wire = match &seen {
+            Ok(Observation::Wire(seen)) => Some(seen.clone()),
+            _ => None,
+        };
         let (verdict, may_pass) = judge(link, assertion, seen, deadline).await;
         self.write_down(started, &verdict);
         (verdict, may_pass)
+    }
+
+    /// The connection to the other end of a wire; none when that VM is given up.
+    async fn far_end(&self, expectation: &Expectation, until: Instant) -> Option<Arc<Session>> {
+        let Expectation::Wire(wire) = expectation else { return None };
+        let link = self.shared.links.get()?.get(&wire.to)?;
+        link.session(self.shared, until).await.ok()
     }
 
     fn write_down(&mut self, started: Instant, verdict: &Verdict) {
@@ -210,6 +225,10 @@ fn unclear_cause(link: &Link, unclear: Unclear) -> Cause {
         Unclear::TooMuchOutput(kept) => {
             SshError::passing(Stage::Answer, format!("more than {kept} bytes came, and the first ones do not tell"))
                 .hint("let it print less")
+        }
+        Unclear::NothingToDeny(why) => {
+            SshError::passing(Stage::Answer, format!("{why}, so it proves nothing that there is no connection"))
+                .hint("start what listens there, then ask again")
         }
         Unclear::Jq(why) => SshError::passing(Stage::Answer, format!("jq failed: {why}")),
     };

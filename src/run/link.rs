@@ -400,7 +400,7 @@ impl Link {
             services.iter().map(String::as_str).filter(|name| !suspects.iter().any(|(known, _)| known == name)),
         );
         names.truncate(SERVICES_AT_MOST);
-        let vantage = Vantage { session, sudo_password: self.sudo_password(), deadline: Instant::now() };
+        let vantage = Vantage { session, far_end: None, sudo_password: self.sudo_password(), deadline: Instant::now() };
         let evidence = health::evidence(&vantage, &names).await;
         self.note(|record| {
             record.suspects = suspects;

@@ -9,7 +9,7 @@ mod recorder;
 mod stop;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -87,7 +87,6 @@ pub struct Runner {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     shared: Arc<Shared>,
-    links: HashMap<String, Arc<Link>>,
     /// One a VM: ends when its assertions are done and it was looked back at.
     vms: Mutex<Vec<JoinHandle<()>>>,
     started: chrono::DateTime<chrono::Utc>,
@@ -114,6 +113,8 @@ struct Shared {
     stop: StopSwitch,
     listener: Listener,
     start: Instant,
+    /// Set right after it is made.
+    links: OnceLock<HashMap<String, Arc<Link>>>,
 }
 
 impl Runner {
@@ -134,9 +135,10 @@ impl Runner {
             stop: StopSwitch::default(),
             listener,
             start: Instant::now(),
+            links: OnceLock::new(),
         });
         shared.stop.arm(settings.deadline)?;
-        let links = links(&plan.inventory, secrets, Limits::default());
+        let links = shared.links.get_or_init(|| links(&plan.inventory, secrets, Limits::default()));
         let mut vms = Vec::new();
         for (vm, assertions) in plan.by_vm() {
             let (chosen, others): (Vec<_>, Vec<_>) =
@@ -149,7 +151,7 @@ impl Runner {
             }
         }
         drop(context);
-        Ok(Self { runtime: Some(runtime), shared, links, vms: Mutex::new(vms), started })
+        Ok(Self { runtime: Some(runtime), shared, vms: Mutex::new(vms), started })
     }
 
     /// Waits for the outcome of an assertion of the plan.
@@ -167,7 +169,7 @@ impl Runner {
                 let _ = vm.await;
             }
             let mut vms = HashMap::new();
-            for (name, link) in &self.links {
+            for (name, link) in self.shared.links.get().into_iter().flatten() {
                 if let Some(record) = link.close().await {
                     vms.insert(name.clone(), record);
                 }

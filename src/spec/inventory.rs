@@ -211,6 +211,9 @@ pub struct Connection {
     /// What the edge is for, e.g. `embeddings-write`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<String>,
+    /// `true`: there must be no such way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deny: bool,
 }
 
 /// An inventory that was read and understood.
@@ -226,6 +229,8 @@ pub struct Inventory {
     pub vms: IndexMap<String, Vm>,
     /// Which VM talks to which.
     pub connections: Vec<Connection>,
+    /// The line of each of them in the file.
+    pub connection_lines: Vec<usize>,
 }
 
 /// A VM and how to log in to it.
@@ -320,7 +325,10 @@ impl Inventory {
             return Err(SpecErrors(errors));
         }
         let known_hosts = written.known_hosts.map(|path| relative_to(folder, &path));
-        Ok(Self { file: file.to_owned(), lab: written.lab, known_hosts, vms, connections: written.connections })
+        let line = |index| source.place(&format!("connections[{index}]")).map_or(1, |(line, _)| line);
+        let connection_lines = (0..written.connections.len()).map(line).collect();
+        let (file, connections) = (file.to_owned(), written.connections);
+        Ok(Self { file, lab: written.lab, known_hosts, vms, connections, connection_lines })
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use super::error::{SpecErrors, hint_for_unknown};
-use super::inventory::{Inventory, Vm};
+use super::inventory::{Connection, Inventory, Vm};
 use super::suite::{Suite, SuiteAssertion};
+use crate::assertion::wire::Wire;
 use crate::assertion::{Expectation, slug};
 
 /// How long one attempt may take when the suite does not say.
@@ -102,6 +103,9 @@ impl Plan {
         if !errors.is_empty() {
             return Err(SpecErrors(errors));
         }
+        for wire in wires(&inventory) {
+            assertions.entry(wire.id.clone()).or_insert(wire);
+        }
         let suite_files = suites.iter().map(|suite| suite.file.clone()).collect();
         Ok(Self { inventory, suite_files, assertions: assertions.into_values().collect() })
     }
@@ -139,7 +143,49 @@ impl Plan {
     }
 }
 
+/// The scenario and the test of wires.
+pub const WIRES: &str = "wires";
+
+/// The edges of the inventory, each as an assertion on the VM that connects.
+fn wires(inventory: &Inventory) -> Vec<PlannedAssertion> {
+    let one = |(edge, line): (&Connection, &usize)| {
+        let far = inventory.vms.get(&edge.to)?;
+        let wire = Wire {
+            from: edge.from.clone(),
+            to: edge.to.clone(),
+            address: far.address.clone().unwrap_or_else(|| far.ssh.host.clone()),
+            port: edge.port,
+            intent: edge.intent.clone(),
+            deny: edge.deny,
+        };
+        Some(PlannedAssertion {
+            id: AssertionId(format!("{WIRES}::{}::{}", edge.from, wire.slug())),
+            scenario: WIRES.to_owned(),
+            test: WIRES.to_owned(),
+            vm: edge.from.clone(),
+            description: None,
+            expectation: Expectation::Wire(wire),
+            timeout: DEFAULT_TIMEOUT,
+            wait: None,
+            consistently: None,
+            unit: None,
+            file: inventory.file.clone(),
+            line: *line,
+        })
+    };
+    inventory.connections.iter().zip(&inventory.connection_lines).filter_map(one).collect()
+}
+
 impl PlannedAssertion {
+    /// The VMs that are logged in to for it.
+    pub fn vms(&self) -> impl Iterator<Item = &str> {
+        let far_end = match &self.expectation {
+            Expectation::Wire(wire) => Some(wire.to.as_str()),
+            _ => None,
+        };
+        std::iter::once(self.vm.as_str()).chain(far_end)
+    }
+
     fn new(suite: &Suite, assertion: &SuiteAssertion) -> Self {
         Self {
             id: AssertionId::new(assertion),

@@ -214,6 +214,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
     let stream = || (text(), 0usize..3).prop_map(|(text, lost)| Stream::bounded(&text, lost));
     let output = option::of((stream(), stream()));
     (verdicts(), attempts, any::<u32>(), output).prop_map(|(verdict, attempts, duration, output)| Outcome {
+        wire: None,
         attempts: attempts
             .into_iter()
             .map(|(started_ms, duration_ms, verdict, message)| Attempt {

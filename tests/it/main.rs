@@ -16,3 +16,4 @@ mod scene;
 mod secrets;
 mod ssh;
 mod verdicts;
+mod wires;

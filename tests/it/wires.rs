@@ -1,0 +1,93 @@
+//! The edges of the inventory's `connections`: what the far end listens on, and whether the near end reaches it.
+
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+
+use crate::fake_vm::Script;
+use crate::scene::Scene;
+
+/// A port of this machine: open as long as the listener lives.
+fn open_port() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    (listener, port)
+}
+
+fn closed_port() -> u16 {
+    open_port().1
+}
+
+/// `app` and `redis` with one edge between them; the kernel of `redis` says that these ports listen.
+fn scene(edge: Value, listening: &[u16]) -> Scene {
+    let app = Script::default().prints("true", "").start();
+    let redis = Script { listening: listening.to_vec(), ..Script::default() }.start();
+    let mut scene = Scene::new().vm("app", &app).vm("redis", &redis).run("app", "true");
+    scene.inventory["vms"]["redis"]["address"] = json!("127.0.0.1");
+    scene.inventory["connections"] = json!([edge]);
+    // They live as long as the scene is used.
+    std::mem::forget((app, redis));
+    scene
+}
+
+fn edge(port: u16) -> Value {
+    json!({"from": "app", "to": "redis", "port": port, "intent": "queue"})
+}
+
+fn denied(port: u16) -> Value {
+    json!({"from": "app", "to": "redis", "port": port, "deny": true})
+}
+
+#[test]
+fn an_edge_is_an_assertion_with_the_same_id_everywhere() {
+    let (_open, port) = open_port();
+    let scene = scene(edge(port), &[22, port]);
+    let run = scene.check(&[]);
+    run.expect(0, &["passed", "passed"]);
+    let row = &run.rows()[1];
+    let id = format!("wires::app::redis-{port}");
+    assert_eq!((&row["id"], &row["type"], &row["file"]), (&json!(id), &json!("wire"), &json!("inventory.json")));
+    assert_eq!((&row["wire"]["listens_on"], &row["wire"]["reached"]), (&json!(["0.0.0.0"]), &json!(true)));
+    assert!(run.stdout.contains(&format!("app -> redis:{port} (queue)  0.0.0.0     yes")), "{}", run.told());
+    assert!(run.junit.contains(&id), "{}", run.junit);
+    assert!(scene.lab(&["--list"]).stdout.contains(&format!("{id}: test")));
+    let only = scene.check(&["--filter", "wires::"]);
+    only.expect(0, &["not-selected", "passed"]);
+}
+
+#[test]
+fn an_edge_that_is_broken_names_the_end_at_which_it_is() {
+    let port = closed_port();
+    for (listening, why) in [(vec![22], "nothing listens on"), (vec![22, port], "the way is barred")] {
+        let run = scene(edge(port), &listening).check(&[]);
+        run.expect(1, &["passed", "failed"]);
+        let message = run.rows()[1]["message"].as_str().unwrap();
+        assert!(
+            message.starts_with(&format!("app does not reach redis:{port}: ")) && message.contains(why),
+            "{message}"
+        );
+        assert_eq!(run.rows()[1]["wire"]["reached"], json!(false));
+    }
+}
+
+#[test]
+fn a_denied_edge_must_not_connect_and_proves_something_only_where_something_listens() {
+    let (_open, port) = open_port();
+    scene(denied(port), &[port]).check(&[]).expect(1, &["passed", "failed"]);
+    let port = closed_port();
+    scene(denied(port), &[port]).check(&[]).expect(0, &["passed", "passed"]);
+    let run = scene(denied(port), &[22]).check(&[]);
+    run.expect(3, &["passed", "errored"]);
+    assert!(run.rows()[1]["message"].as_str().unwrap().contains("proves nothing"), "{}", run.told());
+}
+
+#[test]
+fn what_the_near_end_reaches_is_reached_though_the_far_end_cannot_be_asked() {
+    let (_open, port) = open_port();
+    let mut scene = scene(edge(port), &[port]);
+    scene.inventory["vms"]["redis"]["ssh"]["password"] = json!("wrong");
+    let run = scene.check(&[]);
+    run.expect(0, &["passed", "passed"]);
+    assert_eq!(run.rows()[1]["wire"]["listens_on"], json!(null));
+    assert!(run.stdout.contains("?           yes"), "{}", run.told());
+}
