@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 
-/// The remote command that prints it: a few small files, because it is read twice in every run. Everyone may read
-/// them; what a VM does not have stays empty. systemd keeps a link a running service, with the id of its start.
-pub const READ_HEALTH: &str = "sh -c 'echo \"boot-id $(cat /proc/sys/kernel/random/boot_id)\"; \
+/// The remote command that prints it, and which machine it is: a few small files, because it is read twice in every
+/// run. Everyone may read them, on any Linux; what a VM does not have stays empty. systemd keeps a link a running
+/// service, with the id of its start.
+pub const READ_HEALTH: &str = "sh -c 'echo \"machine-id $(cat /etc/machine-id)\"; \
+    echo \"boot-id $(cat /proc/sys/kernel/random/boot_id)\"; echo \"kernel $(uname -r)\"; \
+    . /etc/os-release; echo \"os-release $PRETTY_NAME\"; \
     echo \"oom-kills $(sed -n \"s/^oom_kill //p\" /proc/vmstat)\"; \
-    echo \"now $(date +%s)\"; \
+    echo \"system $(systemctl is-system-running)\"; echo \"now $(date +%s)\"; \
     find /run/systemd/units -name \"invocation:*.service\" -printf \"%f %l %T@\\n\"; echo @end' 2>/dev/null";
 
 /// The remote command that prints what systemd says of the boot.
@@ -48,6 +51,8 @@ pub struct Health {
     boot_id: String,
     /// How many processes the kernel has killed for lack of memory since it booted.
     oom_kills: Option<u64>,
+    /// What systemd says of the boot.
+    system: String,
     /// The last start of each service that runs.
     starts: BTreeMap<String, Start>,
 }
@@ -124,8 +129,14 @@ impl Health {
         Some(Self {
             boot_id: value("boot-id ").to_owned(),
             oom_kills: value("oom-kills ").parse().ok(),
+            system: value("system ").to_owned(),
             starts: text.lines().filter_map(start).collect(),
         })
+    }
+
+    /// What systemd says of the boot: `starting`, `running`, `degraded`, ...; `None` when there is no systemd.
+    pub fn system(&self) -> Option<&str> {
+        Some(self.system.as_str()).filter(|state| !state.is_empty())
     }
 
     /// Whether the VM has rebooted since `before`.

@@ -59,7 +59,11 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
     for inventory in inventories.into_iter().filter(|_| !suites.is_empty()) {
         let file = inventory.file.clone();
         match Plan::resolve(&suites, inventory) {
-            Ok(plan) => println!("{file}: all {} assertions are on VMs of it: ok", plan.assertions.len()),
+            Ok(plan) => {
+                let wires = plan.inventory.connections.len();
+                let assertions = plan.assertions.len() - wires;
+                println!("{file}: all {assertions} assertions are on VMs of it, and {wires} wires: ok");
+            }
             Err(errors) => {
                 wrong = true;
                 eprintln!("error: {errors}");

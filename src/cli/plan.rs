@@ -6,7 +6,6 @@ use clap::Args;
 
 use crate::exit_code::ExitCode;
 use crate::health::READ_HEALTH;
-use crate::probe::identity::READ_IDENTITY;
 use crate::settings::{self, SettingsError};
 use crate::spec::plan::Plan;
 
@@ -56,8 +55,7 @@ pub fn run(arguments: &PlanArgs) -> Result<ExitCode, SettingsError> {
             continue;
         }
         text += &format!("{} ({}@{})\n", vm.name, vm.ssh.user, vm.ssh.address());
-        text += &format!("  identity\n    run: {READ_IDENTITY}\n");
-        text += &format!("  health, before and after\n    run: {READ_HEALTH}\n");
+        text += &format!("  identity and health, before and after\n    run: {READ_HEALTH}\n");
         for assertion in chosen {
             text += &format!(
                 "  {}\n    {}\n    expect: {}\n",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::identity::{self, Identity};
 use super::{Vantage, command_output};
 use crate::assertion::command_output::CommandOutput;
 use crate::evidence::{self, Piece};
@@ -16,9 +17,10 @@ use crate::ssh::exec::exec;
 /// The report is not worth waiting longer for this.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The health now; `None` when the VM does not tell.
-pub async fn look(session: &Session) -> Option<Health> {
-    Health::parse(&printed(session, READ_HEALTH).await?)
+/// Who answers, and how it is now; what the VM does not tell stays empty.
+pub async fn look(session: &Session) -> (Identity, Option<Health>) {
+    let text = printed(session, READ_HEALTH).await.unwrap_or_default();
+    (identity::parse(&text), Health::parse(&text))
 }
 
 /// The services of these names; those that systemd does not know are missing.

@@ -1,22 +1,7 @@
 //! Who answered: what seals into the report which machine, and which boot of it, was looked at.
 
-use std::time::Duration;
-
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::time::Instant;
-
-use crate::ssh::Session;
-use crate::ssh::exec::exec;
-
-/// Read by everyone, on any Linux; a line that cannot be read stays empty.
-pub const READ_IDENTITY: &str = "sh -c 'echo \"machine-id $(cat /etc/machine-id)\"; \
-    echo \"boot-id $(cat /proc/sys/kernel/random/boot_id)\"; echo \"kernel $(uname -r)\"; \
-    . /etc/os-release; echo \"os-release $PRETTY_NAME\"' 2>/dev/null";
-
-/// The report is not worth waiting longer for this.
-const TIMEOUT: Duration = Duration::from_secs(20);
-
 /// Which machine, and which boot of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Identity {
@@ -30,14 +15,8 @@ pub struct Identity {
     pub os_release: Option<String>,
 }
 
-/// Asks the VM; what it does not say stays empty.
-pub async fn look(session: &Session) -> Identity {
-    exec(session, READ_IDENTITY, None, Instant::now() + TIMEOUT)
-        .await
-        .map_or_else(|_| Identity::default(), |result| parse(&result.stdout.text))
-}
-
-fn parse(text: &str) -> Identity {
+/// Reads what [`crate::health::READ_HEALTH`] printed; what the VM does not say stays empty.
+pub(super) fn parse(text: &str) -> Identity {
     let value = |key: &str| {
         let lines = text.lines().filter_map(|line| line.strip_prefix(key));
         lines.map(str::trim).find(|value| !value.is_empty()).map(|value| value.chars().take(200).collect())

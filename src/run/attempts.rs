@@ -93,13 +93,15 @@ impl Tries<'_> {
 
     /// One try, written down; and whether another one can end differently.
     async fn try_once(&mut self, link: &Link, assertion: &PlannedAssertion, until: Instant) -> (Verdict, bool) {
-        let started = Instant::now();
         let session = match link.session(self.shared, until).await {
             Ok(session) => session,
             Err(cause) => return (Verdict::Blocked(cause), false),
         };
-        let deadline = Instant::now() + assertion.timeout;
         let far_end = self.far_end(&assertion.expectation, until).await;
+        let turns = session.clone();
+        let _turn = turns.turn().await;
+        let started = Instant::now();
+        let deadline = Instant::now() + assertion.timeout;
         let vantage = Vantage { session, far_end, sudo_password: link.sudo_password(), deadline };
         let seen = observe(&assertion.expectation, &vantage).await;
         if let Err(ProbeError { error, .. }) = &seen

@@ -14,7 +14,7 @@ use super::{Event, Shared};
 use crate::evidence::{Piece, SERVICES_AT_MOST};
 use crate::health::Health;
 use crate::outcome::{Cause, Stage};
-use crate::probe::identity::{self, Identity};
+use crate::probe::identity::Identity;
 use crate::probe::{Vantage, health};
 use crate::secrets::{Secret, Secrets};
 use crate::spec::inventory::{Inventory, Readiness, Ssh, Via, Vm};
@@ -295,7 +295,9 @@ impl Link {
         let patience = patience.min(shared.settings.waits());
         let asking = tokio::spawn(async move {
             let until = Instant::now() + patience;
-            tokio::join!(identity::look(&session), health::look(&session), await_boot(&session, start, until))
+            let (identity, health) = health::look(&session).await;
+            let system = health.as_ref().and_then(Health::system).map(str::to_owned);
+            (identity, health, await_boot(&session, system, start, until).await)
         });
         *self.asking.lock().unwrap_or_else(PoisonError::into_inner) = Some(asking);
         (shared.listener)(Event::Ready { vm: self.name.clone() });
@@ -368,7 +370,7 @@ impl Link {
     async fn unrest(&self, shared: &Shared, session: &Session) -> Vec<String> {
         let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(before) = before else { return Vec::new() };
-        let Some(after) = health::look(session).await else { return Vec::new() };
+        let (_, Some(after)) = health::look(session).await else { return Vec::new() };
         let unrest = compare(session, &before, &after, &after.young()).await;
         if unrest.is_empty() || after.is_another_boot_than(&before) || shared.settings.waits().is_zero() {
             return unrest;
@@ -378,7 +380,7 @@ impl Link {
             why: format!("{}: {}", self.name, unrest.join("; ")),
         });
         sleep(SETTLING).await;
-        let Some(later) = health::look(session).await else { return unrest };
+        let (_, Some(later)) = health::look(session).await else { return unrest };
         compare(session, &after, &later, &[]).await
     }
 
@@ -426,15 +428,15 @@ impl Link {
 }
 
 /// Asks systemd until the boot is over, or `until`; what it said last, and when that was, from `start`, if it is over.
-async fn await_boot(session: &Session, start: Instant, until: Instant) -> Boot {
-    loop {
-        let state = health::boot_state(session).await;
-        let over = !state.as_deref().is_some_and(health::is_booting);
-        if over || Instant::now() >= until {
-            return (state, over.then(|| start.elapsed()));
+async fn await_boot(session: &Session, mut state: Option<String>, start: Instant, until: Instant) -> Boot {
+    while state.as_deref().is_some_and(health::is_booting) {
+        if Instant::now() >= until {
+            return (state, None);
         }
         sleep(BOOT_PAUSE).await;
+        state = health::boot_state(session).await;
     }
+    (state, Some(start.elapsed()))
 }
 
 async fn compare(session: &Session, before: &Health, after: &Health, young: &[&str]) -> Vec<String> {

@@ -19,6 +19,9 @@ const SESSION_CHANNELS: usize = 8;
 /// A VM that lives answers its sshd's keepalives in this time, whatever else it is busy with.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
+/// So many assertions are looked at at once; the rest of the channels is for who watches beside them.
+const TURNS: usize = 6;
+
 /// A logged-in connection.
 pub struct Session {
     pub(super) handle: Handle<Client>,
@@ -29,6 +32,7 @@ pub struct Session {
     /// Why the host key was trusted.
     pub trust: Trust,
     slots: Semaphore,
+    turns: Semaphore,
     open: AtomicUsize,
     granted: AtomicUsize,
 }
@@ -48,8 +52,23 @@ impl Drop for SessionChannel<'_> {
 
 impl Session {
     pub(super) fn new(handle: Handle<Client>, banner: String, fingerprint: String, trust: Trust) -> Self {
-        let slots = Semaphore::new(SESSION_CHANNELS);
-        Self { handle, banner, fingerprint, trust, slots, open: AtomicUsize::new(0), granted: AtomicUsize::new(0) }
+        let (slots, turns) = (Semaphore::new(SESSION_CHANNELS), Semaphore::new(TURNS));
+        Self {
+            handle,
+            banner,
+            fingerprint,
+            trust,
+            slots,
+            turns,
+            open: AtomicUsize::new(0),
+            granted: AtomicUsize::new(0),
+        }
+    }
+
+    /// Waits for a turn: what a VM is asked at once, it answers slowly, and the clock of a question must not run
+    /// while it waits in our own queue.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.acquire().await.ok()
     }
 
     /// Whether the connection is gone.

@@ -79,8 +79,9 @@ fn a_vm_that_moves_while_it_is_waited_for_may_come_to_rest() {
 
 #[test]
 fn a_boot_is_a_timeline_with_a_budget_a_step() {
-    let booting = vec![Step::Become(prints("degraded\n")), Step::Out(b"starting\n".to_vec()), Step::Exit(1)];
-    let vm = Script::default().answer(READ_BOOT_STATE, booting).prints("true", "").start();
+    let booting = HEALTH.replace("system running", "system starting");
+    let vm =
+        Script::default().prints(READ_HEALTH, booting).prints(READ_BOOT_STATE, "degraded\n").prints("true", "").start();
     let run = Scene::with(&vm).run("vm", "true").check(&["--wait", "30s"]);
     run.expect(0, &["passed"]);
     let timeline = &run.vm("vm")["timeline"];
@@ -93,7 +94,9 @@ fn a_boot_is_a_timeline_with_a_budget_a_step() {
 
 #[test]
 fn a_boot_that_does_not_end_within_its_budget_is_unstable() {
-    let vm = Script::default().prints(READ_BOOT_STATE, "starting\n").prints("true", "").start();
+    let booting = HEALTH.replace("system running", "system starting");
+    let vm =
+        Script::default().prints(READ_HEALTH, booting).prints(READ_BOOT_STATE, "starting\n").prints("true", "").start();
     let mut scene = Scene::with(&vm).run("vm", "true");
     scene.inventory["readiness"] = json!({"running": "2s"});
     let run = scene.check(&["--wait", "60s"]);

@@ -176,8 +176,7 @@ pub fn is_tame(text: &str) {
 fn hostile_output_breaks_no_report_and_reaches_no_terminal() {
     let out = || vec![Step::Out(hostile().into_bytes()), Step::Err(hostile().into_bytes()), Step::Exit(1)];
     let identity = format!("os-release {}\nkernel {}\n", hostile().replace(['\n', '\r'], ""), "\u{1b}[5mk");
-    let vm =
-        Script::default().answer("work", out()).prints(bootproof::probe::identity::READ_IDENTITY, identity).start();
+    let vm = Script::default().answer("work", out()).prints(bootproof::health::READ_HEALTH, identity).start();
     let scene = Scene::with(&vm)
         .assert(json!({"command": "work"}))
         .assert(json!({"command": "work", "exit_code": 1, "contains": "absent", "name": "absent"}))

@@ -30,7 +30,7 @@ fn talkative(login: Login) -> FakeVm {
         .answer("hangs", [Step::Out(song.clone().into()), Step::Hang])
         .answer("long", [Step::Repeat(song.clone().into(), 40_000, std::time::Duration::ZERO), Step::Exit(1)])
         .answer("unknown", [Step::Err(format!("bash: line 1: {SUDO}: command not found\n").into()), Step::Exit(127)])
-        .prints(bootproof::probe::identity::READ_IDENTITY, identity)
+        .prints(bootproof::health::READ_HEALTH, identity)
         .start()
 }
 
