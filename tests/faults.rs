@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bootproof::outcome::VerdictKind;
 use bootproof::report::redact::Redactor;
 use bootproof::report::{Report, ResultRow};
-use bootproof::run::{RunSettings, Runner};
+use bootproof::run::{RunSettings, Runner, Stop};
 use bootproof::settings::{self, LOCAL_INVENTORY};
 use bootproof::spec::plan::{AssertionId, Plan, PlannedAssertion};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -132,27 +132,36 @@ fn lab(arguments: &[&str]) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-/// Runs a script as root on a VM, by OpenSSH.
+/// Runs a script as root on a VM, by OpenSSH. The first connection after a restore can get lost.
 fn run_as_root(vm: &str, password: &str, script: &str) -> Result<(), String> {
+    match run_once_as_root(vm, password, script) {
+        Err((Some(255), _)) => run_once_as_root(vm, password, script),
+        done => done,
+    }
+    .map_err(|(_, said)| format!("the fault could not be planted on {vm}: {said}"))
+}
+
+/// The error is ssh's exit status, 255 when there was no connection, and what was said.
+fn run_once_as_root(vm: &str, password: &str, script: &str) -> Result<(), (Option<i32>, String)> {
+    let io = |error: std::io::Error| (None, error.to_string());
     let mut child = Command::new(env!("CARGO_BIN_EXE_bootproof"))
         .args(["lab", "ssh", vm, "--", "sudo", "-S", "-p", "''", "sh", "-s"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| error.to_string())?;
-    let mut stdin = child.stdin.take().ok_or("no stdin")?;
+        .map_err(io)?;
+    let mut stdin = child.stdin.take().ok_or((None, "no stdin".to_owned()))?;
     // Restored VMs are given their clocks here: it saves a login each.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    write!(stdin, "{password}\ndate -u -s @{now} > /dev/null\n{HELPERS}\n{script}\n")
-        .map_err(|error| error.to_string())?;
+    write!(stdin, "{password}\ndate -u -s @{now} > /dev/null\n{HELPERS}\n{script}\n").map_err(io)?;
     drop(stdin);
-    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    let output = child.wait_with_output().map_err(io)?;
     if output.status.success() {
         return Ok(());
     }
     let said = [output.stdout, output.stderr].concat();
-    Err(format!("the fault could not be planted on {vm}: {}", String::from_utf8_lossy(&said).trim()))
+    Err((output.status.code(), String::from_utf8_lossy(&said).trim().to_owned()))
 }
 
 /// Asks what `asks` wants of the suites, once or for so long.
@@ -166,6 +175,11 @@ fn run(suites: &[PathBuf], wait: Duration, asks: impl Fn(&PlannedAssertion) -> b
     let runner =
         Runner::start(&plan, &selected, &secrets, settings, Arc::new(|_| {})).map_err(|error| error.to_string())?;
     let finished = runner.finish(&plan);
+    if matches!(finished.stop, Some(Stop::Interrupt | Stop::Terminate)) {
+        // The runner has taken the signal; it was meant for all of this. The lab keeps what is planted in it.
+        eprintln!("\ninterrupted; `bootproof lab restore` heals the VMs");
+        std::process::exit(130);
+    }
     Ok(Report::new(&plan, &finished, &Redactor::new(secrets.values())))
 }
 

@@ -305,7 +305,15 @@ fn set_clocks(folder: &LabFolder, vms: &[String]) -> Result<(), LabError> {
     results.into_iter().try_for_each(|result| result.map_err(|_| LabError::new("a thread panicked"))?)
 }
 
+/// The first connection after a restore can get lost in the leap of the guest's clocks.
+const CLOCK_TRIES: usize = 3;
+
 fn set_clock(folder: &LabFolder, name: &str) -> Result<(), LabError> {
+    let tries = (1..CLOCK_TRIES).find_map(|_| set_clock_once(folder, name).ok());
+    tries.map_or_else(|| set_clock_once(folder, name), Ok)
+}
+
+fn set_clock_once(folder: &LabFolder, name: &str) -> Result<(), LabError> {
     let vm = local_vm(name)?;
     let password = Secrets::read([&vm]).map_err(|error| LabError::new(error.to_string()))?.of(name).sudo_password;
     let failed = || LabError::io(format!("set the clock of {name}"));
@@ -346,6 +354,8 @@ fn ssh_line(folder: &LabFolder, vm: &Vm) -> Result<Command, LabError> {
         // A VM that is paused or cut off must not hold a shell for ever.
         "-o",
         "ServerAliveInterval=15",
+        "-o",
+        "ConnectTimeout=20",
     ])
     .arg("-o")
     .arg(format!("UserKnownHostsFile=\"{}\"", known_hosts.display()))
