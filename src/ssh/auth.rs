@@ -41,6 +41,11 @@ impl Tried {
     fn offers(&self, method: MethodKind) -> bool {
         self.offered.as_ref().is_none_or(|offered| offered.contains(&method))
     }
+
+    /// An end looks like a refusal that offers nothing; sshd's own names its methods.
+    fn met_silence(&self) -> bool {
+        self.offered.as_ref().is_some_and(|offered| offered.is_empty())
+    }
 }
 
 /// Logs in as the inventory says.
@@ -51,12 +56,13 @@ pub(super) async fn login(
     seen: &Mutex<Seen>,
 ) -> Result<(), SshError> {
     let mut tried = Tried::default();
-    match try_all(handle, ssh, secrets, &mut tried).await {
+    let answer = try_all(handle, ssh, secrets, &mut tried).await;
+    let ended = handle.is_closed() && (answer.is_err() || tried.met_silence());
+    match answer {
         Ok(true) => Ok(()),
-        Err(error) if error.stage == Stage::Auth => Err(error),
-        // A connection that ended looks like a refusal that offers nothing; sshd's own names its methods.
-        _ if handle.is_closed() => Err(cut_off(handle, ssh, &tried, seen).await),
+        _ if ended => Err(cut_off(handle, ssh, &tried, seen).await),
         Ok(false) => Err(refused(ssh, &tried)),
+        Err(error) if error.stage == Stage::Auth => Err(error),
         Err(error) => {
             Err(SshError::passing(Stage::Auth, format!("the connection broke during login: {}", error.message)))
         }
@@ -104,7 +110,7 @@ async fn cut_off(handle: &mut Handle<Client>, ssh: &Ssh, tried: &Tried, seen: &M
         )
         .hint(
             "check user and password or key in the inventory against the VM; its sshd allows few tries \
-                     (MaxAuthTries); it is not tried again",
+             (MaxAuthTries); it is not tried again",
         );
     }
     let said = seen.notice.as_ref().map(|notice| format!("; it said {:?}", notice.trim())).unwrap_or_default();
@@ -167,7 +173,7 @@ async fn with_agent(handle: &mut Handle<Client>, user: &str, tried: &mut Tried) 
         if tried.note("publickey (agent)", answer) {
             return Ok(true);
         }
-        if !tried.offers(MethodKind::PublicKey) {
+        if tried.met_silence() {
             break;
         }
     }

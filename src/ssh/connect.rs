@@ -183,7 +183,7 @@ pub(super) struct Seen {
     banner: String,
     fingerprint: String,
     trust: Option<Trust>,
-    /// What it says to everyone who logs in.
+    /// What it said last to who logs in: first to everyone, then why it will not have him.
     pub(super) notice: Option<String>,
     /// Why it ended the connection.
     pub(super) last_words: Option<String>,

@@ -86,7 +86,7 @@ impl Session {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(SshError::lost()),
             Err(_) => Err(SshError::passing(Stage::Timeout, "the VM does not answer on its SSH connection")
-                .hint("is it frozen, paused, or out of memory?")),
+                .hint("is it frozen, paused, out of memory, or does its sshd wait for DNS?")),
         }
     }
 

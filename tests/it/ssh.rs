@@ -224,6 +224,23 @@ fn an_agent_that_is_absent_or_empty_is_told_and_so_is_a_key_that_is_refused() {
 }
 
 #[test]
+fn a_login_that_is_cut_off_is_tried_again_whatever_the_means() {
+    let scene = without_password();
+    keygen(&scene, &["-t", "ed25519"], "");
+    let agent = Agent::start(&scene);
+    agent.add(&scene.path("id"));
+    let scene = scene.env("SSH_AUTH_SOCK", &agent.socket());
+    let vm = script(Login { hangs_up: true, ..Login::default() }).start();
+    let mut scene = scene.vm("vm", &vm).run("vm", "true");
+    for (means, value) in [("agent", json!(true)), ("key", json!("id")), ("password", json!(PASSWORD))] {
+        let before = vm.connections();
+        scene = scene.vm("vm", &vm).ssh("vm", means, value);
+        blocked(&scene.check(&["--wait", "1s"]), "auth", "the server closed the connection during the login");
+        assert!(vm.connections() > before + 1, "{means}");
+    }
+}
+
+#[test]
 fn a_vm_behind_a_vm_is_reached_through_its_connection() {
     let (jump, inner) = (script(Login::password(PASSWORD)).start(), script(Login::password("inner")).start());
     let scene = Scene::new().vm("jump", &jump).vm("inner", &inner);
