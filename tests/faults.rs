@@ -298,6 +298,8 @@ fn prepare(arguments: &Arguments) -> Result<(Vec<Trial>, Matrix), String> {
         Trial::test(fault.fault.replace(' ', "-"), move || {
             let (row, differences) = play(&fault, &password);
             matrix.lock().expect("nobody panicked").push(row);
+            // At once: whoever interrupts the rest has this.
+            differences.iter().for_each(|line| eprintln!("\n  {line}"));
             if differences.is_empty() { Ok(()) } else { Err(Failed::from(differences.join("\n"))) }
         })
     };
