@@ -2,6 +2,7 @@
 //!
 //! Nothing of the harness knows this module; it leaves `inventory/local.json` behind, and that is all they share.
 
+pub mod blueprint;
 mod disk;
 pub mod down;
 pub mod image;
