@@ -4,6 +4,7 @@
 
 mod fake_vm;
 mod harness;
+mod import;
 mod junk;
 mod killed;
 mod laws;
