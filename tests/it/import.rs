@@ -150,6 +150,11 @@ const WRONG: &[Case] = &[
     ("two nodes with one alias", "10.9.0.2", "10.9.0.1"),
     ("no alias", r#""alias": "10.9.0.2/24", "#, ""),
     ("an alias that is none", "10.9.0.2/24", "10.9.0.2"),
+    (
+        "no role, no alias and no disk",
+        r#""role": "database", "alias": "10.9.0.2/24", "memoryGb": 1, "diskGb": 8"#,
+        r#""memoryGb": 1"#,
+    ),
     ("no role", r#""role": "database", "#, ""),
     ("no disk", DB, r#""alias": "10.9.0.2/24", "memoryGb": 1"#),
     ("memory in MB", DB, r#""alias": "10.9.0.2/24", "ram": 4096, "diskGb": 8"#),

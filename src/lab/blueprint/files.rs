@@ -22,13 +22,15 @@ pub(super) fn make(spelled: &Spelled, written: &BlueprintFile) -> Result<Bluepri
     let (drafts, found) = recipes::drafts(spelled, written, &lab);
     let suite_text = suite_text(spelled);
     let suite = read_suite(spelled, written, &suite_text);
-    let found = found.into_iter().chain(suite.as_ref().err().into_iter().flat_map(|errors| errors.0.clone()));
     for error in found {
-        // The plan's own rules have the better hint.
-        if !errors.iter().any(|known| known.path == error.path) {
+        // Nodes that share a recipe share its mistakes.
+        if !errors.contains(&error) {
             errors.push(error);
         }
     }
+    // Where both find something, the plan's own rules have the better hint.
+    let in_suite = suite.as_ref().err().map_or(Vec::new(), |found| found.0.clone());
+    errors.extend(without_known(in_suite, &errors));
     let suite = match suite {
         Ok(suite) if errors.is_empty() => suite,
         _ => {
@@ -54,6 +56,10 @@ pub(super) fn make(spelled: &Spelled, written: &BlueprintFile) -> Result<Bluepri
     })
 }
 
+fn without_known(found: Vec<SpecError>, known: &[SpecError]) -> Vec<SpecError> {
+    found.into_iter().filter(|error| !known.iter().any(|one| one.path == error.path)).collect()
+}
+
 /// A file of ours, as it is written.
 pub(super) fn json(value: &impl Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();
@@ -71,41 +77,35 @@ fn suite_text(spelled: &Spelled) -> String {
     json(&json!({"scenarios": all}))
 }
 
-/// An error of the suite, at its place in the plan.
-fn from_suite(spelled: &Spelled, written: &BlueprintFile, mut error: SpecError) -> SpecError {
+/// Where a path of the suite stands in the plan.
+fn in_plan(written: &BlueprintFile, path: &str) -> String {
     let single = format!("scenarios[{}]", written.scenarios.len());
-    if let Some(below) = error.path.strip_prefix(&single) {
-        error.path = format!("scenario{below}");
-    }
-    spelled.at_home(error, "")
+    path.strip_prefix(&single).map_or(path.to_owned(), |below| format!("scenario{below}"))
+}
+
+/// Errors of the suite, at their places in the plan.
+fn from_suite(spelled: &Spelled, written: &BlueprintFile, errors: SpecErrors) -> SpecErrors {
+    let home = |error: SpecError| spelled.at_home(SpecError { path: in_plan(written, &error.path), ..error }, "");
+    SpecErrors(errors.0.into_iter().map(home).collect())
 }
 
 fn read_suite(spelled: &Spelled, written: &BlueprintFile, text: &str) -> Result<Suite, SpecErrors> {
     if rules::scenarios(written).next().is_none() {
         return Err(SpecErrors(Vec::new()));
     }
-    let mut suite = Suite::parse(spelled.file(), text).map_err(|errors| {
-        SpecErrors(errors.0.into_iter().map(|error| from_suite(spelled, written, error)).collect())
-    })?;
+    let parsed = Suite::parse(spelled.file(), text);
+    let mut suite = parsed.map_err(|errors| from_suite(spelled, written, errors))?;
     for assertion in &mut suite.assertions {
-        let error = from_suite(spelled, written, suite_error(&assertion.path));
-        assertion.line = error.place.map_or(1, |(line, _)| line);
+        assertion.line = spelled.line(&in_plan(written, &assertion.path));
     }
     Ok(suite)
 }
 
-fn suite_error(path: &str) -> SpecError {
-    SpecError { file: String::new(), place: None, path: path.to_owned(), message: String::new(), hint: None }
-}
-
 /// Inventory and suite are bound to each other, as a run would do it.
 fn check_together(spelled: &Spelled, written: &BlueprintFile, suite: Suite, inventory: &str) -> Result<(), SpecErrors> {
-    let at_home = |errors: SpecErrors| {
-        SpecErrors(errors.0.into_iter().map(|error| from_suite(spelled, written, error)).collect())
-    };
-    let inventory = Inventory::parse(spelled.file(), inventory).map_err(at_home)?;
-    Plan::resolve(&[suite], inventory).map_err(at_home)?;
-    Ok(())
+    let inventory = Inventory::parse(spelled.file(), inventory);
+    let plan = inventory.and_then(|inventory| Plan::resolve(&[suite], inventory));
+    plan.map(|_| ()).map_err(|errors| from_suite(spelled, written, errors))
 }
 
 fn inventory(written: &BlueprintFile, lab: &str, drafts: &[Draft]) -> InventoryFile {

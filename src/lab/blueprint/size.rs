@@ -9,6 +9,9 @@ use serde::{Deserialize, Deserializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Size(pub u32);
 
+/// A petabyte; more is a slip.
+const GB_AT_MOST: u32 = 1024 * 1024;
+
 impl Size {
     /// Of a number of MiB.
     pub fn of_mb(mb: u32) -> Result<Self, String> {
@@ -28,10 +31,9 @@ fn read(text: &str) -> Result<Size, String> {
         _ => return Err(wrong("is no size")),
     };
     let mb = number.parse::<f64>().map_err(|_| wrong("is no size"))? * mb_each;
-    let fits = (1_u32..=1024 * 1024).find(|gb| f64::from(*gb) * 1024.0 >= mb);
-    fits.filter(|gb| (f64::from(*gb) * 1024.0 - mb).abs() < 0.5)
-        .map(Size)
-        .ok_or_else(|| wrong("is not a whole number of GB"))
+    // A whole number is written without a point.
+    let gb = (mb / 1024.0).to_string().parse().ok().filter(|gb| (1..=GB_AT_MOST).contains(gb));
+    gb.map(Size).ok_or_else(|| wrong("is not a whole number of GB"))
 }
 
 impl<'de> Deserialize<'de> for Size {
