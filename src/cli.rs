@@ -1,12 +1,14 @@
 //! The command line: a table of contents. Each subcommand is a file.
 
 mod check;
+mod import;
 mod lab;
 mod lint;
 mod plan;
 mod progress;
 mod schema;
 
+use std::error::Error;
 use std::io::{self, ErrorKind, Write};
 
 use clap::{Parser, Subcommand};
@@ -30,6 +32,7 @@ enum Command {
     Plan(plan::PlanArgs),
     Lint(lint::LintArgs),
     Schema(schema::SchemaArgs),
+    Import(import::ImportArgs),
     Lab(lab::LabArgs),
 }
 
@@ -38,11 +41,12 @@ pub fn main() -> ExitCode {
     if let Some(answered) = lab::askpass() {
         return answered;
     }
-    let result = match Arguments::parse().command {
-        Command::Check(arguments) => check::run(&arguments),
-        Command::Plan(arguments) => plan::run(&arguments),
+    let result: Result<ExitCode, Box<dyn Error>> = match Arguments::parse().command {
+        Command::Check(arguments) => check::run(&arguments).map_err(Into::into),
+        Command::Plan(arguments) => plan::run(&arguments).map_err(Into::into),
         Command::Lint(arguments) => Ok(lint::run(&arguments)),
         Command::Schema(arguments) => Ok(schema::run(&arguments)),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Lab(arguments) => Ok(lab::run(arguments)),
     };
     result.unwrap_or_else(|error| {

@@ -76,6 +76,8 @@ pub enum Unclear {
     Jq(String),
     /// Nothing listens, so that nothing connects proves nothing; what the far end says.
     NothingToDeny(String),
+    /// Whether a UDP service is reached cannot be seen from outside.
+    UdpCannotBeTried,
 }
 
 impl Expectation {
@@ -115,7 +117,7 @@ impl Expectation {
             Self::PortListening(_) => Vec::new(),
             Self::CommandOutput(expected) => expected.connects_to(),
             Self::HttpResponds(expected) => expected.connects_to(),
-            Self::Wire(expected) => vec![(expected.address.clone(), expected.port)],
+            Self::Wire(expected) => expected.connects_to(),
         }
     }
 

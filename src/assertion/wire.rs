@@ -16,8 +16,10 @@ pub struct Wire {
     pub to: String,
     /// Its address on the lab's network.
     pub address: String,
-    /// Its TCP port.
+    /// Its port.
     pub port: u16,
+    /// TCP, or UDP, which nobody can try from outside: there it counts that it listens.
+    pub protocol: Protocol,
     /// What the edge is for.
     pub intent: Option<String>,
     /// There must be no way.
@@ -35,9 +37,9 @@ pub struct WireSeen {
 
 impl WireSeen {
     /// The addresses on which the far end listens; `None` when it is not known.
-    pub fn listens_on(&self, port: u16) -> Option<Vec<IpAddr>> {
+    pub fn listens_on(&self, port: u16, protocol: Protocol) -> Option<Vec<IpAddr>> {
         let sockets = self.listeners.as_ref()?.0.iter();
-        let on_port = sockets.filter(|socket| socket.protocol == Protocol::Tcp && socket.port == port);
+        let on_port = sockets.filter(|socket| socket.protocol == protocol && socket.port == port);
         Some(on_port.map(|socket| socket.address).collect())
     }
 }
@@ -58,14 +60,24 @@ impl Wire {
         )
     }
 
+    /// Address and port of the far end.
+    pub fn connects_to(&self) -> Vec<(String, u16)> {
+        let end = (self.address.clone(), self.port);
+        if self.protocol == Protocol::Tcp { vec![end] } else { Vec::new() }
+    }
+
     /// The far end.
     pub fn slug(&self) -> String {
-        format!("{}-{}", self.to, self.port)
+        let udp = if self.protocol == Protocol::Udp { "-udp" } else { "" };
+        format!("{}-{}{udp}", self.to, self.port)
     }
 
     /// Whether it is as declared, and if not, where it is likely to be broken.
     pub fn judge(&self, seen: &WireSeen) -> Judgement {
-        let listens = seen.listens_on(self.port);
+        let listens = seen.listens_on(self.port, self.protocol);
+        if self.protocol == Protocol::Udp {
+            return self.judge_udp(listens.as_deref());
+        }
         let actual = || format!("{}, {}", self.told_of_listening(listens.as_deref()), told_of_reaching(seen));
         match (self.deny, &seen.unreached) {
             (false, None) => Judgement::Holds,
@@ -88,6 +100,18 @@ impl Wire {
                 Judgement::Unclear(Unclear::NothingToDeny(self.told_of_listening(listens.as_deref())))
             }
             (true, Some(_)) => Judgement::Holds,
+        }
+    }
+
+    fn judge_udp(&self, listens: Option<&[IpAddr]>) -> Judgement {
+        match listens {
+            Some(addresses) if self.deny && !addresses.is_empty() => Judgement::Unclear(Unclear::UdpCannotBeTried),
+            Some(addresses) if addresses.iter().any(|bound| self.is_served_by(*bound)) => Judgement::Holds,
+            Some(_) if !self.deny => {
+                let message = format!("{}:{}/udp is not served: {}", self.to, self.port, self.likely(listens, ""));
+                Judgement::differs(message, self.describe(), self.told_of_listening(listens))
+            }
+            _ => Judgement::Unclear(Unclear::NothingToDeny(self.told_of_listening(listens))),
         }
     }
 
@@ -141,6 +165,7 @@ mod tests {
             to: "redis".to_owned(),
             address: "10.71.0.40".to_owned(),
             port: 6379,
+            protocol: Protocol::Tcp,
             intent: None,
             deny,
         }
@@ -180,6 +205,21 @@ mod tests {
             assert!(likely(Some(&[open])).contains("the way is barred"), "{open}");
         }
         assert!(likely(None).ends_with("refused, and redis cannot be asked"));
+    }
+
+    #[test]
+    fn of_a_udp_wire_it_counts_that_it_is_served() {
+        let udp = |bound: Option<&str>| {
+            let wire = Wire { protocol: Protocol::Udp, ..wire(false) };
+            let mut seen = seen(Some(bound.as_slice()), None);
+            for socket in &mut seen.listeners.as_mut().unwrap().0 {
+                socket.protocol = Protocol::Udp;
+            }
+            wire.judge(&seen)
+        };
+        assert_eq!(udp(Some("0.0.0.0")), Judgement::Holds);
+        assert!(matches!(udp(Some("127.0.0.1")), Judgement::Differs(_)));
+        assert!(matches!(udp(None), Judgement::Differs(_)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::exit_code::ExitCode;
+use crate::lab::blueprint::Blueprint;
 use crate::lab::recipe::{Recipe, RecipeFolder};
 use crate::settings;
 use crate::spec::error::SpecErrors;
@@ -14,11 +15,12 @@ use crate::spec::plan::Plan;
 use crate::spec::source::Source;
 use crate::spec::suite::Suite;
 
-/// Check inventories, suites and recipes
+/// Check inventories, suites, recipes and plans from elsewhere
 #[derive(Debug, Args)]
 #[command(after_help = concat!(
-    "What a file is, is seen from its keys (`vms`, `scenarios`, `os`). When inventories are among the files,\n",
-    "the suites are bound to each of them, too.\n\n",
+    "What a file is, is seen from its keys (`vms`, `scenarios`, `os`, `nodes`). When inventories are among the\n",
+    "files, the suites are bound to each of them, too. When a plan is, inventory and recipes of its lab must\n",
+    "have kept its warnings.\n\n",
     "Example:\n  bootproof lint inventory/*.json suites/*.json recipes/*/recipe.json"
 ))]
 pub struct LintArgs {
@@ -32,30 +34,35 @@ enum Read {
     Inventory(Box<Inventory>),
     Suite(Box<Suite>),
     Recipe(Box<RecipeFolder>),
+    Plan(Box<Blueprint>),
+}
+
+/// All files that were understood.
+#[derive(Default)]
+struct Files {
+    inventories: Vec<Inventory>,
+    suites: Vec<Suite>,
+    recipes: Vec<RecipeFolder>,
+    plans: Vec<(PathBuf, Blueprint)>,
 }
 
 pub fn run(arguments: &LintArgs) -> ExitCode {
     let mut wrong = false;
-    let (mut inventories, mut suites) = (Vec::new(), Vec::new());
+    let mut files = Files::default();
     for file in &arguments.files {
         match lint(file) {
-            Ok(Read::Inventory(inventory)) => {
-                println!("{}: inventory, {} VMs: ok", file.display(), inventory.vms.len());
-                inventories.push(*inventory);
-            }
-            Ok(Read::Suite(suite)) => {
-                println!("{}: suite, {} assertions: ok", file.display(), suite.assertions.len());
-                suites.push(*suite);
-            }
-            Ok(Read::Recipe(folder)) => {
-                println!("{}: recipe, {} startup scripts: ok", file.display(), folder.scripts.len());
-            }
+            Ok(read) => files.tell_and_keep(file, read),
             Err(error) => {
                 wrong = true;
                 eprintln!("error: {error}");
             }
         }
     }
+    for error in files.lost_warnings() {
+        wrong = true;
+        eprintln!("error: {error}");
+    }
+    let Files { inventories, suites, .. } = files;
     for inventory in inventories.into_iter().filter(|_| !suites.is_empty()) {
         let file = inventory.file.clone();
         match Plan::resolve(&suites, inventory) {
@@ -73,11 +80,73 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
     if wrong { ExitCode::Usage } else { ExitCode::Conforms }
 }
 
+impl Files {
+    fn tell_and_keep(&mut self, path: &Path, read: Read) {
+        let file = path.display();
+        match read {
+            Read::Inventory(inventory) => {
+                println!("{file}: inventory, {} VMs: ok", inventory.vms.len());
+                self.inventories.push(*inventory);
+            }
+            Read::Suite(suite) => {
+                println!("{file}: suite, {} assertions: ok", suite.assertions.len());
+                self.suites.push(*suite);
+            }
+            Read::Recipe(folder) => {
+                for remark in folder.remarks() {
+                    eprintln!("warning: {file}: {remark}");
+                }
+                println!("{file}: recipe, {} startup scripts: ok", folder.scripts.len());
+                self.recipes.push(*folder);
+            }
+            Read::Plan(plan) => {
+                for remark in &plan.remarks {
+                    eprintln!("warning: {remark}");
+                }
+                println!("{file}: plan, {} nodes, {} assertions: ok", plan.nodes.len(), plan.assertions);
+                self.plans.push((path.to_owned(), *plan));
+            }
+        }
+    }
+
+    /// The warnings of a plan that did not arrive in the files of its lab.
+    fn lost_warnings(&self) -> Vec<String> {
+        let lost = |(path, plan): &(PathBuf, Blueprint)| {
+            let lost = plan.warnings.iter().filter(|(node, text)| self.has_lost(&plan.lab, node.as_deref(), text));
+            let file = path.display();
+            let told = lost.map(|(node, text)| {
+                let home = node.as_ref().map_or("the inventory".to_owned(), |node| format!("the recipe of {node}"));
+                format!("{file}: {home} has lost the warning \"{text}\"\n  hint: write it there under `warnings`")
+            });
+            told.collect::<Vec<_>>()
+        };
+        self.plans.iter().flat_map(lost).collect()
+    }
+
+    /// Whether the file that should have the warning is here, and has it not.
+    fn has_lost(&self, lab: &str, node: Option<&str>, text: &String) -> bool {
+        let recipes = self.recipes.iter().map(|folder| &folder.recipe);
+        let kept: Vec<_> = match node {
+            Some(node) => recipes
+                .filter(|one| one.lab == lab && one.name == node)
+                .map(|one| one.warnings.contains(text))
+                .collect(),
+            None => {
+                self.inventories.iter().filter(|one| one.lab == lab).map(|one| one.warnings.contains(text)).collect()
+            }
+        };
+        !kept.is_empty() && !kept.contains(&true)
+    }
+}
+
 fn lint(path: &Path) -> Result<Read, Box<dyn Error>> {
     let text = settings::read(path)?;
     let name = path.display().to_string();
     let source = Source::parse(&name, &text)?;
     let has = |key: &str| source.value.get(key).is_some();
+    if has("nodes") {
+        return Ok(Read::Plan(Box::new(Blueprint::parse(&name, &text)?)));
+    }
     if has("vms") {
         return Ok(Read::Inventory(Box::new(Inventory::parse(&name, &text)?)));
     }
@@ -89,7 +158,7 @@ fn lint(path: &Path) -> Result<Read, Box<dyn Error>> {
         let folder = path.parent().unwrap_or(Path::new("."));
         return Ok(Read::Recipe(Box::new(RecipeFolder::read(folder)?)));
     }
-    let hint = "an inventory has `vms`, a suite `scenarios`, a recipe `os`".to_owned();
-    let error = source.error("", "this is neither an inventory nor a suite nor a recipe", Some(hint));
+    let hint = "an inventory has `vms`, a suite `scenarios`, a recipe `os`, a plan `nodes`".to_owned();
+    let error = source.error("", "this is neither an inventory nor a suite nor a recipe nor a plan", Some(hint));
     Err(SpecErrors::from(error).into())
 }

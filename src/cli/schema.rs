@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use schemars::{Schema, schema_for};
 
 use crate::exit_code::ExitCode;
+use crate::lab::blueprint::Blueprint;
 use crate::lab::recipe::Recipe;
 use crate::report::Report;
 use crate::spec::inventory::InventoryFile;
@@ -23,6 +24,7 @@ enum FileFormat {
     Inventory,
     Suite,
     Recipe,
+    Plan,
     Report,
 }
 
@@ -31,6 +33,7 @@ pub fn run(arguments: &SchemaArgs) -> ExitCode {
         FileFormat::Inventory => schema_for!(InventoryFile),
         FileFormat::Suite => schema_for!(SuiteFile),
         FileFormat::Recipe => schema_for!(Recipe),
+        FileFormat::Plan => Blueprint::schema(),
         FileFormat::Report => schema_for!(Report),
     };
     super::show(&format!("{:#}\n", schema.to_value()));

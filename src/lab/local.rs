@@ -60,7 +60,7 @@ pub(super) fn write_inventory(
     let declared = declared(path, &first.lab);
     let place = |vm: &str| declared.as_ref().and_then(|lab| lab.vms.get_index_of(vm)).unwrap_or(usize::MAX);
     vms.sort_by(|left, _, right, _| place(left).cmp(&place(right)));
-    let mut connections = declared.map(|lab| lab.connections).unwrap_or_default();
+    let (mut connections, warnings) = declared.map(|lab| (lab.connections, lab.warnings)).unwrap_or_default();
     connections.retain(|edge| vms.contains_key(&edge.from) && vms.contains_key(&edge.to));
     let unpinned = state.machines.iter().any(|machine| !machine.ours);
     let inventory = InventoryFile {
@@ -72,6 +72,7 @@ pub(super) fn write_inventory(
         readiness: ReadinessEntry::default(),
         vms,
         connections,
+        warnings,
     };
     let text = serde_json::to_string_pretty(&inventory).map_err(|error| LabError::new(error.to_string()))?;
     let failed = || LabError::io(format!("write {}", path.display()));

@@ -2,6 +2,7 @@
 //!
 //! Nothing of the harness knows this module; it leaves `inventory/local.json` behind, and that is all they share.
 
+pub mod blueprint;
 pub mod control;
 mod disk;
 pub mod down;

@@ -5,23 +5,26 @@
 use std::path::Path;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::LabError;
 use crate::spec::error::{SpecError, SpecErrors};
 use crate::spec::inventory::Position;
 use crate::spec::source::Source;
 
-/// So many lines may a startup script have.
+/// About so many lines should a startup script have; blank ones do not count.
 pub const SCRIPT_LINES: usize = 25;
 
+/// More than this is no longer "about 25".
+pub const SCRIPT_LINES_AT_MOST: usize = 30;
+
 /// A recipe file.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "bootproof recipe")]
 pub struct Recipe {
     /// Address of the JSON Schema, for editors; not read by bootproof.
-    #[serde(rename = "$schema", default)]
+    #[serde(rename = "$schema", default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
     /// The VM's name; its host name, too.
     pub name: String,
@@ -32,22 +35,22 @@ pub struct Recipe {
     /// Memory and disk.
     pub resources: Resources,
     /// Where it stands in a drawing of the lab.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
     /// The system on it.
     pub os: Os,
     /// The builder's own tests; the lab has its suite instead, so they are disabled and empty.
     pub test_config: TestConfig,
     /// What a reader of the recipe should know.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// What stays to be done at deployment time.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
 /// Memory and disk of a VM.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resources {
     /// Memory in GiB.
@@ -59,7 +62,7 @@ pub struct Resources {
 }
 
 /// The system on a VM.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Os {
     /// The distribution.
@@ -81,7 +84,7 @@ pub struct Os {
 }
 
 /// A distribution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Base {
     /// Debian 13.
@@ -89,7 +92,7 @@ pub enum Base {
 }
 
 /// An architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Arch {
     /// 64-bit PC.
     #[serde(rename = "x86_64")]
@@ -97,7 +100,7 @@ pub enum Arch {
 }
 
 /// A user with a login.
-#[derive(Clone, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct User {
     /// Login name.
@@ -105,7 +108,7 @@ pub struct User {
     /// Password; it stands in the image.
     pub password: String,
     /// Further groups.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
 }
 
@@ -116,7 +119,7 @@ impl std::fmt::Debug for User {
 }
 
 /// The network of a VM.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
     /// Address and default route by DHCP.
@@ -135,7 +138,7 @@ impl Network {
 }
 
 /// The firewall of a VM.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Firewall {
     /// Always false: the lab has none.
@@ -143,18 +146,27 @@ pub struct Firewall {
 }
 
 /// A script that runs as root at every boot.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartupScript {
     /// Its file, beside the recipe.
     pub file: String,
     /// The systemd unit after which it runs: a text, not a list.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "one_unit", skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 
+/// The name of one unit. systemd takes a list as well, so it is said that this is none.
+pub(super) fn one_unit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::Null => Ok(None),
+        serde_json::Value::String(unit) => Ok(Some(unit)),
+        _ => Err(serde::de::Error::custom("`after` is a text, not a list: write \"network-online.target\"")),
+    }
+}
+
 /// The builder's own tests.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestConfig {
     /// Always false.
@@ -185,11 +197,14 @@ impl Recipe {
         if !self.os.network.dhcp {
             wrong("os.network.dhcp", "the lab's network needs DHCP; write true");
         }
-        let alias = self.os.network.alias.split_once('/');
-        if !alias.is_some_and(|(ip, bits)| {
-            ip.parse::<std::net::Ipv4Addr>().is_ok() && bits.parse::<u8>().is_ok_and(|bits| bits <= 32)
-        }) {
-            wrong("os.network.alias", "an alias is an IPv4 address with a prefix length, such as 10.71.0.10/24");
+        if !is_alias(&self.os.network.alias) {
+            wrong("os.network.alias", WHAT_AN_ALIAS_IS);
+        }
+        if self.os.network.dns.is_empty() {
+            wrong("os.network.dns", "without a name server the VM resolves nothing, and each sudo waits for one");
+        }
+        if self.warnings.iter().any(|warning| warning.trim().is_empty()) {
+            wrong("warnings", "a warning is empty");
         }
         if self.os.users.is_empty() {
             wrong("os.users", "without a user nobody can log in");
@@ -220,6 +235,14 @@ impl Recipe {
     }
 }
 
+pub(super) const WHAT_AN_ALIAS_IS: &str = "an alias is an IPv4 address with a prefix length, such as 10.71.0.10/24";
+
+pub(super) fn is_alias(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(ip, bits)| {
+        ip.parse::<std::net::Ipv4Addr>().is_ok() && bits.parse::<u8>().is_ok_and(|bits| bits <= 32)
+    })
+}
+
 /// A recipe with its scripts, as it is built.
 #[derive(Debug, Clone)]
 pub struct RecipeFolder {
@@ -247,7 +270,18 @@ impl RecipeFolder {
             check_script(&text).map_err(|why| LabError::new(format!("{}: {why}", path.display())))?;
             scripts.push((script.file.clone(), text, script.after.clone()));
         }
+        let alias = &recipe.os.network.alias;
+        if !scripts.iter().any(|(_, text, _)| adds_alias(text, alias)) {
+            let message = format!("{}: no startup script adds the alias {alias}", folder.display());
+            return Err(LabError::new(message).hint(alias_hint(alias)));
+        }
         Ok(Self { recipe, text, scripts })
+    }
+
+    /// What is not wrong with its scripts, and yet should be looked at.
+    pub fn remarks(&self) -> Vec<String> {
+        let remark = |(file, text, _): &(String, String, _)| Some(format!("{file}: {}", script_remark(text)?));
+        self.scripts.iter().filter_map(remark).collect()
     }
 
     /// All recipes in a folder of folders, in the order of their names; or only those in `wanted`.
@@ -270,11 +304,40 @@ impl RecipeFolder {
 
 /// The rules for a startup script: short, and a shell script.
 pub fn check_script(text: &str) -> Result<(), String> {
-    let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
-    if lines > SCRIPT_LINES {
-        return Err(format!("the startup script has {lines} lines; {SCRIPT_LINES} are allowed"));
+    let lines = script_lines(text);
+    if lines > SCRIPT_LINES_AT_MOST {
+        return Err(format!(
+            "the startup script has {lines} lines; about {SCRIPT_LINES} are meant, {SCRIPT_LINES_AT_MOST} allowed"
+        ));
     }
-    if text.starts_with("#!/bin/sh") { Ok(()) } else { Err("the startup script must begin with #!/bin/sh".to_owned()) }
+    let interpreter = text.lines().next().unwrap_or_default();
+    if ["#!/bin/sh", "#!/bin/bash"].iter().any(|shell| interpreter.starts_with(shell)) {
+        return Ok(());
+    }
+    Err("the startup script must begin with #!/bin/sh (or #!/bin/bash)".to_owned())
+}
+
+/// What is not wrong with a startup script, and yet should be looked at.
+pub fn script_remark(text: &str) -> Option<String> {
+    let lines = script_lines(text);
+    (lines > SCRIPT_LINES).then(|| format!("the startup script has {lines} lines; about {SCRIPT_LINES} are meant"))
+}
+
+fn script_lines(text: &str) -> usize {
+    text.lines().filter(|line| !line.trim().is_empty()).count()
+}
+
+/// Whether a startup script adds the alias: an address that is added elsewhere would be gone after the next boot.
+pub fn adds_alias(script: &str, alias: &str) -> bool {
+    script.lines().filter(|line| !line.trim_start().starts_with('#')).any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.windows(4).any(|words| words[..3] == ["ip", "addr", "add"] && words[3].trim_matches(['"', '\'']) == alias)
+    })
+}
+
+/// What a script does that adds an alias.
+pub fn alias_hint(alias: &str) -> String {
+    format!("the script needs a line such as: ip addr add {alias} dev \"$IFACE\" || true")
 }
 
 #[cfg(test)]
@@ -297,10 +360,12 @@ mod tests {
     fn what_the_seed_forbids_is_an_error_with_its_line() {
         for (right, wrong, words) in [
             ("\"enabled\": false,\n    \"tests\"", "\"enabled\": true,\n    \"tests\"", "test_config"),
-            ("\"network-online.target\"", "[\"network-online.target\"]", "expected a string"),
+            ("\"network-online.target\"", "[\"network-online.target\"]", "`after` is a text"),
             ("10.71.0.40/24", "10.71.0.40", "alias"),
             ("debian-trixie", "debian-sid", "debian-trixie"),
             ("\"jq\"", "\"jq; rm\"", "no name of a Debian package"),
+            ("\"1.1.1.1\",\n        \"8.8.8.8\"", "", "name server"),
+            ("\"Redis has no password here;", "\"\", \"Redis has no password here;", "a warning is empty"),
         ] {
             let text = reference();
             assert!(text.contains(right), "{right}");
@@ -312,7 +377,26 @@ mod tests {
 
     #[test]
     fn a_long_script_is_refused() {
-        assert!(check_script(&format!("#!/bin/sh\n{}", "true\n".repeat(SCRIPT_LINES - 1))).is_ok());
-        assert!(check_script(&format!("#!/bin/sh\n{}", "true\n".repeat(SCRIPT_LINES))).is_err());
+        let script = |lines: usize| format!("#!/bin/sh\n{}", "true\n\n".repeat(lines - 1));
+        assert_eq!((check_script(&script(25)), script_remark(&script(25))), (Ok(()), None));
+        assert!(check_script(&script(26)).is_ok());
+        assert!(script_remark(&script(26)).is_some_and(|remark| remark.contains("26 lines")));
+        assert!(check_script(&script(30)).is_ok());
+        assert!(check_script(&script(31)).is_err());
+    }
+
+    #[test]
+    fn the_alias_is_added_by_the_script() {
+        let alias = "10.71.0.40/24";
+        assert!(adds_alias("ip  addr add 10.71.0.40/24 dev \"$IFACE\" || true", alias));
+        assert!(adds_alias("sleep 1; ip addr add '10.71.0.40/24' dev eth0", alias));
+        for other in [
+            "ip addr add 10.71.0.4/24 dev x",
+            "ip addr add 10.71.0.40/241 dev x",
+            "# ip addr add 10.71.0.40/24 dev x",
+            "",
+        ] {
+            assert!(!adds_alias(other, alias), "{other}");
+        }
     }
 }

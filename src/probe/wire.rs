@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{ProbeError, Vantage, port_listening};
+use crate::assertion::port_listening::{Listeners, Protocol};
 use crate::assertion::wire::{Wire, WireSeen};
 use crate::ssh::tunnel::{self, TunnelError};
 
@@ -12,6 +13,9 @@ use crate::ssh::tunnel::{self, TunnelError};
 const CONNECT: Duration = Duration::from_secs(10);
 
 pub(super) async fn look(wire: &Wire, from: &Vantage) -> Result<WireSeen, ProbeError> {
+    if wire.protocol == Protocol::Udp {
+        return Ok(WireSeen { listeners: far_end(from).await, unreached: None });
+    }
     let until = from.deadline.min(Instant::now() + CONNECT);
     let (reached, listeners) =
         tokio::join!(tunnel::open(&from.session, &wire.address, wire.port, until), far_end(from));
@@ -24,7 +28,7 @@ pub(super) async fn look(wire: &Wire, from: &Vantage) -> Result<WireSeen, ProbeE
 }
 
 /// `None` when the far end cannot be asked: what the near end sees is an answer all the same.
-async fn far_end(from: &Vantage) -> Option<crate::assertion::port_listening::Listeners> {
+async fn far_end(from: &Vantage) -> Option<Listeners> {
     let session = from.far_end.clone()?;
     port_listening::look(&Vantage { session, ..from.clone() }).await.ok()
 }

@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::assertion::Expectation;
+use crate::assertion::port_listening::Protocol;
 use crate::assertion::wire::{Wire, WireSeen};
 use crate::evidence::Piece;
 use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict, VerdictKind};
@@ -253,8 +254,10 @@ pub struct WireRow {
     pub from: String,
     /// The VM that answers.
     pub to: String,
-    /// Its TCP port.
+    /// Its port.
     pub port: u16,
+    /// `tcp` or `udp`.
+    pub protocol: String,
     /// What the edge is for.
     pub intent: Option<String>,
     /// There must be no way.
@@ -267,7 +270,7 @@ pub struct WireRow {
 
 impl WireRow {
     fn new(wire: &Wire, seen: Option<&WireSeen>) -> Self {
-        let mut listens_on = seen.and_then(|seen| seen.listens_on(wire.port));
+        let mut listens_on = seen.and_then(|seen| seen.listens_on(wire.port, wire.protocol));
         if let Some(addresses) = &mut listens_on {
             addresses.sort();
             addresses.dedup();
@@ -276,10 +279,12 @@ impl WireRow {
             from: wire.from.clone(),
             to: wire.to.clone(),
             port: wire.port,
+            protocol: wire.protocol.word().to_owned(),
             intent: wire.intent.clone(),
             deny: wire.deny,
             listens_on,
-            reached: seen.map(|seen| seen.unreached.is_none()),
+            // Nobody can see from outside whether a UDP service is reached.
+            reached: seen.filter(|_| wire.protocol == Protocol::Tcp).map(|seen| seen.unreached.is_none()),
         }
     }
 }

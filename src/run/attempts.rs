@@ -232,6 +232,10 @@ fn unclear_cause(link: &Link, unclear: Unclear) -> Cause {
             SshError::passing(Stage::Answer, format!("{why}, so it proves nothing that there is no connection"))
                 .hint("start what listens there, then ask again")
         }
+        Unclear::UdpCannotBeTried => {
+            SshError::lasting(Stage::Answer, "whether a UDP service is reached cannot be seen from outside")
+                .hint("deny TCP edges only")
+        }
         Unclear::Jq(why) => SshError::passing(Stage::Answer, format!("jq failed: {why}")),
     };
     link.cause(error)

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::duration::Span;
 use super::error::{SpecError, SpecErrors, hint_for_unknown};
 use super::source::{Source, join};
+use crate::assertion::port_listening::Protocol;
 
 /// An inventory file, as written.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +43,9 @@ pub struct InventoryFile {
     /// Which VM talks to which.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<Connection>,
+    /// What stays to be done at deployment time, for the whole lab.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// One VM of the inventory, as written.
@@ -198,6 +202,12 @@ pub struct Position {
     pub y: i32,
 }
 
+impl std::fmt::Display for Position {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "({}, {})", self.x, self.y)
+    }
+}
+
 /// A declared edge of the lab's topology.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -206,14 +216,27 @@ pub struct Connection {
     pub from: String,
     /// The VM that answers.
     pub to: String,
-    /// TCP port on `to`.
+    /// Port on `to`.
     pub port: u16,
+    /// `tcp` (default) or `udp`.
+    #[serde(default, skip_serializing_if = "is_tcp", serialize_with = "as_word")]
+    pub protocol: Protocol,
     /// What the edge is for, e.g. `embeddings-write`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<String>,
     /// `true`: there must be no such way.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deny: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_tcp(protocol: &Protocol) -> bool {
+    *protocol == Protocol::Tcp
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn as_word<S: Serializer>(protocol: &Protocol, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(protocol.word())
 }
 
 /// An inventory that was read and understood.
@@ -231,6 +254,8 @@ pub struct Inventory {
     pub connections: Vec<Connection>,
     /// The line of each of them in the file.
     pub connection_lines: Vec<usize>,
+    /// What stays to be done at deployment time, for the whole lab.
+    pub warnings: Vec<String>,
 }
 
 /// A VM and how to log in to it.
@@ -320,6 +345,9 @@ impl Inventory {
         }
         errors.extend(written.vms.keys().filter_map(|name| jump_circle(&source, &vms, name)));
         errors.extend(unknown_ends(&source, &written));
+        if written.warnings.iter().any(|warning| warning.trim().is_empty()) {
+            errors.push(source.error("warnings", "a warning is empty", None));
+        }
         if !errors.is_empty() {
             errors.sort_by_key(|error| error.place);
             return Err(SpecErrors(errors));
@@ -327,8 +355,8 @@ impl Inventory {
         let known_hosts = written.known_hosts.map(|path| relative_to(folder, &path));
         let line = |index| source.place(&format!("connections[{index}]")).map_or(1, |(line, _)| line);
         let connection_lines = (0..written.connections.len()).map(line).collect();
-        let (file, connections) = (file.to_owned(), written.connections);
-        Ok(Self { file, lab: written.lab, known_hosts, vms, connections, connection_lines })
+        let InventoryFile { lab, connections, warnings, .. } = written;
+        Ok(Self { file: file.to_owned(), lab, known_hosts, vms, connections, connection_lines, warnings })
     }
 }
 
@@ -509,6 +537,17 @@ mod tests {
         let errors =
             parse(r#"{"a": {}, "b": {"address": "h", "ssh": {"host_key": "MD5:00"}}, "c d": {"address": "h"}}"#);
         assert_eq!(errors.unwrap_err().0.len(), 3);
+    }
+
+    #[test]
+    fn an_empty_warning_is_refused() {
+        let text = |warnings: &str| {
+            format!(
+                r#"{{"lab": "l", "defaults": {{"user": "ops", "agent": true}}, "vms": {{"a": {{"address": "h"}}}}, "warnings": {warnings}}}"#
+            )
+        };
+        assert_eq!(Inventory::parse("i", &text(r#"["one"]"#)).unwrap().warnings, ["one"]);
+        assert!(Inventory::parse("i", &text(r#"["one", " "]"#)).is_err());
     }
 
     #[test]

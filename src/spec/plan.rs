@@ -155,6 +155,7 @@ fn wires(inventory: &Inventory) -> Vec<PlannedAssertion> {
             to: edge.to.clone(),
             address: far.address.clone().unwrap_or_else(|| far.ssh.host.clone()),
             port: edge.port,
+            protocol: edge.protocol,
             intent: edge.intent.clone(),
             deny: edge.deny,
         };

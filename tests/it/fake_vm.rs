@@ -82,6 +82,8 @@ pub enum Wire {
 /// Who is let in, by which means.
 #[derive(Clone, Default)]
 pub struct Login {
+    /// `ops` unless somebody else is named.
+    pub user: Option<String>,
     pub password: Option<String>,
     pub interactive: Option<String>,
     pub keys: Vec<PublicKey>,
@@ -195,6 +197,15 @@ impl Login {
 
     pub fn key(key: &PublicKey) -> Self {
         Self { keys: vec![key.clone()], ..Self::default() }
+    }
+
+    /// Lets this user in instead of `ops`.
+    pub fn of(self, user: &str) -> Self {
+        Self { user: Some(user.to_owned()), ..self }
+    }
+
+    fn is_user(&self, user: &str) -> bool {
+        self.user.as_deref().unwrap_or("ops") == user
     }
 
     fn methods(&self) -> MethodSet {
@@ -452,13 +463,16 @@ impl Handler for Visit {
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
         self.note_login("password").await?;
-        Ok(self.script.login.answer(user == "ops" && self.script.login.password.as_deref() == Some(password)))
+        Ok(self
+            .script
+            .login
+            .answer(self.script.login.is_user(user) && self.script.login.password.as_deref() == Some(password)))
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         self.note_login("publickey").await?;
         let known = self.script.login.keys.iter().any(|known| known.key_data() == key.public_key.key_data());
-        Ok(self.script.login.answer(user == "ops" && known))
+        Ok(self.script.login.answer(self.script.login.is_user(user) && known))
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -474,7 +488,7 @@ impl Handler for Visit {
         self.note_login("keyboard-interactive").await?;
         let given = response.next().unwrap_or_default();
         let right = self.script.login.interactive.as_deref().map(str::as_bytes) == Some(&given[..]);
-        Ok(self.script.login.answer(user == "ops" && right))
+        Ok(self.script.login.answer(self.script.login.is_user(user) && right))
     }
 
     async fn channel_open_session(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bootproof::assertion::port_listening::parse_socket_tables;
 use bootproof::assertion::{Mismatch, TYPES};
+use bootproof::lab::blueprint::Blueprint;
 use bootproof::outcome::{Attempt, Cause, Outcome, Output, Stage, Stream, Verdict};
 use bootproof::report::redact::Redactor;
 use bootproof::report::text::{harmless, harmless_line};
@@ -23,6 +24,7 @@ use serde_json::{Map, Value, json};
 
 const INVENTORY: &str = include_str!("../../inventory/immich-photo-vault.json");
 const SUITE: &str = include_str!("../../suites/immich-photo-vault-validation.json");
+const PLAN: &str = include_str!("labs/immich-photo-vault.plan.json");
 
 /// Text with everything in it that is ever special.
 fn text() -> impl Strategy<Value = String> {
@@ -321,6 +323,15 @@ proptest! {
         let lines = text.lines().count();
         for place in parse_both(&text) {
             prop_assert!(place.is_some_and(|(line, _)| (1..=lines).contains(&line)), "{place:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn each_error_of_a_plan_that_was_changed_or_torn_has_a_line_of_that_file(text in prop_oneof![mutated(PLAN), torn(PLAN)]) {
+        let lines = text.lines().count();
+        for error in Blueprint::parse("plan.json", &text).err().into_iter().flat_map(|errors| errors.0) {
+            prop_assert_eq!(&error.file, "plan.json");
+            prop_assert!(error.place.is_some_and(|(line, _)| (1..=lines.max(1)).contains(&line)), "{error} in\n{text}");
         }
     }
 

@@ -5,6 +5,7 @@
 mod aftermath;
 mod fake_vm;
 mod harness;
+mod import;
 mod junk;
 mod killed;
 mod laws;

@@ -37,6 +37,18 @@ fn commands_that_need_no_vm_print_what_the_readme_shows() {
 }
 
 #[test]
+fn an_import_prints_what_the_readme_shows() {
+    let block = blocks("console").into_iter().find(|block| block.starts_with("$ bootproof import ")).unwrap();
+    let (command, shown) = block.split_once('\n').unwrap();
+    let (plan, into) = command.strip_prefix("$ bootproof import ").unwrap().split_once(" --into ").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let plan = format!("{}/{plan}", env!("CARGO_MANIFEST_DIR"));
+    let mut import = Command::new(env!("CARGO_BIN_EXE_bootproof"));
+    let output = import.args(["import", &plan, "--into", into]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(String::from_utf8([output.stdout, output.stderr].concat()).unwrap(), shown);
+}
+
+#[test]
 fn the_table_of_exit_codes_is_that_of_the_help() {
     for line in bootproof::exit_code::ExitCode::TABLE.lines().skip(1) {
         let (code, _) = line.trim().split_once(' ').unwrap();

@@ -1,0 +1,274 @@
+//! The keys of a plan, in whichever spelling: `memoryGb`, `memory_gb` and `ram` are one key.
+//!
+//! Which keys there are is known from the JSON Schema alone, so a new key of an assertion needs no line here.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::LazyLock;
+
+use schemars::{Schema, schema_for};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use super::BlueprintFile;
+use crate::spec::error::{SpecError, SpecErrors};
+use crate::spec::source::{Source, join};
+
+/// Other words for a key.
+const SYNONYMS: [(&str, &[&str]); 7] = [
+    ("memory_gb", &["memory", "ram", "ram_gb"]),
+    ("memory_mb", &["ram_mb"]),
+    ("disk_gb", &["disk", "storage", "storage_gb"]),
+    ("content", &["script"]),
+    ("alias", &["ip"]),
+    ("from", &["source"]),
+    ("to", &["target"]),
+];
+
+/// Below these keys stands what is sent as it is: names of headers, a JSON body.
+const DATA: [&str; 2] = ["headers", "body"];
+
+/// Every key that the format knows, in its own spelling.
+static KNOWN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let mut known = BTreeSet::new();
+    each_object(&mut schema_for!(BlueprintFile).to_value(), &mut |schema| {
+        known.extend(schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.clone()));
+    });
+    known
+});
+
+/// The format's own spelling of a key; none if the format does not know it.
+fn own_spelling(key: &str) -> Option<String> {
+    let snake = snake_case(key);
+    if KNOWN.contains(&snake) {
+        return Some(snake);
+    }
+    SYNONYMS.iter().find(|(_, words)| words.contains(&snake.as_str())).map(|(own, _)| (*own).to_owned())
+}
+
+/// `memoryGb`, `memoryGB` and `memory-gb` as `memory_gb`.
+fn snake_case(key: &str) -> String {
+    let mut snake = String::new();
+    let mut after_small = false;
+    for letter in key.chars() {
+        if letter.is_ascii_uppercase() && after_small {
+            snake.push('_');
+        }
+        after_small = letter.is_ascii_lowercase() || letter.is_ascii_digit();
+        snake.push(if letter == '-' { '_' } else { letter.to_ascii_lowercase() });
+    }
+    snake
+}
+
+fn camel_case(key: &str) -> String {
+    let mut words = key.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |camel, word| {
+        let (initial, rest) = word.split_at(word.len().min(1));
+        camel + &initial.to_ascii_uppercase() + rest
+    })
+}
+
+/// A plan's file with all keys in the format's own spelling; messages name the keys as they were written.
+#[derive(Debug)]
+pub(super) struct Spelled {
+    source: Source,
+    /// The file in the format's own spelling.
+    pub value: Value,
+    /// Path in the format's own spelling, and path as written.
+    written: HashMap<String, String>,
+}
+
+impl Spelled {
+    /// Parses `text`. A key that stands in two spellings in one object is an error.
+    pub fn parse(file: &str, text: &str) -> Result<Self, SpecErrors> {
+        let source = Source::parse(file, text)?;
+        // A file that is no object is told in the same words as everywhere.
+        source.read::<Map<String, Value>>()?;
+        let mut walk = Walk { written: HashMap::new(), twice: Vec::new() };
+        let value = walk.respell(&source.value, "", "");
+        let errors = walk
+            .twice
+            .into_iter()
+            .map(|(path, message)| source.error(&path, message, Some("keep one of the two".to_owned())));
+        let errors: Vec<_> = errors.collect();
+        if errors.is_empty() { Ok(Self { source, value, written: walk.written }) } else { Err(SpecErrors(errors)) }
+    }
+
+    /// The file's name, as given.
+    pub fn file(&self) -> &str {
+        self.source.file()
+    }
+
+    /// The whole file as a `T`.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, SpecErrors> {
+        self.source.read_at("", &self.value).map_err(|error| self.at_home(error, "").into())
+    }
+
+    /// An error at a path in the format's own spelling.
+    pub fn error(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> SpecError {
+        self.source.error(&self.as_written(path), message, hint)
+    }
+
+    /// An error of a file that was made of what stands at `home`, at its place in the plan.
+    pub fn at_home(&self, error: SpecError, home: &str) -> SpecError {
+        let path = self.as_written(&join(home, &error.path));
+        SpecError { file: self.file().to_owned(), place: self.source.place(&path), path, ..error }
+    }
+
+    /// The line of a path in the format's own spelling.
+    pub fn line(&self, path: &str) -> usize {
+        self.source.place(&self.as_written(path)).map_or(1, |(line, _)| line)
+    }
+
+    fn as_written(&self, path: &str) -> String {
+        let mut end = path.len();
+        loop {
+            if let Some(written) = self.written.get(&path[..end]) {
+                return format!("{written}{}", &path[end..]);
+            }
+            match path[..end].rfind(['.', '[']) {
+                Some(shorter) => end = shorter,
+                None => return path.to_owned(),
+            }
+        }
+    }
+}
+
+struct Walk {
+    written: HashMap<String, String>,
+    /// Path as written, and message.
+    twice: Vec<(String, String)>,
+}
+
+impl Walk {
+    fn respell(&mut self, value: &Value, own: &str, written: &str) -> Value {
+        self.written.insert(own.to_owned(), written.to_owned());
+        match value {
+            Value::Object(keys) => Value::Object(self.respell_keys(keys, own, written)),
+            Value::Array(elements) => {
+                let elements = elements.iter().enumerate();
+                elements
+                    .map(|(at, one)| self.respell(one, &format!("{own}[{at}]"), &format!("{written}[{at}]")))
+                    .collect()
+            }
+            other => other.clone(),
+        }
+    }
+
+    fn respell_keys(&mut self, keys: &Map<String, Value>, own: &str, written: &str) -> Map<String, Value> {
+        let mut respelled = Map::new();
+        for (key, value) in keys {
+            let own_key = own_spelling(key).unwrap_or_else(|| key.clone());
+            let (own, written) = (join(own, &own_key), join(written, key));
+            let value =
+                if DATA.contains(&own_key.as_str()) { value.clone() } else { self.respell(value, &own, &written) };
+            if respelled.insert(own_key.clone(), value).is_some() {
+                self.twice
+                    .push((written, format!("`{key}` is another spelling of `{own_key}`, which stands here already")));
+            }
+        }
+        respelled
+    }
+}
+
+/// The JSON Schema, in which every key can be written as a plan may write it.
+pub(super) fn schema() -> Schema {
+    let mut schema = schema_for!(BlueprintFile);
+    let mut value = schema.clone().to_value();
+    each_object(&mut value, &mut allow_spellings);
+    if let Ok(spelled) = Schema::try_from(value) {
+        schema = spelled;
+    }
+    schema
+}
+
+fn spellings(key: &str) -> Vec<String> {
+    let synonyms = SYNONYMS.iter().filter(|(own, _)| *own == key).flat_map(|(_, words)| *words);
+    let words = std::iter::once(key).chain(synonyms.copied());
+    let all: BTreeSet<_> = words.flat_map(|word| [word.to_owned(), camel_case(word)]).collect();
+    all.into_iter().filter(|word| word != key).collect()
+}
+
+/// Each key of an object also in its other spellings; a needed key is needed in one of them.
+fn allow_spellings(schema: &mut Map<String, Value>) {
+    let Some(Value::Object(keys)) = schema.get("properties").cloned() else { return };
+    let mut all = keys.clone();
+    for (key, value) in &keys {
+        all.extend(
+            spellings(key).into_iter().filter(|other| !keys.contains_key(other)).map(|key| (key, value.clone())),
+        );
+    }
+    let needed = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    let (fixed, free): (Vec<_>, Vec<_>) =
+        needed.into_iter().partition(|key| key.as_str().is_some_and(|key| spellings(key).is_empty()));
+    let any_of = |key: &Value| {
+        let key = key.as_str().unwrap_or_default();
+        let words = std::iter::once(key.to_owned()).chain(spellings(key));
+        json!({"anyOf": words.map(|word| json!({"required": [word]})).collect::<Vec<_>>()})
+    };
+    if !free.is_empty() {
+        schema.insert("allOf".to_owned(), free.iter().map(any_of).collect());
+        schema.insert("required".to_owned(), fixed.into());
+    }
+    schema.insert("properties".to_owned(), all.into());
+}
+
+/// Calls `act` for every object of a schema that describes an object, the inner ones first.
+fn each_object(schema: &mut Value, act: &mut dyn FnMut(&mut Map<String, Value>)) {
+    match schema {
+        Value::Object(keys) => {
+            keys.values_mut().for_each(|below| each_object(below, act));
+            if keys.get("properties").is_some_and(Value::is_object) {
+                act(keys);
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|below| each_object(below, act)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_known_in_every_spelling() {
+        for (written, own) in [
+            ("memoryGb", "memory_gb"),
+            ("memoryGB", "memory_gb"),
+            ("memory-gb", "memory_gb"),
+            ("ramGb", "memory_gb"),
+            ("onVm", "on_vm"),
+            ("customTests", "custom_tests"),
+            ("testConfig", "test_config"),
+            ("expectedOutput", "expected_output"),
+            ("script", "content"),
+            ("$schema", "$schema"),
+        ] {
+            assert_eq!(own_spelling(written).as_deref(), Some(own), "{written}");
+        }
+        assert!(KNOWN.iter().all(|key| own_spelling(&camel_case(key)).as_ref() == Some(key)));
+        assert_eq!(own_spelling("flavour"), None);
+    }
+
+    #[test]
+    fn what_is_data_keeps_its_keys() {
+        let text = r#"{"nodes": [{"headers": {"onVm": "x"}, "body": {"testConfig": [{"diskGb": 1}]}}]}"#;
+        let spelled = Spelled::parse("plan.json", text).unwrap();
+        assert_eq!(spelled.value.to_string(), text.replace(": ", ":").replace(", ", ","));
+    }
+
+    #[test]
+    fn a_message_names_the_key_as_it_was_written() {
+        let spelled = Spelled::parse("p", "{\n \"nodes\": [\n  {\"memoryGb\": 1,\n   \"onVm\": 2}]}").unwrap();
+        let error = spelled.error("nodes[0].on_vm.deeper", "wrong", None);
+        assert_eq!((error.path.as_str(), error.place), ("nodes[0].onVm.deeper", Some((4, 4))));
+    }
+
+    #[test]
+    fn two_spellings_of_one_key_in_one_object_are_an_error() {
+        let errors = Spelled::parse("p", "{\"nodes\": [{\"ram\": 1,\n \"memoryGb\": 2}]}").unwrap_err();
+        assert_eq!(errors.0[0].place, Some((2, 2)));
+        assert!(errors.to_string().contains("another spelling of `memory_gb`"), "{errors}");
+    }
+}
