@@ -1,17 +1,19 @@
 //! Host keys: who the other end must be.
 //!
 //! In this order: the inventory's pin; the user's and the system's known_hosts; the lab's own known_hosts, into
-//! which the key of an unknown host is written once. A key that changed is always refused.
+//! which the key of an unknown host is written once. A key that changed or was revoked is always refused.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use russh::keys::known_hosts::learn_known_hosts_path;
 use russh::keys::ssh_key::{Algorithm, HashAlg, PublicKey};
-use russh::keys::{known_hosts, ssh_key};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::SshError;
+use super::known_hosts::{Said, entry_name};
 use crate::outcome::Stage;
 
 /// Why a host key was trusted.
@@ -46,9 +48,12 @@ impl HostKeyPolicy {
 
     /// The key types under which this host is known; asking for another type would look like a changed key.
     pub fn known_types(&self, host: &str, port: u16) -> Vec<Algorithm> {
-        let files = self.known_hosts.iter().chain(&self.lab_known_hosts);
-        let keys = files.flat_map(|file| keys_of(file, host, port).unwrap_or_default());
+        let keys = self.files().flat_map(|file| said_about(file, host, port).unwrap_or_default().keys);
         keys.map(|(_, key)| key.algorithm()).collect()
+    }
+
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.known_hosts.iter().chain(&self.lab_known_hosts)
     }
 
     /// Whether `key` is the one that `host:port` must have.
@@ -61,7 +66,9 @@ impl HostKeyPolicy {
                 Err(not_the_pinned_one(key, pin, &fingerprint))
             };
         }
-        for file in self.known_hosts.iter().chain(&self.lab_known_hosts) {
+        // A key that one file revokes is not trusted because of another.
+        self.files().try_for_each(|file| refuse_revoked(file, host, port, key))?;
+        for file in self.files() {
             if known_in(file, host, port, key)? {
                 return Ok(Trust::Known);
             }
@@ -84,9 +91,19 @@ fn not_the_pinned_one(key: &PublicKey, pin: &str, fingerprint: &str) -> SshError
     )
 }
 
+fn refuse_revoked(file: &Path, host: &str, port: u16, key: &PublicKey) -> Result<(), SshError> {
+    let revoked = said_about(file, host, port)?.revoked;
+    let Some((line, _)) = revoked.iter().find(|(_, revoked)| revoked.key_data() == key.key_data()) else {
+        return Ok(());
+    };
+    let shown = key.fingerprint(HashAlg::Sha256);
+    let message = format!("the host key {} {shown} is revoked by {}:{line}", key.algorithm(), file.display());
+    Err(SshError::lasting(Stage::HostKey, message).hint("whoever has that key can pass for the VM; give it a new one"))
+}
+
 /// Whether `file` knows the host by this key; a known host with another key is an error.
 fn known_in(file: &Path, host: &str, port: u16, key: &PublicKey) -> Result<bool, SshError> {
-    let known = keys_of(file, host, port)?;
+    let known = said_about(file, host, port)?.keys;
     if known.iter().any(|(_, known)| known.key_data() == key.key_data()) {
         return Ok(true);
     }
@@ -99,18 +116,24 @@ fn known_in(file: &Path, host: &str, port: u16, key: &PublicKey) -> Result<bool,
         old.algorithm(),
         old.fingerprint(HashAlg::Sha256),
     );
-    let entry = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
+    let entry = entry_name(host, port);
     Err(SshError::lasting(Stage::HostKey, message).hint(format!(
         "the VM was rebuilt, or another machine answers; if it was rebuilt on purpose: ssh-keygen -f {} -R '{entry}'",
         file.display()
     )))
 }
 
-fn keys_of(file: &Path, host: &str, port: u16) -> Result<Vec<(usize, ssh_key::PublicKey)>, SshError> {
-    known_hosts::known_host_keys_path(host, port, file).map_err(|error| {
-        SshError::lasting(Stage::HostKey, format!("cannot read {}: {error}", file.display()))
-            .hint("mend or remove the broken line")
-    })
+/// What `file` says; nothing when there is no such file.
+fn said_about(file: &Path, host: &str, port: u16) -> Result<Said, SshError> {
+    let failed = |why: String, hint: &str| {
+        SshError::lasting(Stage::HostKey, format!("cannot read {}: {why}", file.display())).hint(hint)
+    };
+    let text = match std::fs::read(file) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => String::new(),
+        Err(error) => return Err(failed(error.to_string(), "what it says about the host must be known")),
+    };
+    Said::about(host, port, &text).map_err(|why| failed(why, "mend or remove the broken line"))
 }
 
 /// Writes the key down, unless another process has done so meanwhile: then its key counts.
@@ -123,7 +146,7 @@ fn learn(file: &Path, host: &str, port: u16, key: &PublicKey) -> Result<Trust, S
     if known_in(file, host, port, key)? {
         return Ok(Trust::Known);
     }
-    known_hosts::learn_known_hosts_path(host, port, key, file).map_err(|error| failed(error.to_string()))?;
+    learn_known_hosts_path(host, port, key, file).map_err(|error| failed(error.to_string()))?;
     Ok(Trust::AcceptedOnce)
 }
 
