@@ -1,10 +1,12 @@
 # `make lab` and `make test` do everything, set-up included. `make help` lists the rest.
-.PHONY: help lab test bench fmt clippy doc clean-lab
+.PHONY: help lab test bench fuzz deny fmt clippy doc clean-lab
 
 help:
 	@echo "make lab     build four images, boot four VMs, run the suite on them"
 	@echo "make test    every other test"
 	@echo "make bench   bootproof beside an OpenSSH script, on four sshd's on loopback"
+	@echo "make fuzz    each fuzz target for FUZZ_SECONDS (600)"
+	@echo "make deny    licences and sources of the dependencies"
 	@echo "make fmt clippy doc clean-lab"
 
 lab:
@@ -18,8 +20,15 @@ bench:
 	scripts/setup test
 	cargo bench --bench beside_openssh
 
+fuzz:
+	scripts/fuzz
+
+deny:
+	scripts/deny
+
 fmt:
 	cargo fmt
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 # `--test lab` by name: `test = false` hides it from --all-targets.
 clippy:
