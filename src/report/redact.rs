@@ -1,5 +1,5 @@
 //! Masks secrets in whatever came from outside: messages, outputs, what was seen; in every way to write them that
-//! [`super::spelling`] knows.
+//! `spelling.rs` knows.
 //!
 //! Names that a person chose (ids, VMs, tests) are left alone: a password that is a common word must not
 //! tear them apart.
