@@ -83,8 +83,8 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, HarnessError> {
     eprintln!("bootproof: inventory {}, suite {}", plan.inventory.file, plan.suite_files.join(", "));
     let selected = selected(&plan, &arguments);
     let secrets = settings::read_secrets(&plan, &selected)?;
-    let redactor = Arc::new(Redactor::new(secrets.values()));
-    let reports = reports(&environment, &plan);
+    let redactor = Arc::new(Redactor::new(&secrets.values()));
+    let reports = reports(&environment, &plan, &redactor);
     let runner = Arc::new(Runner::start(&plan, &selected, &secrets, environment.run, listener(&redactor))?);
     arguments.test_threads.get_or_insert(selected.len().clamp(1, THREADS_AT_MOST));
 
@@ -111,13 +111,13 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, HarnessError> {
 }
 
 /// Where reports go, with a first one that says that the run has not ended.
-fn reports(environment: &Environment, plan: &Plan) -> Option<Destinations> {
+fn reports(environment: &Environment, plan: &Plan, redactor: &Redactor) -> Option<Destinations> {
     if environment.process_per_trial {
         eprintln!("bootproof: no report under nextest, which starts a process for each trial; use its own JUnit");
         return None;
     }
     let reports = Destinations::in_folder(&environment.reports);
-    for error in reports.write(&Report::unfinished(plan)) {
+    for error in reports.write(&Report::unfinished(plan, redactor)) {
         eprintln!("error: {error}");
     }
     Some(reports)

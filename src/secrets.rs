@@ -6,7 +6,7 @@ use std::fmt;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::spec::inventory::{SecretPlace, SecretSource, Vm};
+use crate::spec::inventory::{SecretPlace, SecretSource, Ssh, Vm};
 
 /// A secret's value; wiped from memory with its last owner.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,12 +17,11 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
 
-    /// As it stands in a text that Rust has quoted.
-    #[must_use]
-    pub fn quoted(&self) -> Self {
-        let quoted = Zeroizing::new(format!("{:?}", self.expose()));
-        Self(Zeroizing::new(quoted[1..quoted.len() - 1].to_owned()))
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(Zeroizing::new(text.to_owned()))
     }
 }
 
@@ -86,6 +85,15 @@ impl Secrets {
         vms.into_iter().map(one).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Those that can be had, for masking where nobody logs in.
+    pub fn at_hand<'a>(vms: impl IntoIterator<Item = &'a Vm>) -> Vec<Secret> {
+        let sources = vms.into_iter().flat_map(|vm| {
+            let Ssh { password, sudo_password, key_passphrase, .. } = &vm.ssh;
+            [password, sudo_password, key_passphrase].into_iter().flatten().map(|source| read(&vm.name, source))
+        });
+        sources.filter_map(Result::ok).collect()
+    }
+
     /// The secrets of a VM; none if it was not read.
     pub fn of(&self, vm: &str) -> VmSecrets {
         self.0.get(vm).cloned().unwrap_or_default()
@@ -99,10 +107,11 @@ impl Secrets {
 }
 
 fn read(vm: &str, source: &SecretSource) -> Result<Secret, SecretError> {
-    let text = match source {
-        SecretSource::Literal(text) => text.clone(),
+    match source {
+        SecretSource::Literal(secret) => Ok(Secret::from(secret.as_str())),
         SecretSource::Named(SecretPlace::Env(name)) => {
-            std::env::var(name).map_err(|_| SecretError::Env { vm: vm.to_owned(), name: name.clone() })?
+            let value = std::env::var(name).map(Zeroizing::new);
+            value.map(Secret).map_err(|_| SecretError::Env { vm: vm.to_owned(), name: name.clone() })
         }
         SecretSource::Named(SecretPlace::File(path)) => {
             let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| SecretError::File {
@@ -110,8 +119,7 @@ fn read(vm: &str, source: &SecretSource) -> Result<Secret, SecretError> {
                 path: path.display().to_string(),
                 error,
             })?;
-            text.lines().next().unwrap_or_default().to_owned()
+            Ok(Secret::from(text.lines().next().unwrap_or_default()))
         }
-    };
-    Ok(Secret(Zeroizing::new(text)))
+    }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::secrets::{SecretError, Secrets};
 use crate::spec::duration;
@@ -80,7 +81,7 @@ pub fn span_variable(name: &'static str) -> Result<Option<Duration>, SettingsErr
 
 /// Reads inventory and suites and binds them; no suite means the default one.
 pub fn load_plan(inventory: &Path, suites: &[PathBuf]) -> Result<Plan, SettingsError> {
-    let inventory = Inventory::parse(&inventory.display().to_string(), &read(inventory)?)?;
+    let inventory = Inventory::parse(&inventory.display().to_string(), &Zeroizing::new(read(inventory)?))?;
     let default = [PathBuf::from(DEFAULT_SUITE)];
     let files = if suites.is_empty() { &default } else { suites };
     let suites = files.iter().map(|file| Ok(Suite::parse(&file.display().to_string(), &read(file)?)?));

@@ -101,10 +101,10 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
     let plan = arguments.selection.plan()?;
     let selected = settings::select(&plan, &arguments.selection.limit, &arguments.selection.filters)?;
     let secrets = settings::read_secrets(&plan, &selected)?;
-    let redactor = Redactor::new(secrets.values());
+    let redactor = Redactor::new(&secrets.values());
     let destinations = arguments.destinations();
     // Before hours of work: can they be written at all?
-    if tell(&destinations.write(&Report::unfinished(&plan))) {
+    if tell(&destinations.write(&Report::unfinished(&plan, &redactor))) {
         return Ok(ExitCode::Internal);
     }
     let from_environment = settings::span_variable("BOOTPROOF_WAIT")?;

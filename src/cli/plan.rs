@@ -6,6 +6,9 @@ use clap::Args;
 
 use crate::exit_code::ExitCode;
 use crate::health::READ_HEALTH;
+use crate::report::redact::Redactor;
+use crate::report::text::harmless;
+use crate::secrets::Secrets;
 use crate::settings::{self, SettingsError};
 use crate::spec::plan::Plan;
 
@@ -48,6 +51,7 @@ impl Selection {
 pub fn run(arguments: &PlanArgs) -> Result<ExitCode, SettingsError> {
     let plan = arguments.selection.plan()?;
     let selected = settings::select(&plan, &arguments.selection.limit, &arguments.selection.filters)?;
+    let redactor = Redactor::new(&Secrets::at_hand(plan.inventory.vms.values()));
     let mut text = String::new();
     for (vm, assertions) in plan.by_vm() {
         let chosen: Vec<_> = assertions.into_iter().filter(|one| selected.contains(&one.id)).collect();
@@ -60,8 +64,8 @@ pub fn run(arguments: &PlanArgs) -> Result<ExitCode, SettingsError> {
             text += &format!(
                 "  {}\n    {}\n    expect: {}\n",
                 assertion.id,
-                assertion.expectation.how(),
-                assertion.expectation.describe()
+                redactor.text(&harmless(&assertion.expectation.how())),
+                redactor.text(&harmless(&assertion.expectation.describe()))
             );
         }
     }

@@ -94,6 +94,6 @@ fn declared(path: &Path, lab: &str) -> Option<Inventory> {
 }
 
 fn login(user: &User) -> Access {
-    let password = Some(SecretSource::Literal(user.password.clone()));
+    let password = Some(SecretSource::Literal(user.password.clone().into()));
     Access { user: Some(user.name.clone()), password, ..Access::default() }
 }

@@ -1,8 +1,11 @@
 //! How to look at a command: run it, as the user or through sudo.
 
+use zeroize::Zeroizing;
+
 use super::{ProbeError, Vantage};
 use crate::assertion::command_output::{CommandOutput, CommandResult, SUDO_GRANTED, missing_tool};
 use crate::outcome::Stage;
+use crate::secrets::Secret;
 use crate::ssh::SshError;
 use crate::ssh::exec::{ExecError, exec};
 
@@ -11,8 +14,8 @@ pub(super) async fn look(wanted: &CommandOutput, from: &Vantage) -> Result<Comma
     if !wanted.run_as_root {
         return Ok(exec(&from.session, &command, None, from.deadline).await?);
     }
-    let password = from.sudo_password.as_ref().map_or(String::new(), |secret| format!("{}\n", secret.expose()));
-    let password = zeroize::Zeroizing::new(password);
+    let line = |secret: &Secret| [secret.expose(), "\n"].concat();
+    let password = Zeroizing::new(from.sudo_password.as_ref().map_or(String::new(), line));
     match exec(&from.session, &command, Some(password.as_bytes()), from.deadline).await {
         Ok(mut result) => {
             if take_granted(&mut result) {

@@ -5,6 +5,7 @@
 pub mod json;
 pub mod junit;
 pub mod redact;
+mod spelling;
 pub mod store;
 pub mod terminal;
 pub mod text;
@@ -313,13 +314,12 @@ impl Report {
 
     /// The report that stands on the disk while a run is under way: should the run be killed, this is what is left,
     /// and not the report of an older run.
-    pub fn unfinished(plan: &Plan) -> Self {
+    pub fn unfinished(plan: &Plan, redactor: &Redactor) -> Self {
         let now = Utc::now();
         let why = "the run has not come to its end";
-        let nothing = Redactor::default();
         let outcome = Outcome::without_attempt(Verdict::NotRun(why.to_owned()));
-        let results = plan.assertions.iter().map(|one| ResultRow::new(one, &outcome, &[], &nothing)).collect();
-        let vms = plan.inventory.vms.values().map(|vm| VmReport::new(vm, None, &nothing)).collect();
+        let results = plan.assertions.iter().map(|one| ResultRow::new(one, &outcome, &[], redactor)).collect();
+        let vms = plan.inventory.vms.values().map(|vm| VmReport::new(vm, None, redactor)).collect();
         Self::assemble(plan, (now, now), Some(why.to_owned()), vms, results)
     }
 
@@ -404,7 +404,7 @@ impl ResultRow {
             test: assertion.test.clone(),
             vm: assertion.vm.clone(),
             kind: assertion.expectation.type_name().to_owned(),
-            description: assertion.description.clone(),
+            description: assertion.description.as_deref().map(|text| redactor.text(text)),
             file: assertion.file.clone(),
             line: assertion.line,
             verdict: outcome.verdict.kind(),

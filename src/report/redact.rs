@@ -1,8 +1,10 @@
-//! Masks secrets in whatever came from outside: messages, outputs, what was seen.
+//! Masks secrets in whatever came from outside: messages, outputs, what was seen; in every way to write them that
+//! `spelling.rs` knows.
 //!
 //! Names that a person chose (ids, VMs, tests) are left alone: a password that is a common word must not
 //! tear them apart.
 
+use super::spelling::Spelling;
 use super::text::{harmless, shortened};
 use crate::outcome::{Cause, Output, Stream};
 use crate::secrets::Secret;
@@ -13,32 +15,27 @@ pub const MASK: &str = "***";
 /// A message is cut here: it stands in attributes and on one line of a screen.
 const MESSAGE_LIMIT: usize = 1000;
 
-/// A shorter piece of a secret at a cut is not worth hiding.
-const SHORTEST_PIECE: usize = 4;
-
 /// Knows what must not be shown.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
-    /// Each as it is and as Rust quotes it, the longest first, so that a secret within a secret leaves no rest.
-    secrets: Vec<Secret>,
+    /// The longest first, so that a secret within a secret leaves no rest.
+    spellings: Vec<Spelling>,
 }
 
 impl Redactor {
     /// Masks these.
-    pub fn new(secrets: Vec<Secret>) -> Self {
-        let quoted = secrets.iter().map(Secret::quoted).collect();
-        let mut secrets = [secrets, quoted].concat();
-        secrets.retain(|secret| !secret.expose().is_empty());
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
-        secrets.dedup();
-        Self { secrets }
+    pub fn new(secrets: &[Secret]) -> Self {
+        let mut spellings: Vec<_> = secrets.iter().flat_map(Spelling::all_of).collect();
+        spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
+        spellings.dedup();
+        Self { spellings }
     }
 
     /// `text` without secrets, also those with terminal escapes in them, such as `grep --color` writes.
     pub fn text(&self, text: &str) -> String {
         if text.contains('\u{1b}') {
             let bare = harmless(text);
-            if self.secrets.iter().any(|secret| bare.contains(secret.expose())) {
+            if self.spellings.iter().any(|spelling| spelling.find(&bare).is_some()) {
                 return self.mask(&bare);
             }
         }
@@ -46,9 +43,7 @@ impl Redactor {
     }
 
     fn mask(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| {
-            if text.contains(secret.expose()) { text.replace(secret.expose(), MASK) } else { text }
-        })
+        self.spellings.iter().fold(text.to_owned(), masked)
     }
 
     /// `text` without secrets, on one line and not too long.
@@ -74,17 +69,12 @@ impl Redactor {
     /// `text` without the end of a secret at its start, and without the start of one at its end.
     fn without_pieces(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for secret in self.secrets.iter().map(Secret::expose) {
-            let cuts: Vec<usize> = secret.char_indices().map(|(at, _)| at).filter(|at| *at > 0).collect();
-            let long = |piece: &&str| piece.len() >= SHORTEST_PIECE;
-            let starts = cuts.iter().rev().map(|at| &secret[..*at]).filter(long);
-            if let Some(piece) = starts.into_iter().find(|piece| text.ends_with(piece)) {
-                text.truncate(text.len() - piece.len());
-                text.push_str(MASK);
+        for spelling in &self.spellings {
+            if let Some(start) = spelling.begun_at_the_end_of(&text) {
+                text.replace_range(start.., MASK);
             }
-            let ends = cuts.iter().map(|at| &secret[*at..]).filter(long);
-            if let Some(piece) = ends.into_iter().find(|piece| text.starts_with(piece)) {
-                text.replace_range(..piece.len(), MASK);
+            if let Some(end) = spelling.ended_at_the_start_of(&text) {
+                text.replace_range(..end, MASK);
             }
         }
         text
@@ -98,5 +88,134 @@ impl Redactor {
     /// An output without secrets.
     pub fn output(&self, output: &Output) -> Output {
         Output { stdout: self.stream(&output.stdout), stderr: self.stream(&output.stderr) }
+    }
+}
+
+fn masked(text: String, spelling: &Spelling) -> String {
+    let Some(mut found) = spelling.find(&text) else { return text };
+    let (mut safe, mut rest) = (String::with_capacity(text.len()), text.as_str());
+    loop {
+        safe += &rest[..found.0];
+        safe += MASK;
+        rest = &rest[found.1..];
+        match spelling.find(rest) {
+            Some(next) => found = next,
+            None => return safe + rest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+
+    use super::*;
+
+    fn mask(secret: &str, text: &str) -> String {
+        Redactor::new(&[Secret::from(secret)]).text(text)
+    }
+
+    #[test]
+    fn a_secret_is_masked_however_it_is_escaped() {
+        let secret = "pa\"ss/w\u{f6}r\\d &1";
+        for (way, written) in [
+            ("as it is", secret),
+            ("Rust, JSON", r#"pa\"ss/wör\\d &1"#),
+            ("JSON of Python and PHP", r#"pa\"ss\/w\u00f6r\\d &1"#),
+            ("JSON of Go", r#"pa\"ss/wör\\d \u00261"#),
+            ("JSON with capitals", r"pa\u0022ss\u002Fw\u00F6r\u005Cd\u0020\u00261"),
+            ("JSON in JSON", r#"pa\\\"ss/w\\u00f6r\\\\d &1"#),
+            ("URL, reserved", "pa%22ss%2Fw%C3%B6r%5Cd%20%261"),
+            ("URL, reserved, small", "pa%22ss%2fw%c3%b6r%5cd%20%261"),
+            ("URL, everything", "%70%61%22%73%73%2F%77%C3%B6%72%5C%64%20%26%31"),
+            ("URL, path", "pa%22ss/w%C3%B6r%5Cd%20&1"),
+            ("form", "pa%22ss%2Fw%C3%B6r%5Cd+%261"),
+            ("XML", "pa&quot;ss/wör\\d &amp;1"),
+            ("HTML", "pa&#34;ss/w&#xf6;r\\d&#x20;&#38;1"),
+            ("shell", r#"pa\"ss/w\xc3\xb6r\\d\ \&1"#),
+            ("Rust, everything", r#"pa\"ss/w\u{f6}r\\d &1"#),
+        ] {
+            assert_eq!(mask(secret, &format!("({written}) {written}")), "(***) ***", "{way}");
+        }
+    }
+
+    #[test]
+    fn characters_outside_the_first_plane_are_found_as_surrogates() {
+        assert_eq!(mask("key-\u{1f511}", r#"{"a":"key-\ud83d\udd11"}"#), r#"{"a":"***"}"#);
+    }
+
+    #[test]
+    fn base64_of_a_secret_is_masked_wherever_it_stands_in_it() {
+        for secret in ["hunter2", "s3cret", "five5", "?>~\u{f6}\u{ff}?>~?>", "pass word"] {
+            for (before, after) in (0..6).flat_map(|before| (0..6).map(move |after| (before, after))) {
+                let bytes = [&vec![b'u'; before][..], secret.as_bytes(), &vec![b'v'; after]].concat();
+                for engine in [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD] {
+                    let text = format!("Basic {} end", engine.encode(&bytes));
+                    let masked = mask(secret, &text);
+                    let kept = masked.strip_prefix("Basic ").and_then(|text| text.strip_suffix(" end")).unwrap();
+                    let (head, tail) = kept.split_once(MASK).unwrap_or_else(|| panic!("{secret} in {text}"));
+                    // No letter that is left has a bit of the secret.
+                    assert!(head.len() <= before * 8 / 6, "{masked} of {text}");
+                    assert!(tail.trim_end_matches('=').len() <= (after * 8).div_ceil(6), "{masked} of {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn base64_is_found_in_lines_in_urls_and_in_json() {
+        let secret = "a long secret that base64 breaks into lines?>?>";
+        let text = STANDARD.encode(secret);
+        let lines: Vec<&str> = (0..text.len()).step_by(20).map(|at| &text[at..text.len().min(at + 20)]).collect();
+        assert_eq!(mask(secret, &lines.join("\n")), MASK);
+        assert_eq!(mask(secret, &lines.join("\r\n")), MASK);
+        assert_eq!(mask(secret, &text.replace('+', "%2B").replace('/', "%2F")), MASK);
+        assert_eq!(mask(secret, &text.replace('/', "\\/")), MASK);
+    }
+
+    #[test]
+    fn a_short_secret_does_not_tear_base64_that_only_looks_like_it() {
+        // "YWJj", "FiY", "hYm": such pieces stand in any long base64.
+        for text in ["YWJj", "eGFiYw", "eHhhYmM"] {
+            assert_eq!(mask("abc", text), text);
+        }
+        assert_eq!(mask("abcd", "eGFiY2R5"), "eGFiY2R5", "four bytes are too few within others");
+        assert_eq!(mask("abcd", "YWJjZA=="), MASK, "alone they are enough");
+        assert_eq!(mask("x", "a+b=c%20 d\\n &amp; YWJj"), "a+b=c%20 d\\n &amp; YWJj");
+    }
+
+    #[test]
+    fn a_secret_within_a_secret_leaves_no_rest() {
+        let redactor = Redactor::new(&["hunter2", "hunter2-and-more"].map(Secret::from));
+        assert_eq!(redactor.text("hunter2-and-more hunter2"), "*** ***");
+    }
+
+    #[test]
+    fn where_a_stream_was_cut_no_piece_of_a_secret_is_left() {
+        let secret = "p\"ss/phrase-for-the-cut";
+        let base64 = STANDARD.encode(format!("user:{secret}"));
+        let url = "p%22ss%2Fphrase-for-the-cut";
+        for (written, from) in [(secret, 5), (&base64, 13), (url, 6), (r#"p\"ss\/phrase-for-the-cut"#, 6)] {
+            for at in from..written.len() - 4 {
+                let stream = Stream { text: String::new(), truncated_bytes: 9 };
+                let cut = stream.cut().unwrap();
+                let text = format!("head {}{cut}{} tail", &written[..at], &written[at..]);
+                let masked = Redactor::new(&[Secret::from(secret)]).stream(&Stream { text, ..stream }).text;
+                let (head, tail) = masked.split_once(&cut).unwrap();
+                assert!(head.ends_with(MASK), "{masked}");
+                if written.len() - at > 10 {
+                    assert!(tail.starts_with(MASK), "{masked}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_secret_in_it_stays_as_it_is() {
+        let text = "100% \\ & %zz \\u{ \\ud800 \\x &#x; &amp &nosuch; %C3 %";
+        assert_eq!(mask("hunter2", text), text);
+        assert_eq!(Redactor::default().text(text), text);
+        assert_eq!(Redactor::new(&[Secret::from("")]).text(text), text);
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
 
 use super::duration::Span;
 use super::error::{SpecError, SpecErrors, hint_for_unknown};
@@ -159,9 +160,21 @@ impl Access {
 #[serde(untagged)]
 pub enum SecretSource {
     /// It stands in the inventory.
-    Literal(String),
+    Literal(
+        #[serde(serialize_with = "write_literal", deserialize_with = "read_literal")]
+        #[schemars(with = "String")]
+        Zeroizing<String>,
+    ),
     /// It is read from a named place.
     Named(SecretPlace),
+}
+
+fn read_literal<'a, D: Deserializer<'a>>(from: D) -> Result<Zeroizing<String>, D::Error> {
+    String::deserialize(from).map(Zeroizing::new)
+}
+
+fn write_literal<S: Serializer>(secret: &str, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(secret)
 }
 
 /// A named place that holds a secret.

@@ -9,10 +9,12 @@ use jsonc_parser::ast::{Object, Value as Node};
 use jsonc_parser::{CollectOptions, ParseOptions};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use zeroize::Zeroize;
 
 use super::error::{SpecError, SpecErrors, hint_for_unknown};
 
-/// The text of a file with its name, parsed as strict JSON.
+/// The text of a file with its name, parsed as strict JSON. A password can stand in it, so its texts are wiped from
+/// memory with it.
 #[derive(Debug, Clone)]
 pub struct Source {
     file: String,
@@ -105,6 +107,21 @@ impl Source {
             message
         };
         self.error(&path, message.replace("unknown field", "unknown key").replace("missing field", "missing key"), hint)
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        wipe(&mut self.value);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(items) => items.values_mut().for_each(wipe),
+        _ => {}
     }
 }
 

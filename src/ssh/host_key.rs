@@ -1,17 +1,19 @@
 //! Host keys: who the other end must be.
 //!
 //! In this order: the inventory's pin; the user's and the system's known_hosts; the lab's own known_hosts, into
-//! which the key of an unknown host is written once. A key that changed is always refused.
+//! which the key of an unknown host is written once. A key that changed or was revoked is always refused.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use russh::keys::known_hosts::learn_known_hosts_path;
 use russh::keys::ssh_key::{Algorithm, HashAlg, PublicKey};
-use russh::keys::{known_hosts, ssh_key};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::SshError;
+use super::known_hosts::{Said, entry_name};
 use crate::outcome::Stage;
 
 /// Why a host key was trusted.
@@ -45,7 +47,7 @@ impl HostKeyPolicy {
     }
 
     /// What must be true of the key of `host:port`; the files are read here, once.
-    pub(super) fn of(&self, host: &str, port: u16) -> HostKeys {
+    pub fn of(&self, host: &str, port: u16) -> HostKeys {
         let files = self.known_hosts.iter().chain(&self.lab_known_hosts);
         HostKeys {
             pin: self.pin.clone(),
@@ -56,7 +58,7 @@ impl HostKeyPolicy {
 }
 
 /// What must be true of the key of one host.
-pub(super) struct HostKeys {
+pub struct HostKeys {
     pin: Option<String>,
     known: Vec<Result<KnownHost, SshError>>,
     learns: Option<(PathBuf, String, u16)>,
@@ -64,13 +66,13 @@ pub(super) struct HostKeys {
 
 impl HostKeys {
     /// The key types under which the host is known; asking for another type would look like a changed key.
-    pub(super) fn types(&self) -> Vec<Algorithm> {
-        let keys = self.known.iter().flatten().flat_map(|host| &host.keys);
+    pub fn types(&self) -> Vec<Algorithm> {
+        let keys = self.known.iter().flatten().flat_map(|host| &host.said.keys);
         keys.map(|(_, key)| key.algorithm()).collect()
     }
 
     /// Whether `key` is the one that the host must have.
-    pub(super) fn check(&self, key: &PublicKey) -> Result<Trust, SshError> {
+    pub fn check(&self, key: &PublicKey) -> Result<Trust, SshError> {
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
         if let Some(pin) = &self.pin {
             return if *pin == fingerprint {
@@ -78,6 +80,10 @@ impl HostKeys {
             } else {
                 Err(not_the_pinned_one(key, pin, &fingerprint))
             };
+        }
+        // A key that one file revokes is not trusted because of another.
+        for host in &self.known {
+            host.as_ref().map_err(Clone::clone)?.refuse_revoked(key)?;
         }
         for host in &self.known {
             if host.as_ref().map_err(Clone::clone)?.has(key)? {
@@ -107,25 +113,39 @@ struct KnownHost {
     file: PathBuf,
     /// Its name there.
     entry: String,
-    keys: Vec<(usize, ssh_key::PublicKey)>,
+    said: Said,
 }
 
 impl KnownHost {
+    /// What `file` says; nothing when there is no such file.
     fn read(file: &Path, host: &str, port: u16) -> Result<Self, SshError> {
-        let keys = known_hosts::known_host_keys_path(host, port, file).map_err(|error| {
-            SshError::lasting(Stage::HostKey, format!("cannot read {}: {error}", file.display()))
-                .hint("mend or remove the broken line")
-        })?;
-        let entry = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
-        Ok(Self { file: file.to_owned(), entry, keys })
+        let failed = |why: String, hint: &str| {
+            SshError::lasting(Stage::HostKey, format!("cannot read {}: {why}", file.display())).hint(hint)
+        };
+        let text = match std::fs::read(file) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => String::new(),
+            Err(error) => return Err(failed(error.to_string(), "what it says about the host must be known")),
+        };
+        let said = Said::about(host, port, &text).map_err(|why| failed(why, "mend or remove the broken line"))?;
+        Ok(Self { file: file.to_owned(), entry: entry_name(host, port), said })
+    }
+
+    fn refuse_revoked(&self, key: &PublicKey) -> Result<(), SshError> {
+        let revoked = self.said.revoked.iter().find(|(_, revoked)| revoked.key_data() == key.key_data());
+        let Some((line, _)) = revoked else { return Ok(()) };
+        let (kind, shown, file) = (key.algorithm(), key.fingerprint(HashAlg::Sha256), self.file.display());
+        let message = format!("the host key {kind} {shown} is revoked by {file}:{line}");
+        Err(SshError::lasting(Stage::HostKey, message)
+            .hint("whoever has that key can pass for the VM; give it a new one"))
     }
 
     /// Whether the host is known by this key; a known host with another key is an error.
     fn has(&self, key: &PublicKey) -> Result<bool, SshError> {
-        if self.keys.iter().any(|(_, known)| known.key_data() == key.key_data()) {
+        if self.said.keys.iter().any(|(_, known)| known.key_data() == key.key_data()) {
             return Ok(true);
         }
-        let Some((line, old)) = self.keys.first() else { return Ok(false) };
+        let Some((line, old)) = self.said.keys.first() else { return Ok(false) };
         let (file, now) = (self.file.display(), key.fingerprint(HashAlg::Sha256));
         let message = format!(
             "the host key changed: it is {} {now}, but {file}:{line} says {} {}",
@@ -150,7 +170,7 @@ fn learn(file: &Path, host: &str, port: u16, key: &PublicKey) -> Result<Trust, S
     if KnownHost::read(file, host, port)?.has(key)? {
         return Ok(Trust::Known);
     }
-    known_hosts::learn_known_hosts_path(host, port, key, file).map_err(|error| failed(error.to_string()))?;
+    learn_known_hosts_path(host, port, key, file).map_err(|error| failed(error.to_string()))?;
     Ok(Trust::AcceptedOnce)
 }
 

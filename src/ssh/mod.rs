@@ -8,6 +8,7 @@ mod connect;
 mod error;
 pub mod exec;
 pub mod host_key;
+mod known_hosts;
 mod session;
 pub mod tunnel;
 

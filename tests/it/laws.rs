@@ -22,9 +22,12 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Map, Value, json};
 
+use crate::corpus::properties;
+
 const INVENTORY: &str = include_str!("../../inventory/immich-photo-vault.json");
 const SUITE: &str = include_str!("../../suites/immich-photo-vault-validation.json");
 const PLAN: &str = include_str!("labs/immich-photo-vault.plan.json");
+const RECIPE: &str = include_str!("../../recipes/redis/recipe.json");
 
 /// Text with everything in it that is ever special.
 fn text() -> impl Strategy<Value = String> {
@@ -259,6 +262,25 @@ fn reports() -> impl Strategy<Value = Report> {
     })
 }
 
+/// Lines of a known_hosts file, most of them about the host that is asked for.
+fn known_hosts() -> impl Strategy<Value = String> {
+    let ours = "AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+    let another = "AAAAC3NzaC1lZDI1NTE5AAAAIA6rWI3G1sz07DnfFlrouTcysQlj2P+jpNSOEWD9OJ3X";
+    let hosts =
+        "[vm.exampl*?!,]{1,12}|vm[.]example|\\[vm[.]example\\]:2222|[*]|[*],!vm[.]example|[|]1[|][A-Za-z0-9+/]{4}=[|]x";
+    let line = (
+        select(vec!["", "", "@revoked ", "@cert-authority ", "#", " "]),
+        hosts,
+        select(vec![" ", "\t", "  "]),
+        select(vec!["ssh-ed25519", "ssh-rsa", ""]),
+        prop_oneof![Just(ours.to_owned()), Just(another.to_owned()), "[A-Za-z0-9+/=]{0,40}"],
+        select(vec!["\n", "\r\n", " comment\n", "\n\n"]),
+    );
+    let line = line
+        .prop_map(|(marker, hosts, blank, kind, key, end)| format!("{marker}{hosts}{blank}{kind}{blank}{key}{end}"));
+    vec(line, 0..5).prop_map(|lines| lines.concat())
+}
+
 fn is_tame(text: &str) -> bool {
     text.chars().all(|character| !character.is_control() || "\n\t".contains(character))
 }
@@ -345,7 +367,7 @@ proptest! {
         words in vec("[a-z]{4,12}|[a-zA-Z0-9\"\\\\<&' ]{4,20}", 1..4),
         parts in vec((text(), any::<Index>(), 0..4), 0..6),
     ) {
-        let redactor = Redactor::new(secrets(&words));
+        let redactor = Redactor::new(&secrets(&words));
         let told: String = parts.iter().map(|(text, index, how)| {
             let word = index.get(&words);
             match how {
@@ -382,5 +404,42 @@ proptest! {
         let value: Value = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(value["results"].as_array().map(Vec::len), Some(report.totals.assertions));
         prop_assert!(is_tame(&terminal::render(&report, false)));
+    }
+}
+
+// What is fuzzed, for what proptest thinks of.
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    #[test]
+    fn a_file_that_was_changed_is_understood_as_a_whole_or_told_where_it_is_wrong(
+        inventory in prop_oneof![torn(INVENTORY), mutated(INVENTORY)],
+        suite in prop_oneof![torn(SUITE), mutated(SUITE)],
+        recipe in prop_oneof![torn(RECIPE), mutated(RECIPE)],
+    ) {
+        properties::inventory(inventory.as_bytes());
+        properties::suite(suite.as_bytes());
+        properties::recipe(recipe.as_bytes());
+    }
+
+    #[test]
+    fn socket_tables_are_read_as_the_kernel_prints_them(bytes in vec(any::<u8>(), 0..400), text in text()) {
+        properties::socket_tables(&bytes);
+        properties::socket_tables(format!("@tcp\n{text}\n@end\n").as_bytes());
+    }
+
+    #[test]
+    fn no_host_key_is_trusted_that_no_file_names(port in any::<u8>(), lines in known_hosts()) {
+        properties::known_hosts(&[&[port][..], lines.as_bytes()].concat());
+    }
+
+    #[test]
+    fn no_way_to_write_a_secret_gets_past_the_mask(
+        secret in "[a-z]{4,12}|[ -)+-~\u{e4}\u{1f511}\n\t]{4,20}|\\PC{4,12}",
+        around in (text(), text()),
+        way in any::<u8>(),
+    ) {
+        let bytes = [secret.as_bytes(), around.0.as_bytes(), around.1.as_bytes(), &[way]].join(&0xff);
+        properties::redactor(&bytes);
     }
 }

@@ -3,6 +3,7 @@
 //! A module is a surface. [`fake_vm`] is the other end, [`scene`] writes the files and runs the real binaries.
 
 mod aftermath;
+mod corpus;
 mod fake_vm;
 mod harness;
 mod import;

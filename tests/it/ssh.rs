@@ -352,6 +352,25 @@ fn without_a_file_that_learns_an_unknown_host_is_refused() {
 }
 
 #[test]
+fn a_revoked_host_key_and_one_that_a_wildcard_knows_otherwise_are_refused_and_not_accepted_once() {
+    let vm = script(Login::password(PASSWORD)).start();
+    let other = Script { host_key: 2, ..Script::default() }.start();
+    let key_of = |vm: &FakeVm| vm.known_hosts_line().split_once(' ').unwrap().1.to_owned();
+    for (line, says) in [
+        (format!("@revoked *\t{}", key_of(&vm)), "is revoked by"),
+        (format!("[127.*]:* {}", key_of(&other)), "the host key changed"),
+    ] {
+        let scene = Scene::with(&vm).run("vm", "true");
+        std::fs::create_dir(scene.path(".ssh")).unwrap();
+        scene.write(".ssh/known_hosts", format!("# a comment\n{line}"));
+        let run = scene.check(&[]);
+        blocked(&run, "host-key", says);
+        assert!(run.stdout.contains(".ssh/known_hosts:2"), "{}", run.told());
+        assert!(!scene.path("known_hosts").exists(), "it was not learnt");
+    }
+}
+
+#[test]
 fn the_users_known_hosts_counts_also_when_it_is_hashed() {
     for hashed in [false, true] {
         let vm = script(Login::password(PASSWORD)).start();

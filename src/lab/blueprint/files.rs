@@ -141,7 +141,7 @@ fn inventory(written: &BlueprintFile, lab: &str, drafts: &[Draft]) -> InventoryF
 /// bootproof logs in as the first user of the recipe.
 fn login(draft: &Draft) -> Option<Access> {
     let User { name, password, .. } = draft.recipe.os.users.first()?.clone();
-    Some(Access { user: Some(name), password: Some(SecretSource::Literal(password)), ..Access::default() })
+    Some(Access { user: Some(name), password: Some(SecretSource::Literal(password.into())), ..Access::default() })
 }
 
 fn recipe_files(draft: Draft) -> [PlannedFile; 2] {

@@ -1,0 +1,463 @@
+//! What must hold whatever the bytes are. A fuzz target is one of these functions; `tests/it/corpus.rs` calls them
+//! over the corpus in `cargo test`.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bootproof::assertion::Mismatch;
+use bootproof::assertion::port_listening::{Listener, Listeners, Protocol, parse_socket_tables};
+use bootproof::lab::recipe::Recipe;
+use bootproof::outcome::{Attempt, Cause, Outcome, Output, Stage, Stream, Verdict};
+use bootproof::report::redact::{MASK, Redactor};
+use bootproof::report::text::{harmless, harmless_line, shortened};
+use bootproof::report::{self, Report, ResultRow, junit, terminal};
+use bootproof::run::{Finished, Stop, Timeline, VmRecord};
+use bootproof::secrets::Secret;
+use bootproof::spec::error::SpecErrors;
+use bootproof::spec::inventory::{Inventory, Via};
+use bootproof::spec::plan::Plan;
+use bootproof::spec::source::Source;
+use bootproof::spec::suite::Suite;
+use bootproof::ssh::host_key::{HostKeyPolicy, Trust};
+use roxmltree::{Document, Node};
+use russh::keys::ssh_key::{HashAlg, PublicKey};
+use serde_json::Value;
+
+const INVENTORY: &str = include_str!("../inventory/immich-photo-vault.json");
+const SUITE: &str = include_str!("../suites/immich-photo-vault-validation.json");
+
+/// Stands for a secret.
+const CANARY: &str = "canary-that-must-not-sing";
+
+static REFERENCE: LazyLock<Plan> = LazyLock::new(|| {
+    let inventory = Inventory::parse("inventory.json", INVENTORY).unwrap();
+    Plan::resolve(&[Suite::parse("suite.json", SUITE).unwrap()], inventory).unwrap()
+});
+
+/// An inventory that is understood can be run, and does not show its secrets.
+pub fn inventory(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match Inventory::parse("inventory.json", text) {
+        Err(errors) => are_told_with_their_places(&errors, text),
+        Ok(inventory) => {
+            can_be_run(&inventory);
+            if let Some(text) = with_canaries(text) {
+                let inventory = Inventory::parse("inventory.json", &text).expect("only a secret is another");
+                assert!(!format!("{inventory:?}").contains(CANARY));
+            }
+        }
+    }
+    does_not_depend_on_layout(text, |text| Inventory::parse("inventory.json", text).is_ok());
+}
+
+fn can_be_run(inventory: &Inventory) {
+    assert!(!inventory.vms.is_empty());
+    for (name, vm) in &inventory.vms {
+        assert_eq!(*name, vm.name);
+        assert!(vm.ssh.password.is_some() || vm.ssh.key.is_some() || vm.ssh.agent, "there is a way to log in");
+        let mut jumps = 0;
+        let mut at = vm;
+        while let Some(Via::Vm(next)) = &at.ssh.via {
+            at = &inventory.vms[next];
+            jumps += 1;
+            assert!(jumps < inventory.vms.len(), "the jump hosts come to an end");
+        }
+    }
+    for connection in &inventory.connections {
+        assert!(inventory.vms.contains_key(&connection.from) && inventory.vms.contains_key(&connection.to));
+    }
+}
+
+/// The same file with another text for each secret that stands in it.
+fn with_canaries(text: &str) -> Option<String> {
+    fn replace(value: &mut Value) {
+        match value {
+            Value::Object(map) => map.iter_mut().for_each(|(key, value)| match value {
+                Value::String(secret) if ["password", "sudo_password", "key_passphrase"].contains(&key.as_str()) => {
+                    CANARY.clone_into(secret);
+                }
+                value => replace(value),
+            }),
+            Value::Array(list) => list.iter_mut().for_each(replace),
+            _ => {}
+        }
+    }
+    let mut value: Value = serde_json::from_str(text).ok()?;
+    if value.to_string().contains(CANARY) {
+        return None;
+    }
+    replace(&mut value);
+    Some(value.to_string())
+}
+
+fn are_told_with_their_places(errors: &SpecErrors, text: &str) {
+    assert!(!errors.0.is_empty());
+    let lines = text.matches('\n').count() + 1;
+    for error in &errors.0 {
+        let place = error.place.unwrap_or_default();
+        assert!((1..=lines).contains(&place.0) && place.1 > 0, "{place:?} of {lines} lines: {error}");
+        assert!(!error.message.is_empty());
+    }
+}
+
+/// Blanks and line ends between values mean nothing.
+fn does_not_depend_on_layout(text: &str, is_understood: impl Fn(&str) -> bool) {
+    // A key that stands twice is an error that the value does not have.
+    if let Ok(source) = Source::parse("file.json", text) {
+        assert_eq!(is_understood(text), is_understood(&format!("{:#}", source.value)), "{text}");
+    }
+}
+
+/// A suite that is understood and bound has an id for each assertion, and each is on a VM that there is.
+pub fn suite(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match Suite::parse("suite.json", text) {
+        Err(errors) => are_told_with_their_places(&errors, text),
+        Ok(suite) => match Plan::resolve(std::slice::from_ref(&suite), REFERENCE.inventory.clone()) {
+            Err(errors) => are_told_with_their_places(&errors, text),
+            Ok(plan) => is_bound(&plan, &suite, text),
+        },
+    }
+    does_not_depend_on_layout(text, |text| Suite::parse("suite.json", text).is_ok());
+}
+
+fn is_bound(plan: &Plan, suite: &Suite, text: &str) {
+    let ids: HashSet<_> = plan.assertions.iter().map(|one| one.id.as_str()).collect();
+    assert_eq!((ids.len(), plan.assertions.len()), (suite.assertions.len(), suite.assertions.len()));
+    assert!(!ids.is_empty(), "a suite that checks nothing is an error");
+    assert_eq!(plan.by_vm().iter().map(|(_, assertions)| assertions.len()).sum::<usize>(), ids.len());
+    for one in &plan.assertions {
+        let id = one.id.as_str();
+        assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte)), "{id:?}");
+        assert!(plan.inventory.vms.contains_key(&one.vm));
+        assert!((1..=text.matches('\n').count() + 1).contains(&one.line));
+        assert!(one.expectation.mistakes().is_empty());
+        assert!(!one.expectation.how().is_empty() && !one.expectation.describe().is_empty());
+    }
+}
+
+/// A recipe that is understood can be written down in a system, and does not show its passwords.
+pub fn recipe(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match Recipe::parse("recipe.json", text) {
+        Err(errors) => are_told_with_their_places(&errors, text),
+        Ok(recipe) => {
+            can_be_built(&recipe);
+            if let Some(text) = with_canaries(text) {
+                let recipe = Recipe::parse("recipe.json", &text).expect("only a password is another");
+                assert!(!format!("{recipe:?}").contains(CANARY));
+            }
+        }
+    }
+    does_not_depend_on_layout(text, |text| Recipe::parse("recipe.json", text).is_ok());
+}
+
+fn can_be_built(recipe: &Recipe) {
+    let os = &recipe.os;
+    let is_one_word = |text: &str| {
+        !text.is_empty() && !text.contains(|one: char| one.is_whitespace() || "/;|&$`'\"\\:,\0".contains(one))
+    };
+    assert!(is_one_word(&recipe.name));
+    assert!(os.packages.iter().all(|package| is_one_word(package)));
+    assert!(os.startup_scripts.iter().all(|script| is_one_word(&script.file)));
+    assert!(os.network.dhcp && !os.firewall.enabled && !recipe.test_config.enabled);
+    assert!(os.network.alias_address().parse::<IpAddr>().is_ok_and(|address| address.is_ipv4()));
+    assert!(!os.users.is_empty());
+    for user in &os.users {
+        assert!(is_one_word(&user.name) && user.groups.iter().all(|group| is_one_word(group)));
+        assert!(!user.password.contains(['\n', ':']), "it becomes a line of chpasswd");
+    }
+}
+
+/// Socket tables are read as the kernel prints them, and what is cut off is never "nothing listens".
+pub fn socket_tables(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match parse_socket_tables(&text) {
+        Ok(seen) => {
+            assert!(seen.0.len() <= text.lines().count());
+            assert_eq!(parse_socket_tables(&as_the_kernel_prints(&seen.0)), Ok(seen));
+            let cut: Vec<&str> = text.lines().take_while(|line| line.trim() != "@end").collect();
+            assert!(parse_socket_tables(&cut.join("\n")).is_err());
+        }
+        Err(why) => assert!(!why.is_empty() && is_tame(&why), "{why:?}"),
+    }
+    let sockets: Vec<Listener> = data.chunks_exact(19).map(socket).collect();
+    assert_eq!(parse_socket_tables(&as_the_kernel_prints(&sockets)), Ok(Listeners(sockets)));
+}
+
+fn socket(bytes: &[u8]) -> Listener {
+    let address: [u8; 16] = bytes[3..19].try_into().expect("16 of 19 bytes");
+    let [a, b, c, d, ..] = address;
+    Listener {
+        protocol: if bytes[0] & 1 == 0 { Protocol::Tcp } else { Protocol::Udp },
+        address: if bytes[0] & 2 == 0 { IpAddr::from([a, b, c, d]) } else { IpAddr::from(address) },
+        port: u16::from_be_bytes([bytes[1], bytes[2]]),
+    }
+}
+
+/// Each socket in a table of its own, among connections that do not count.
+fn as_the_kernel_prints(sockets: &[Listener]) -> String {
+    let mut text = String::new();
+    for (index, Listener { protocol, address, port }) in sockets.iter().enumerate() {
+        let bytes = match address {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        let hex: String =
+            bytes.chunks_exact(4).flat_map(|word| word.iter().rev()).map(|byte| format!("{byte:02X}")).collect();
+        let (state, connected) = if *protocol == Protocol::Tcp { ("0A", "01") } else { ("07", "01") };
+        text += &format!("@{}\n  sl  local_address rem_address   st tx_queue\n", protocol.word());
+        text += &format!("   {index}: {hex}:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000\n");
+        text += &format!("   {index}: {hex}:0001 00000000:0001 {connected} 00000000:00000000 00:00000000\n");
+    }
+    text + "@end\n"
+}
+
+const OURS: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+const ANOTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA6rWI3G1sz07DnfFlrouTcysQlj2P+jpNSOEWD9OJ3X";
+const HOST: &str = "vm.example";
+
+/// A host key is trusted only where a file says so, a changed or revoked one never, an unknown one once.
+pub fn known_hosts(data: &[u8]) {
+    let Some((port, content)) = data.split_first() else { return };
+    let port = if port & 1 == 0 { 22 } else { 2222 };
+    let [ours, another] = [OURS, ANOTHER].map(|key| PublicKey::from_openssh(key).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let path = file("known_hosts", content);
+    let reads = HostKeyPolicy { pin: None, known_hosts: vec![path], lab_known_hosts: None };
+
+    let before = reads.of(HOST, port).check(&ours);
+    if let Ok(trust) = &before {
+        assert_eq!(*trust, Trust::Known);
+        assert!(names(content, &ours), "it was trusted without standing there");
+    }
+    for (key, shown) in [(&ours, &ours), (&ours, &another)] {
+        let pin = Some(key.fingerprint(HashAlg::Sha256).to_string());
+        let pinned = HostKeyPolicy { pin, ..reads.clone() }.of(HOST, port).check(shown);
+        assert_eq!(pinned.ok(), (key == shown).then_some(Trust::Pinned), "a pin outweighs every file");
+    }
+    let revoked = file("revoked", &[format!("@revoked * {OURS}\n").as_bytes(), content].concat());
+    assert!(policy_that_learns(revoked).of(HOST, port).check(&ours).is_err());
+
+    let learning = policy_that_learns(file("learning", content));
+    let knew_another = reads.of(HOST, port).check(&another).is_ok();
+    match learning.of(HOST, port).check(&ours) {
+        Ok(Trust::AcceptedOnce) => {
+            assert!(before.is_err() && !knew_another, "only the key of an unknown host is accepted");
+            assert_eq!(learning.of(HOST, port).check(&ours).unwrap(), Trust::Known);
+            assert!(learning.of(HOST, port).check(&another).is_err(), "once");
+            assert!(std::fs::read(folder.path().join("learning")).unwrap().starts_with(content));
+        }
+        Ok(trust) => assert_eq!((trust, before.is_ok()), (Trust::Known, true)),
+        Err(_) => assert!(before.is_err()),
+    }
+}
+
+fn policy_that_learns(path: PathBuf) -> HostKeyPolicy {
+    HostKeyPolicy { pin: None, known_hosts: Vec::new(), lab_known_hosts: Some(path) }
+}
+
+fn names(content: &[u8], key: &PublicKey) -> bool {
+    let key = key.to_openssh().unwrap();
+    let base64 = key.split(' ').nth(1).unwrap();
+    String::from_utf8_lossy(content).contains(base64)
+}
+
+/// A report is well-formed in every format, whatever VMs have said, and says in each what it says.
+pub fn reports(data: &[u8]) {
+    let report = report(&mut Bytes(data));
+    let xml = junit::render(&report);
+    let document = Document::parse(&xml).unwrap_or_else(|error| panic!("{error} in {xml}"));
+    let named = |name: &str| document.descendants().filter(|node| node.has_tag_name(name)).count();
+    let totals = report.totals;
+    assert_eq!(named("failure"), totals.failed);
+    assert_eq!(named("error"), totals.errored + totals.blocked + totals.not_run);
+    assert_eq!(named("skipped"), totals.not_selected);
+    let cases: Vec<_> = document.descendants().filter(|node| node.has_tag_name("testcase")).collect();
+    assert_eq!(cases.len(), totals.assertions);
+    for row in &report.results {
+        let case = cases.iter().find(|case| case.attribute("name") == Some(&row.id));
+        says_what_the_row_says(case.expect("a case for each row"), row);
+    }
+
+    let text = report::json::render(&report);
+    assert!(is_tame(&text));
+    let value: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value, serde_json::to_value(&report).unwrap());
+    assert!(is_tame(&terminal::render(&report, false)));
+}
+
+fn says_what_the_row_says(case: &Node, row: &ResultRow) {
+    let verdict = case.children().find(|node| ["failure", "error", "skipped"].contains(&node.tag_name().name()));
+    let Some(verdict) = verdict else { return assert_eq!(row.message, None) };
+    let message = row.message.as_deref().unwrap_or_default();
+    assert_eq!(verdict.attribute("message").unwrap_or_default(), harmless_line(message));
+    assert_eq!(verdict.text().unwrap_or_default(), harmless(&terminal::explain(row)));
+}
+
+/// A report of the reference suite with texts from the bytes wherever a VM can say something.
+fn report(bytes: &mut Bytes) -> Report {
+    let plan = &*REFERENCE;
+    let outcomes = plan.assertions.iter().map(|one| (one.id.clone(), outcome(bytes))).collect();
+    let mut record = VmRecord {
+        banner: Some(bytes.text()),
+        timeline: Timeline { login: Some(Duration::from_millis(bytes.number())), ..Timeline::default() },
+        cause: Some(cause(bytes)),
+        ..VmRecord::default()
+    };
+    record.identity.os_release = Some(bytes.text());
+    record.identity.kernel = Some(bytes.text());
+    let finished = Finished {
+        outcomes,
+        vms: HashMap::from([("redis".to_owned(), record)]),
+        started: chrono::DateTime::UNIX_EPOCH,
+        ended: chrono::DateTime::UNIX_EPOCH,
+        stop: (bytes.byte() == 1).then_some(Stop::Interrupt),
+    };
+    Report::new(plan, &finished, &Redactor::default())
+}
+
+fn outcome(bytes: &mut Bytes) -> Outcome {
+    let verdict = verdict(bytes);
+    let attempt = |bytes: &mut Bytes| Attempt {
+        started_ms: bytes.number(),
+        duration_ms: bytes.number(),
+        verdict: self::verdict(bytes).kind(),
+        message: (bytes.byte() & 1 == 1).then(|| bytes.text()),
+    };
+    let attempts = (0..bytes.byte() % 4).map(|_| attempt(bytes)).collect();
+    let stream = |bytes: &mut Bytes| Stream::bounded(&bytes.text(), usize::from(bytes.byte()));
+    let output = (bytes.byte() & 1 == 1).then(|| Output { stdout: stream(bytes), stderr: stream(bytes) });
+    Outcome { attempts, verdict, duration: Duration::from_millis(bytes.number()), output, wire: None }
+}
+
+fn verdict(bytes: &mut Bytes) -> Verdict {
+    match bytes.byte() % 6 {
+        0 => Verdict::Passed,
+        1 => Verdict::Failed(Mismatch { message: bytes.text(), expected: bytes.text(), actual: bytes.text() }),
+        2 => Verdict::Errored(cause(bytes)),
+        3 => Verdict::Blocked(cause(bytes)),
+        4 => Verdict::NotRun(bytes.text()),
+        _ => Verdict::NotSelected,
+    }
+}
+
+fn cause(bytes: &mut Bytes) -> Cause {
+    let stages = [Stage::Resolve, Stage::Banner, Stage::Auth, Stage::Sudo, Stage::Timeout, Stage::Answer];
+    Cause {
+        vm: "redis".to_owned(),
+        stage: stages[usize::from(bytes.byte()) % stages.len()],
+        address: "127.0.0.1:22".to_owned(),
+        message: bytes.text(),
+        hint: (bytes.byte() & 1 == 1).then(|| bytes.text()),
+    }
+}
+
+/// Text that was made harmless does nothing to a screen, and the second time changes nothing.
+pub fn harmless_text(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let safe = harmless(&text);
+    assert!(is_tame(&safe), "{safe:?}");
+    assert_eq!(harmless(&safe), safe);
+    if is_tame(&text) {
+        assert_eq!(safe, text, "what does no harm stays as it is");
+    }
+    let line = harmless_line(&text);
+    assert!(is_tame(&line) && !line.contains(['\n', '\t']));
+    let limit = data.len() / 2;
+    assert!(shortened(&text, limit).chars().count() <= limit + " [...]".len());
+    let bounded = Stream::bounded(&text.repeat(1 + 2 * Stream::LIMIT / (1 + text.len())), data.len() % 3);
+    assert!(bounded.text.len() <= Stream::LIMIT + 100);
+    assert_eq!(bounded.cut().is_some_and(|cut| bounded.text.contains(&cut)), bounded.truncated_bytes > 0);
+}
+
+/// Wherever a secret stands in a text and however it is written, it is not there any more.
+pub fn redactor(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let (secret, before, after) = (bytes.text(), bytes.text(), bytes.text());
+    let way = bytes.byte();
+    // The mask is made of stars. A shorter secret can come about by chance beside the mask.
+    if secret.contains('*') || secret.len() < 4 {
+        return;
+    }
+    let written = written(&secret, &before, &after, way);
+    let told = format!("{before}{written}{after}");
+    let redactor = Redactor::new(&[Secret::from(secret.as_str())]);
+    let clean = redactor.text(&told);
+    assert!(clean.contains(MASK), "{told:?}");
+    for clean in [&clean, &harmless(&clean).into_owned(), &redactor.line(&told)] {
+        assert!(!clean.contains(&secret), "{clean:?}");
+    }
+    assert!(!clean.contains(&written), "{written:?} in {clean:?}");
+    assert_eq!(redactor.text(&clean), clean, "the second time changes nothing");
+    let at = told.floor_char_boundary(usize::from(way) % told.len());
+    let cut = Stream { text: String::new(), truncated_bytes: 9 };
+    let stream = Stream { text: [&told[..at], &told[at..]].join(&cut.cut().unwrap()), ..cut };
+    let stream = redactor.stream(&stream);
+    let cut = stream.cut().unwrap();
+    assert!(stream.text.contains(&cut));
+    // What marks a cut stands on lines of its own, and nobody's secret is in it.
+    if !secret.contains('\n') && !cut.contains(&secret) {
+        assert!(!stream.text.contains(&secret), "{:?}", stream.text);
+    }
+}
+
+fn written(secret: &str, before: &str, after: &str, way: u8) -> String {
+    let percent = |is_plain: fn(char) -> bool| -> String {
+        let escaped = |one: char| one.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+        secret.chars().map(|one| if is_plain(one) { one.to_string() } else { escaped(one) }).collect()
+    };
+    let among = || [before, secret, after].concat();
+    match way % 8 {
+        0 => format!("{secret:?}"),
+        1 => serde_json::to_string(secret).unwrap(),
+        2 => secret.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect(),
+        3 => percent(|one| one.is_ascii_alphanumeric()),
+        4 => percent(|_| false),
+        5 if secret.len() > 4 => STANDARD.encode(among()),
+        6 if secret.len() > 4 => URL_SAFE_NO_PAD.encode(among()),
+        _ => secret.to_owned(),
+    }
+}
+
+/// Nothing that moves a cursor, changes a colour or turns text around.
+fn is_tame(text: &str) -> bool {
+    text.chars().all(|one| match one {
+        '\n' | '\t' => true,
+        '\u{fffe}' | '\u{ffff}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
+        other => !other.is_control(),
+    })
+}
+
+/// Takes numbers and texts off the bytes; when they are used up, zeros and empty texts.
+struct Bytes<'a>(&'a [u8]);
+
+impl Bytes<'_> {
+    fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    fn number(&mut self) -> u64 {
+        (0..8).fold(0, |number, _| number << 8 | u64::from(self.byte()))
+    }
+
+    /// Up to the next byte that no UTF-8 has.
+    fn text(&mut self) -> String {
+        let end = self.0.iter().position(|byte| *byte == 0xff);
+        let (text, rest) = self.0.split_at(end.unwrap_or(self.0.len()));
+        self.0 = rest.get(1..).unwrap_or_default();
+        String::from_utf8_lossy(text).into_owned()
+    }
+}
