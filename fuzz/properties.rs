@@ -113,7 +113,7 @@ fn does_not_depend_on_layout(text: &str, is_understood: impl Fn(&str) -> bool) {
     }
 }
 
-/// A suite that is understood and bound has an id for each assertion, and each is on a VM that there is.
+/// A suite that is understood and bound has an id for each assertion and each wire, and each is on a VM that there is.
 pub fn suite(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match Suite::parse("suite.json", text) {
@@ -128,14 +128,17 @@ pub fn suite(data: &[u8]) {
 
 fn is_bound(plan: &Plan, suite: &Suite, text: &str) {
     let ids: HashSet<_> = plan.assertions.iter().map(|one| one.id.as_str()).collect();
-    assert_eq!((ids.len(), plan.assertions.len()), (suite.assertions.len(), suite.assertions.len()));
-    assert!(!ids.is_empty(), "a suite that checks nothing is an error");
+    let all = suite.assertions.len() + plan.inventory.connections.len();
+    assert_eq!((ids.len(), plan.assertions.len()), (all, all));
+    assert!(!suite.assertions.is_empty(), "a suite that checks nothing is an error");
     assert_eq!(plan.by_vm().iter().map(|(_, assertions)| assertions.len()).sum::<usize>(), ids.len());
     for one in &plan.assertions {
         let id = one.id.as_str();
         assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte)), "{id:?}");
         assert!(plan.inventory.vms.contains_key(&one.vm));
-        assert!((1..=text.matches('\n').count() + 1).contains(&one.line));
+        // A wire stands in the inventory.
+        let lines = if one.file == suite.file { text.matches('\n').count() + 1 } else { usize::MAX };
+        assert!((1..=lines).contains(&one.line));
         assert!(one.expectation.mistakes().is_empty());
         assert!(!one.expectation.how().is_empty() && !one.expectation.describe().is_empty());
     }
