@@ -80,7 +80,6 @@ impl Wire {
         }
         let actual = || format!("{}, {}", self.told_of_listening(listens.as_deref()), told_of_reaching(seen));
         match (self.deny, &seen.unreached) {
-            (false, None) => Judgement::Holds,
             (false, Some(why)) => {
                 let message = format!(
                     "{} does not reach {}:{}: {}",
@@ -99,7 +98,7 @@ impl Wire {
             (true, Some(_)) if listens.as_ref().is_none_or(Vec::is_empty) => {
                 Judgement::Unclear(Unclear::NothingToDeny(self.told_of_listening(listens.as_deref())))
             }
-            (true, Some(_)) => Judgement::Holds,
+            (false, None) | (true, Some(_)) => Judgement::Holds,
         }
     }
 
