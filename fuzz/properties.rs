@@ -398,8 +398,12 @@ pub fn redactor(data: &[u8]) {
     let redactor = Redactor::new(&[Secret::from(secret.as_str())]);
     let clean = redactor.text(&told);
     assert!(clean.contains(MASK), "{told:?}");
-    for clean in [&clean, &harmless(&clean).into_owned(), &redactor.line(&told)] {
+    for clean in [&clean, &redactor.line(&told)] {
         assert!(!clean.contains(&secret), "{clean:?}");
+    }
+    // What stands for a control character can look like a secret by chance.
+    if !harmless(&told).contains("\\u{") {
+        assert!(!harmless(&clean).contains(&secret), "{clean:?}");
     }
     assert!(!clean.contains(&written), "{written:?} in {clean:?}");
     assert_eq!(redactor.text(&clean), clean, "the second time changes nothing");
