@@ -43,7 +43,8 @@ IFACE=$(ip route show default | awk '{print $5; exit}')
 #[serde(deny_unknown_fields)]
 struct Fault {
     /// What is wrong, in a few words.
-    fault: String,
+    #[serde(rename = "fault")]
+    name: String,
     /// Scripts, run as root, by VM.
     #[serde(default)]
     plant: BTreeMap<String, String>,
@@ -180,14 +181,14 @@ fn run(suites: &[PathBuf], wait: Duration, asks: impl Fn(&PlannedAssertion) -> b
         eprintln!("\ninterrupted; `bootproof lab restore` heals the VMs");
         std::process::exit(130);
     }
-    Ok(Report::new(&plan, &finished, &Redactor::new(secrets.values())))
+    Ok(Report::new(&plan, &finished, &Redactor::new(&secrets.values())))
 }
 
 fn both_suites() -> Vec<PathBuf> {
     SUITES.map(PathBuf::from).to_vec()
 }
 
-fn is_red(row: &&ResultRow) -> bool {
+fn is_red(row: &ResultRow) -> bool {
     !matches!(row.verdict, VerdictKind::Passed | VerdictKind::NotSelected)
 }
 
@@ -201,7 +202,7 @@ fn told(row: &ResultRow) -> String {
 /// Where the report is not what the fault demands, a line each.
 fn differences(fault: &Fault, report: &Report) -> Vec<String> {
     let mut differences = Vec::new();
-    for row in report.results.iter().filter(is_red) {
+    for row in report.results.iter().filter(|row| is_red(row)) {
         match fault.red.get(&row.id) {
             None => differences.push(format!("{} should not be red: {} {}", row.id, row.verdict.word(), told(row))),
             Some(wanted) => {
@@ -213,7 +214,7 @@ fn differences(fault: &Fault, report: &Report) -> Vec<String> {
             }
         }
     }
-    let red: HashSet<&str> = report.results.iter().filter(is_red).map(|row| row.id.as_str()).collect();
+    let red: HashSet<&str> = report.results.iter().filter(|row| is_red(row)).map(|row| row.id.as_str()).collect();
     differences
         .extend(fault.red.keys().filter(|id| !red.contains(id.as_str())).map(|id| format!("{id} should be red")));
     for vm in &report.vms {
@@ -269,7 +270,7 @@ fn play(fault: &Fault, password: &str) -> (String, Vec<String>) {
         (None, true) => "found".to_owned(),
     };
     let row =
-        format!("{:52} {:32} {:32} {:>4} s  {verdict}", fault.fault, expected(fault), got, started.elapsed().as_secs());
+        format!("{:52} {:32} {:32} {:>4} s  {verdict}", fault.name, expected(fault), got, started.elapsed().as_secs());
     (row, differences)
 }
 
@@ -295,11 +296,13 @@ fn prepare(arguments: &Arguments) -> Result<(Vec<Trial>, Matrix), String> {
     let password = if arguments.list { String::new() } else { ready()? };
     let trial = |fault: Fault| {
         let (matrix, password) = (matrix.clone(), password.clone());
-        Trial::test(fault.fault.replace(' ', "-"), move || {
+        Trial::test(fault.name.replace(' ', "-"), move || {
             let (row, differences) = play(&fault, &password);
             matrix.lock().expect("nobody panicked").push(row);
             // At once: whoever interrupts the rest has this.
-            differences.iter().for_each(|line| eprintln!("\n  {line}"));
+            for line in &differences {
+                eprintln!("\n  {line}");
+            }
             if differences.is_empty() { Ok(()) } else { Err(Failed::from(differences.join("\n"))) }
         })
     };
@@ -316,7 +319,7 @@ fn ready() -> Result<String, String> {
         .and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()))?;
     let report = run(&both_suites(), Duration::from_mins(3), |_| true)?;
     let mut ill: Vec<_> =
-        report.results.iter().filter(is_red).map(|row| format!("\n  {}: {}", row.id, told(row))).collect();
+        report.results.iter().filter(|row| is_red(row)).map(|row| format!("\n  {}: {}", row.id, told(row))).collect();
     ill.extend(report.vms.iter().flat_map(|vm| vm.unstable.iter().map(move |why| format!("\n  {}: {why}", vm.name))));
     if !ill.is_empty() {
         return Err(format!("the lab is not healthy to begin with:{}", ill.concat()));

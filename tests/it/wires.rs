@@ -19,7 +19,7 @@ fn closed_port() -> u16 {
 }
 
 /// `app` and `redis` with one edge between them; the kernel of `redis` says that these ports listen.
-fn scene(edge: Value, listening: &[u16]) -> Scene {
+fn scene(edge: &Value, listening: &[u16]) -> Scene {
     let app = Script::default().prints("true", "").start();
     let redis = Script { listening: listening.to_vec(), ..Script::default() }.start();
     let mut scene = Scene::new().vm("app", &app).vm("redis", &redis).run("app", "true");
@@ -41,7 +41,7 @@ fn denied(port: u16) -> Value {
 #[test]
 fn an_edge_is_an_assertion_with_the_same_id_everywhere() {
     let (_open, port) = open_port();
-    let scene = scene(edge(port), &[22, port]);
+    let scene = scene(&edge(port), &[22, port]);
     let run = scene.check(&[]);
     run.expect(0, &["passed", "passed"]);
     let row = &run.rows()[1];
@@ -59,7 +59,7 @@ fn an_edge_is_an_assertion_with_the_same_id_everywhere() {
 fn an_edge_that_is_broken_names_the_end_at_which_it_is() {
     let port = closed_port();
     for (listening, why) in [(vec![22], "nothing listens on"), (vec![22, port], "the way is barred")] {
-        let run = scene(edge(port), &listening).check(&[]);
+        let run = scene(&edge(port), &listening).check(&[]);
         run.expect(1, &["passed", "failed"]);
         let message = run.rows()[1]["message"].as_str().unwrap();
         assert!(
@@ -73,10 +73,10 @@ fn an_edge_that_is_broken_names_the_end_at_which_it_is() {
 #[test]
 fn a_denied_edge_must_not_connect_and_proves_something_only_where_something_listens() {
     let (_open, port) = open_port();
-    scene(denied(port), &[port]).check(&[]).expect(1, &["passed", "failed"]);
+    scene(&denied(port), &[port]).check(&[]).expect(1, &["passed", "failed"]);
     let port = closed_port();
-    scene(denied(port), &[port]).check(&[]).expect(0, &["passed", "passed"]);
-    let run = scene(denied(port), &[22]).check(&[]);
+    scene(&denied(port), &[port]).check(&[]).expect(0, &["passed", "passed"]);
+    let run = scene(&denied(port), &[22]).check(&[]);
     run.expect(3, &["passed", "errored"]);
     assert!(run.rows()[1]["message"].as_str().unwrap().contains("proves nothing"), "{}", run.told());
 }
@@ -84,7 +84,7 @@ fn a_denied_edge_must_not_connect_and_proves_something_only_where_something_list
 #[test]
 fn what_the_near_end_reaches_is_reached_though_the_far_end_cannot_be_asked() {
     let (_open, port) = open_port();
-    let mut scene = scene(edge(port), &[port]);
+    let mut scene = scene(&edge(port), &[port]);
     scene.inventory["vms"]["redis"]["ssh"]["password"] = json!("wrong");
     let run = scene.check(&[]);
     run.expect(0, &["passed", "passed"]);
