@@ -64,6 +64,14 @@ const WRONG_SUITES: &[Case] = &[
     ("non-empty tests", r#""tests": []"#, r#""tests": ["old"]"#),
     ("no length of time", CONTAINS, r#""contains": "ok", "timeout": "soon""#),
     ("exit status out of range", CONTAINS, r#""exit_code": 256"#),
+    ("a list for an assertion's parameters", r#""port": 6379"#, r#""params": []"#),
+    (
+        "a list for a scenario",
+        r#"{
+      "name": "scenario","#,
+        r#"["scenario"], {
+      "name": "scenario","#,
+    ),
     ("flat beside params", r#""port": 6379"#, r#""port": 6379, "params": {}"#),
     (
         "twice the same assertion",
@@ -84,6 +92,13 @@ const WRONG_SUITES: &[Case] = &[
 const WRONG_INVENTORIES: &[Case] = &[
     ("unknown key", r#""address": "127.0.0.1", "#, r#""adress": "127.0.0.1", "#),
     ("unknown key in ssh", r#""port": 1"#, r#""prot": 1"#),
+    ("a list for a VM's ssh", r#""ssh": { "port": 1 }"#, r#""ssh": []"#),
+    ("a list for the defaults", r#"{ "user": "ops", "password": "x" }"#, "[]"),
+    (
+        "a list for a connection",
+        r#"{ "from": "app-server", "to": "redis", "port": 6379 }"#,
+        r#"["app-server", "redis", 1]"#,
+    ),
     ("duplicate VM", r#""redis": {"#, r#""app-server": {"#),
     ("no user", r#""user": "ops", "#, ""),
     ("no way to log in", r#", "password": "x""#, ""),
