@@ -6,7 +6,9 @@ pub mod command_output;
 pub mod http_responds;
 mod jq;
 pub mod port_listening;
+mod shell;
 pub mod text;
+pub mod vacuous;
 
 use command_output::CommandOutput;
 use http_responds::HttpResponds;
@@ -16,7 +18,7 @@ use port_listening::PortListening;
 pub const TYPES: [&str; 3] = ["port_listening", "command_output", "http_responds"];
 
 /// What one assertion expects.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expectation {
     /// A socket listens.
     PortListening(PortListening),
@@ -113,6 +115,14 @@ impl Expectation {
             Self::PortListening(_) => Vec::new(),
             Self::CommandOutput(expected) => expected.mistakes(),
             Self::HttpResponds(expected) => expected.mistakes(),
+        }
+    }
+
+    /// Reasons to distrust it that its own text gives: it can never fail, or it hides a failure.
+    pub fn doubts(&self) -> Vec<vacuous::Doubt> {
+        match self {
+            Self::CommandOutput(expected) => vacuous::doubts(expected),
+            Self::PortListening(_) | Self::HttpResponds(_) => Vec::new(),
         }
     }
 

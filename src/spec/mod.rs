@@ -3,6 +3,7 @@
 pub mod duration;
 pub mod error;
 pub mod inventory;
+pub mod lint;
 pub mod plan;
 pub mod source;
 pub mod suite;

@@ -96,9 +96,13 @@ struct CommonKeys {
     /// How long it is tried until it holds; by default what the run says.
     #[serde(default)]
     wait: Option<Span>,
+    /// Why what `bootproof lint` warns of is accepted here.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    waive: Option<String>,
 }
 
-const COMMON_KEYS: [&str; 5] = ["on_vm", "name", "description", "timeout", "wait"];
+const COMMON_KEYS: [&str; 6] = ["on_vm", "name", "description", "timeout", "wait", "waive"];
 
 impl JsonSchema for AssertionEntry {
     fn schema_name() -> Cow<'static, str> {
@@ -198,8 +202,12 @@ pub struct SuiteAssertion {
     pub timeout: Option<Duration>,
     /// How long it is tried until it holds.
     pub wait: Option<Duration>,
+    /// Why what `lint` warns of is accepted.
+    pub waive: Option<String>,
     /// Its JSON path.
     pub path: String,
+    /// The JSON path at which its type's own keys stand.
+    pub own_path: String,
     /// Its line in the file.
     pub line: usize,
 }
@@ -284,6 +292,9 @@ fn read_assertion(source: &Source, path: &str, value: &Value) -> Result<SuiteAss
         "command_output" => Expectation::CommandOutput(source.read_at(&own_path, &own)?),
         _ => Expectation::HttpResponds(Box::new(source.read_at(&own_path, &own)?)),
     };
+    if common.waive.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+        return Err(source.error(&join(path, "waive"), "a waiver gives its reason", None).into());
+    }
     let mistakes = expectation.mistakes();
     if !mistakes.is_empty() {
         let error = |(key, why): (&str, String)| source.error(&join(&own_path, key), why, None);
@@ -298,7 +309,9 @@ fn read_assertion(source: &Source, path: &str, value: &Value) -> Result<SuiteAss
         expectation,
         timeout: common.timeout.map(|span| span.0),
         wait: common.wait.map(|span| span.0),
+        waive: common.waive,
         path: path.to_owned(),
+        own_path,
         line: source.place(path).map_or(1, |(line, _)| line),
     })
 }
