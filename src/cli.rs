@@ -5,6 +5,7 @@ mod lab;
 mod lint;
 mod plan;
 mod progress;
+mod prove;
 mod schema;
 
 use std::io::{self, ErrorKind, Write};
@@ -29,6 +30,7 @@ enum Command {
     Check(check::CheckArgs),
     Plan(plan::PlanArgs),
     Lint(lint::LintArgs),
+    Prove(prove::ProveArgs),
     Schema(schema::SchemaArgs),
     Lab(lab::LabArgs),
 }
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Lint(arguments) => Ok(lint::run(&arguments)),
+        Command::Prove(arguments) => prove::run(&arguments),
         Command::Schema(arguments) => Ok(schema::run(&arguments)),
         Command::Lab(arguments) => Ok(lab::run(arguments)),
     };

@@ -3,6 +3,7 @@
 //! A word of the suite is a file here: `port_listening` is `port_listening.rs`.
 
 pub mod command_output;
+pub mod counter_example;
 pub mod http_responds;
 mod jq;
 pub mod port_listening;
@@ -124,6 +125,11 @@ impl Expectation {
             Self::CommandOutput(expected) => vacuous::doubts(expected),
             Self::PortListening(_) | Self::HttpResponds(_) => Vec::new(),
         }
+    }
+
+    /// The same check where what it looks at is not there; or why there is no such check.
+    pub fn counter_examples(&self) -> Result<Vec<counter_example::CounterExample>, String> {
+        counter_example::of(self)
     }
 
     /// Whether what was seen is what was expected.

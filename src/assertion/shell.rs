@@ -22,14 +22,10 @@ pub struct Program<'a> {
     pub name: &'a str,
     /// Where it stands in the command, in bytes.
     pub range: Range<usize>,
-    /// Its words that are no names and hold nothing to expand, quotes included.
+    /// Its words that are no names and hold nothing to expand, without quotes.
     pub words: Vec<Range<usize>>,
-    /// It stands under `!`.
-    pub negated: bool,
-    /// Another one of its pipe comes after it, so its status is lost.
-    pub feeds: bool,
-    /// Another one of its pipe comes before it.
-    pub fed: bool,
+    /// What stands around it.
+    pub place: Place,
 }
 
 /// What the programs of a command do.
@@ -57,6 +53,9 @@ pub struct End {
     exited: bool,
 }
 
+/// Nobody writes a command that is nested deeper; going through it would take the whole stack.
+const DEEPEST: u32 = 100;
+
 /// They look at nothing; how they end is known.
 const LOOK_AT_NOTHING: [&str; 12] =
     ["true", ":", "false", "echo", "printf", "exit", "return", "set", "sleep", "cd", "export", "umask"];
@@ -71,15 +70,41 @@ impl<'a> Script<'a> {
         let mut parser = Parser::new();
         parser.set_language(&tree_sitter_bash::LANGUAGE.into()).ok()?;
         let tree = parser.parse(text, None)?;
-        (!tree.root_node().has_error()).then_some(Self { text, tree })
+        (!tree.root_node().has_error() && is_shallow(&tree)).then_some(Self { text, tree })
     }
 
     /// Its programs, in the order of the text; not those inside the words of another one.
     pub fn programs(&self) -> Vec<Program<'a>> {
         let mut programs = Vec::new();
-        let place = Place { negated: false, feeds: false, fed: false };
-        self.gather(self.tree.root_node(), place, &mut programs);
+        self.gather(self.tree.root_node(), Place::default(), &mut programs);
         programs
+    }
+
+    /// The same, and those inside the words of others: everything that a shell may run.
+    pub fn every_program(&self) -> Vec<Program<'a>> {
+        let mut programs = Vec::new();
+        descend(self.tree.root_node(), &mut |node| {
+            if matches!(node.kind(), "command" | "test_command") && !LOOK_AT_NOTHING.contains(&self.name(node)) {
+                programs.push(self.program(node, Place::default()));
+            }
+        });
+        programs
+    }
+
+    /// What is written to other files than `/dev/null`.
+    pub fn written_files(&self) -> Vec<&'a str> {
+        let mut files = Vec::new();
+        descend(self.tree.root_node(), &mut |node| {
+            let target = node.child_by_field_name("destination").map(|target| self.text(target));
+            let harmless = |target: &str| ["/dev/null", "/dev/stderr", "1", "2"].contains(&target);
+            if node.kind() == "file_redirect"
+                && !self.text(node).starts_with('<')
+                && let Some(target) = target.filter(|target| !harmless(target))
+            {
+                files.push(target);
+            }
+        });
+        files
     }
 
     /// How it ends in a world; none if that cannot be told.
@@ -125,29 +150,20 @@ impl<'a> Script<'a> {
                 }
             }
             kind => {
-                let place = Place { negated: place.negated != (kind == "negated_command"), ..place };
-                children.into_iter().for_each(|child| self.gather(child, place, programs));
+                let or = kind == "list" && !has_token(node, "&&");
+                let negated = place.negated != (kind == "negated_command");
+                for (index, child) in children.into_iter().enumerate() {
+                    let alternative = place.alternative || (or && index > 0);
+                    self.gather(child, Place { negated, alternative, ..place }, programs);
+                }
             }
         }
     }
 
     fn program(&self, node: Node, place: Place) -> Program<'a> {
         let mut words = Vec::new();
-        descend(node, &mut |part| {
-            let plain = matches!(part.kind(), "word" | "number" | "raw_string" | "string_content");
-            if plain && part.parent().is_none_or(|parent| parent.kind() != "command_name") {
-                words.push(part.byte_range());
-            }
-        });
-        Program {
-            text: self.text(node),
-            name: self.name(node),
-            range: node.byte_range(),
-            words,
-            negated: place.negated,
-            feeds: place.feeds,
-            fed: place.fed,
-        }
+        plain_words(node, &mut words);
+        Program { text: self.text(node), name: self.name(node), range: node.byte_range(), words, place }
     }
 
     /// What a word stands for; none if it depends on the VM.
@@ -163,15 +179,50 @@ impl<'a> Script<'a> {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Place {
-    negated: bool,
-    feeds: bool,
-    fed: bool,
+/// Where a program stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "these places do not exclude each other")]
+pub struct Place {
+    /// Under `!`.
+    pub negated: bool,
+    /// Another one of its pipe comes after it, so its status is lost.
+    pub feeds: bool,
+    /// Another one of its pipe comes before it.
+    pub fed: bool,
+    /// It is on the right of `||`: run when something else has failed.
+    pub alternative: bool,
+}
+
+fn is_shallow(tree: &Tree) -> bool {
+    let mut cursor = tree.walk();
+    while cursor.depth() <= DEEPEST {
+        let mut goes_on = cursor.goto_first_child() || cursor.goto_next_sibling();
+        while !goes_on {
+            if !cursor.goto_parent() {
+                return true;
+            }
+            goes_on = cursor.goto_next_sibling();
+        }
+    }
+    false
 }
 
 fn named(node: Node) -> Vec<Node> {
     node.named_children(&mut node.walk()).filter(|child| child.kind() != "comment").collect()
+}
+
+/// Where the words stand that are no names and hold nothing to expand; not those of programs within.
+fn plain_words(node: Node, words: &mut Vec<Range<usize>>) {
+    match node.kind() {
+        "command_name" | "command_substitution" | "process_substitution" => {}
+        "word" | "number" | "string_content" => words.push(node.byte_range()),
+        "raw_string" => words.push(node.start_byte() + 1..node.end_byte() - 1),
+        _ => named(node).into_iter().for_each(|child| plain_words(child, words)),
+    }
+}
+
+fn has_token(node: Node, token: &str) -> bool {
+    node.children(&mut node.walk()).any(|child| child.kind() == token)
 }
 
 fn descend<'tree>(node: Node<'tree>, visit: &mut impl FnMut(Node<'tree>)) {
@@ -213,8 +264,7 @@ impl Walk<'_, '_> {
     }
 
     fn sequence_of(&self, node: Node, starved: bool) -> Option<End> {
-        let background = node.children(&mut node.walk()).any(|child| child.kind() == "&");
-        if background { None } else { self.sequence(&named(node), starved) }
+        if has_token(node, "&") { None } else { self.sequence(&named(node), starved) }
     }
 
     fn sequence(&self, statements: &[Node], starved: bool) -> Option<End> {
@@ -222,7 +272,7 @@ impl Walk<'_, '_> {
         for statement in statements {
             let end = self.end(*statement, starved)?;
             let stops = end.exited || (self.errexit && !end.ok);
-            all = joined(all, end);
+            all = joined(all, &end);
             if stops {
                 return Some(End { exited: true, ..all });
             }
@@ -232,9 +282,9 @@ impl Walk<'_, '_> {
 
     fn chain(&self, node: Node, starved: bool) -> Option<End> {
         let [left, right] = named(node)[..] else { return None };
-        let and = node.children(&mut node.walk()).any(|child| child.kind() == "&&");
+        let and = has_token(node, "&&");
         let first = self.end(left, starved)?;
-        if first.exited || first.ok != and { Some(first) } else { Some(joined(first, self.end(right, starved)?)) }
+        if first.exited || first.ok != and { Some(first) } else { Some(joined(first, &self.end(right, starved)?)) }
     }
 
     fn pipeline(&self, stages: &[Node], mut starved: bool) -> Option<End> {
@@ -279,7 +329,7 @@ impl Walk<'_, '_> {
             (false, Some(clause)) => self.end(clause, starved)?,
             (false, None) => End { ok: true, ..End::default() },
         };
-        Some(joined(condition, taken))
+        Some(joined(condition, &taken))
     }
 
     /// `x=$(...)` ends as what is in it; what that prints goes into the variable.
@@ -306,7 +356,7 @@ impl Walk<'_, '_> {
             "false" => End::default(),
             "exit" | "return" => End { ok: first? == "0", exited: true, ..End::default() },
             "echo" => echoed(words),
-            "printf" => printed(words),
+            "printf" => printed(&words),
             name if LOOK_AT_NOTHING.contains(&name) => End { ok: true, ..End::default() },
             name => {
                 let ok = !(self.world.fails)(text) && (!starved || self.lives_without_input(name, text));
@@ -325,8 +375,8 @@ impl Walk<'_, '_> {
     }
 }
 
-fn joined(first: End, then: End) -> End {
-    End { printed: first.printed + &then.printed, more: first.more || then.more, ..then }
+fn joined(first: End, then: &End) -> End {
+    End { ok: then.ok, printed: first.printed + &then.printed, more: first.more || then.more, exited: then.exited }
 }
 
 fn echoed(words: Vec<Option<String>>) -> End {
@@ -335,8 +385,8 @@ fn echoed(words: Vec<Option<String>>) -> End {
     End { ok: true, printed: words.join(" ") + "\n", more, exited: false }
 }
 
-fn printed(words: Vec<Option<String>>) -> End {
-    match &words[..] {
+fn printed(words: &[Option<String>]) -> End {
+    match words {
         [Some(text)] if !text.contains('%') => End { ok: true, printed: text.replace("\\n", "\n"), ..End::default() },
         _ => End { ok: true, more: true, ..End::default() },
     }
@@ -395,22 +445,29 @@ mod tests {
         for text in ["a && | b", "while a; do b; done", "case x in x) a;; esac", "a & b", "if a; then b"] {
             assert_eq!(end(text, &[]), None, "{text}");
         }
+        let nested = |depth| format!("{}a{}", "(".repeat(depth), ")".repeat(depth));
+        assert!(Script::parse(&nested(50)).is_some());
+        assert!(Script::parse(&nested(10_000)).is_none());
     }
 
     #[test]
     fn programs_know_their_place() {
-        let script = Script::parse("x=$(a /p | b) && ! c \"$(d)\" > /f && echo \"$(e 'f' 1)\" 2>&1").unwrap();
-        let programs = script.programs();
+        let script =
+            Script::parse("x=$(a /p | b x) && ! c 1 \"$(d)\" > /f && echo \"$(e 'f g' 1)\" 2>&1 || h 2").unwrap();
         let names: Vec<_> =
-            programs.iter().map(|one| (one.name, one.negated, one.feeds, one.fed, one.words.len())).collect();
+            script.programs().iter().map(|one| (one.name, one.place, &script.text[one.words[0].clone()])).collect();
+        let place = Place::default();
         assert_eq!(
             names,
             [
-                ("a", false, true, false, 1),
-                ("b", false, false, true, 0),
-                ("c", true, false, false, 0),
-                ("e", false, false, false, 2)
+                ("a", Place { feeds: true, ..place }, "/p"),
+                ("b", Place { fed: true, ..place }, "x"),
+                ("c", Place { negated: true, ..place }, "1"),
+                ("e", place, "f g"),
+                ("h", Place { alternative: true, ..place }, "2"),
             ]
         );
+        assert!(script.every_program().iter().any(|one| one.name == "d"));
+        assert_eq!(script.written_files(), ["/f"]);
     }
 }

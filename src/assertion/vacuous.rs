@@ -37,7 +37,7 @@ pub(super) fn doubts(check: &CommandOutput) -> Vec<Doubt> {
         return vec![cannot_fail(&programs)];
     }
     let everything_fails = World { fails: &|_| true, silent: true, negated_is_so: true, old_jq: false };
-    let mut origins = programs.iter().filter(|one| one.feeds && !one.fed);
+    let mut origins = programs.iter().filter(|one| one.place.feeds && !one.place.fed);
     origins
         .find_map(|origin| lost(check, &script, &programs, origin))
         .or_else(|| passes(check, &script, everything_fails).then(|| forgiven(&programs)))
@@ -72,7 +72,7 @@ fn surely_as_expected(check: &CommandOutput, end: End) -> bool {
 
 /// A doubt when the check passes although the program that a pipe begins with has failed, and all else is as it should.
 fn lost(check: &CommandOutput, script: &Script, programs: &[Program], origin: &Program) -> Option<Doubt> {
-    let negated = distinct(programs, |one| one.negated);
+    let negated = distinct(programs, |one| one.place.negated);
     let fails = |text: &str| text == origin.text || negated.contains(text);
     let world = World { fails: &fails, silent: true, negated_is_so: false, old_jq: false };
     let name = shortened(origin.text);
@@ -116,10 +116,12 @@ fn forgiven(programs: &[Program]) -> Doubt {
     }
 }
 
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_NAME) {
-        Some((at, _)) => format!("{}...", &text[..at]),
-        None => text.to_owned(),
+/// A program, as it stands in a message.
+pub(super) fn shortened(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST_NAME) {
+        Some((at, _)) => format!("{}...", &line[..at]),
+        None => line,
     }
 }
 

@@ -5,5 +5,6 @@ pub mod error;
 pub mod inventory;
 pub mod lint;
 pub mod plan;
+pub mod proof;
 pub mod source;
 pub mod suite;

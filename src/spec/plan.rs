@@ -40,6 +40,8 @@ pub struct PlannedAssertion {
     pub description: Option<String>,
     /// What should hold.
     pub expectation: Expectation,
+    /// The suite's own example of what must be red.
+    pub counter_example: Option<Expectation>,
     /// How long one attempt may take.
     pub timeout: Duration,
     /// How long it is tried until it holds; `None` leaves it to the run.
@@ -58,6 +60,11 @@ impl AssertionId {
     fn new(assertion: &SuiteAssertion) -> Self {
         let last = assertion.name.as_deref().map_or_else(|| assertion.expectation.slug(), slug);
         Self(format!("{}::{}::{last}", slug(&assertion.test), assertion.on_vm))
+    }
+
+    /// The id of something that belongs to this one.
+    pub(super) fn below(&self, name: &str) -> Self {
+        Self(format!("{self}::{name}"))
     }
 
     /// The id as text.
@@ -121,6 +128,7 @@ impl PlannedAssertion {
             vm: assertion.on_vm.clone(),
             description: assertion.description.clone(),
             expectation: assertion.expectation.clone(),
+            counter_example: assertion.counter_example.clone(),
             timeout: assertion.timeout.unwrap_or(DEFAULT_TIMEOUT),
             wait: assertion.wait,
             file: suite.file.clone(),

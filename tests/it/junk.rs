@@ -72,6 +72,9 @@ const WRONG_SUITES: &[Case] = &[
         r#"["scenario"], {
       "name": "scenario","#,
     ),
+    ("empty waiver", r#""port": 6379"#, r#""port": 6379, "waive": " ""#),
+    ("counter-example that is the check", r#""port": 6379"#, r#""port": 6379, "counter_example": { "port": 6379 }"#),
+    ("counter-example with an unknown key", r#""port": 6379"#, r#""port": 6379, "counter_example": { "prot": 1 }"#),
     ("flat beside params", r#""port": 6379"#, r#""port": 6379, "params": {}"#),
     (
         "twice the same assertion",
