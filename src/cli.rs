@@ -6,6 +6,7 @@ mod lab;
 mod lint;
 mod plan;
 mod progress;
+mod prove;
 mod schema;
 
 use std::error::Error;
@@ -31,6 +32,7 @@ enum Command {
     Check(check::CheckArgs),
     Plan(plan::PlanArgs),
     Lint(lint::LintArgs),
+    Prove(prove::ProveArgs),
     Schema(schema::SchemaArgs),
     Import(import::ImportArgs),
     Lab(lab::LabArgs),
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments).map_err(Into::into),
         Command::Plan(arguments) => plan::run(&arguments).map_err(Into::into),
         Command::Lint(arguments) => Ok(lint::run(&arguments)),
+        Command::Prove(arguments) => prove::run(&arguments).map_err(Into::into),
         Command::Schema(arguments) => Ok(schema::run(&arguments)),
         Command::Import(arguments) => import::run(&arguments),
         Command::Lab(arguments) => Ok(lab::run(arguments)),

@@ -3,10 +3,13 @@
 //! A word of the suite is a file here: `port_listening` is `port_listening.rs`.
 
 pub mod command_output;
+pub mod counter_example;
 pub mod http_responds;
 mod jq;
 pub mod port_listening;
+mod shell;
 pub mod text;
+pub mod vacuous;
 pub mod wire;
 
 use command_output::CommandOutput;
@@ -18,7 +21,7 @@ use wire::Wire;
 pub const TYPES: [&str; 3] = ["port_listening", "command_output", "http_responds"];
 
 /// What one assertion expects.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expectation {
     /// A socket listens.
     PortListening(PortListening),
@@ -138,6 +141,19 @@ impl Expectation {
             Self::CommandOutput(expected) => expected.mistakes(),
             Self::HttpResponds(expected) => expected.mistakes(),
         }
+    }
+
+    /// Reasons to distrust it that its own text gives: it can never fail, or it hides a failure.
+    pub fn doubts(&self) -> Vec<vacuous::Doubt> {
+        match self {
+            Self::CommandOutput(expected) => vacuous::doubts(expected),
+            Self::PortListening(_) | Self::HttpResponds(_) | Self::Wire(_) => Vec::new(),
+        }
+    }
+
+    /// The same check where what it looks at is not there; or why there is no such check.
+    pub fn counter_examples(&self) -> Result<Vec<counter_example::CounterExample>, String> {
+        counter_example::of(self)
     }
 
     /// Whether what was seen is what was expected.

@@ -11,6 +11,7 @@ use crate::lab::recipe::{Recipe, RecipeFolder};
 use crate::settings;
 use crate::spec::error::SpecErrors;
 use crate::spec::inventory::Inventory;
+use crate::spec::lint::{self, Finding, Level};
 use crate::spec::plan::Plan;
 use crate::spec::source::Source;
 use crate::spec::suite::Suite;
@@ -21,12 +22,19 @@ use crate::spec::suite::Suite;
     "What a file is, is seen from its keys (`vms`, `scenarios`, `os`, `nodes`). When inventories are among the\n",
     "files, the suites are bound to each of them, too. When a plan is, inventory and recipes of its lab must\n",
     "have kept its warnings.\n\n",
-    "Example:\n  bootproof lint inventory/*.json suites/*.json recipes/*/recipe.json"
+    "A check that can never fail is an error; one that hides a failure is a warning, which changes the exit code\n",
+    "only with --deny-warnings. An assertion accepts its warnings with `\"waive\": \"the reason\"`.\n\n",
+    "Example:\n  bootproof lint inventory/*.json suites/*.json recipes/*/recipe.json\n\n",
+    "Exit codes:\n  0  the files are right\n  2  one of them is wrong, or --deny-warnings and there is a warning"
 ))]
 pub struct LintArgs {
     /// The files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    /// A warning ends with exit code 2, too; a waived one does not
+    #[arg(long)]
+    deny_warnings: bool,
 }
 
 /// A file that was understood.
@@ -50,7 +58,7 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
     let mut wrong = false;
     let mut files = Files::default();
     for file in &arguments.files {
-        match lint(file) {
+        match read(file) {
             Ok(read) => files.tell_and_keep(file, read),
             Err(error) => {
                 wrong = true;
@@ -63,6 +71,7 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
         eprintln!("error: {error}");
     }
     let Files { inventories, suites, .. } = files;
+    let mut findings = lint::suites(&suites);
     for inventory in inventories.into_iter().filter(|_| !suites.is_empty()) {
         let file = inventory.file.clone();
         match Plan::resolve(&suites, inventory) {
@@ -70,6 +79,7 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
                 let wires = plan.inventory.connections.len();
                 let assertions = plan.assertions.len() - wires;
                 println!("{file}: all {assertions} assertions are on VMs of it, and {wires} wires: ok");
+                findings.extend(lint::login_ports(&suites, &plan.inventory));
             }
             Err(errors) => {
                 wrong = true;
@@ -77,7 +87,21 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
             }
         }
     }
-    if wrong { ExitCode::Usage } else { ExitCode::Conforms }
+    findings.iter().for_each(tell);
+    let denied = |finding: &Finding| match finding.level {
+        Level::Error => true,
+        Level::Warning => arguments.deny_warnings,
+        Level::Waived(_) => false,
+    };
+    if wrong || findings.iter().any(denied) { ExitCode::Usage } else { ExitCode::Conforms }
+}
+
+fn tell(finding: &Finding) {
+    match &finding.level {
+        Level::Error => eprintln!("error: {}", finding.error),
+        Level::Warning => eprintln!("warning: {}", finding.error),
+        Level::Waived(reason) => eprintln!("waived: {}\n  waiver: {reason}", finding.error),
+    }
 }
 
 impl Files {
@@ -139,7 +163,7 @@ impl Files {
     }
 }
 
-fn lint(path: &Path) -> Result<Read, Box<dyn Error>> {
+fn read(path: &Path) -> Result<Read, Box<dyn Error>> {
     let text = settings::read(path)?;
     let name = path.display().to_string();
     let source = Source::parse(&name, &text)?;

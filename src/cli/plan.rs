@@ -20,7 +20,7 @@ pub struct PlanArgs {
     pub selection: Selection,
 }
 
-/// What is to be run; shared by `plan` and `check`.
+/// What is to be run; shared by `plan`, `check` and `prove`.
 #[derive(Debug, Args)]
 pub struct Selection {
     /// The inventory; by default that of the local lab when one is up, else inventory/immich-photo-vault.json

@@ -3,6 +3,8 @@
 pub mod duration;
 pub mod error;
 pub mod inventory;
+pub mod lint;
 pub mod plan;
+pub mod proof;
 pub mod source;
 pub mod suite;

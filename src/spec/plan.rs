@@ -41,6 +41,8 @@ pub struct PlannedAssertion {
     pub description: Option<String>,
     /// What should hold.
     pub expectation: Expectation,
+    /// The suite's own example of what must be red.
+    pub counter_example: Option<Expectation>,
     /// How long one attempt may take.
     pub timeout: Duration,
     /// How long it is tried until it holds; `None` leaves it to the run.
@@ -63,6 +65,11 @@ impl AssertionId {
     fn new(assertion: &SuiteAssertion) -> Self {
         let last = assertion.name.as_deref().map_or_else(|| assertion.expectation.slug(), slug);
         Self(format!("{}::{}::{last}", slug(&assertion.test), assertion.on_vm))
+    }
+
+    /// The id of something that belongs to this one.
+    pub(super) fn below(&self, name: &str) -> Self {
+        Self(format!("{self}::{name}"))
     }
 
     /// The id as text.
@@ -166,6 +173,7 @@ fn wires(inventory: &Inventory) -> Vec<PlannedAssertion> {
             vm: edge.from.clone(),
             description: None,
             expectation: Expectation::Wire(wire),
+            counter_example: None,
             timeout: DEFAULT_TIMEOUT,
             wait: None,
             consistently: None,
@@ -195,6 +203,7 @@ impl PlannedAssertion {
             vm: assertion.on_vm.clone(),
             description: assertion.description.clone(),
             expectation: assertion.expectation.clone(),
+            counter_example: assertion.counter_example.clone(),
             timeout: assertion.timeout.unwrap_or(DEFAULT_TIMEOUT),
             wait: assertion.wait,
             consistently: assertion.consistently,

@@ -102,9 +102,17 @@ struct CommonKeys {
     /// The systemd unit on the VM that it is about: when systemd has given up on it, nobody waits any longer.
     #[serde(default)]
     unit: Option<String>,
+    /// Why what `bootproof lint` warns of is accepted here.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    waive: Option<String>,
+    /// Keys of its type that differ in a check that must be red, for `bootproof prove`.
+    #[serde(default)]
+    counter_example: Option<Map<String, Value>>,
 }
 
-const COMMON_KEYS: [&str; 7] = ["on_vm", "name", "description", "timeout", "wait", "consistently", "unit"];
+const COMMON_KEYS: [&str; 9] =
+    ["on_vm", "name", "description", "timeout", "wait", "consistently", "unit", "waive", "counter_example"];
 
 /// Those of them that the format's docs show among the parameters, or could.
 const TIME_KEYS: [&str; 3] = ["timeout", "wait", "consistently"];
@@ -201,6 +209,8 @@ pub struct SuiteAssertion {
     pub name: Option<String>,
     /// What should hold.
     pub expectation: Expectation,
+    /// The suite's own example of what must be red.
+    pub counter_example: Option<Expectation>,
     /// One line about it.
     pub description: Option<String>,
     /// How long one attempt may take.
@@ -211,8 +221,12 @@ pub struct SuiteAssertion {
     pub consistently: Option<Duration>,
     /// The systemd unit that it is about.
     pub unit: Option<String>,
+    /// Why what `lint` warns of is accepted.
+    pub waive: Option<String>,
     /// Its JSON path.
     pub path: String,
+    /// The JSON path at which its type's own keys stand.
+    pub own_path: String,
     /// Its line in the file.
     pub line: usize,
 }
@@ -291,16 +305,13 @@ fn read_assertion(source: &Source, path: &str, value: &Value) -> Result<SuiteAss
     let word = read_type(source, path, keys)?;
     let (common, own, own_path) = split_keys(source, path, keys)?;
     let common: CommonKeys = source.read_at(path, &Value::Object(common))?;
-    let own = Value::Object(own);
-    let expectation = match word {
-        "port_listening" => Expectation::PortListening(source.read_at(&own_path, &own)?),
-        "command_output" => Expectation::CommandOutput(source.read_at(&own_path, &own)?),
-        _ => Expectation::HttpResponds(Box::new(source.read_at(&own_path, &own)?)),
+    let expectation = read_expectation(source, &own_path, word, own.clone())?;
+    let counter_example = match &common.counter_example {
+        Some(changes) => Some(read_counter_example(source, path, word, (&expectation, own), changes)?),
+        None => None,
     };
-    let mistakes = expectation.mistakes();
-    if !mistakes.is_empty() {
-        let error = |(key, why): (&str, String)| source.error(&join(&own_path, key), why, None);
-        return Err(SpecErrors(mistakes.into_iter().map(error).collect()));
+    if common.waive.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+        return Err(source.error(&join(path, "waive"), "a waiver gives its reason", None).into());
     }
     Ok(SuiteAssertion {
         scenario: String::new(),
@@ -309,13 +320,54 @@ fn read_assertion(source: &Source, path: &str, value: &Value) -> Result<SuiteAss
         name: common.name,
         description: common.description,
         expectation,
+        counter_example,
         timeout: common.timeout.map(|span| span.0),
         wait: common.wait.map(|span| span.0),
         consistently: common.consistently.map(|span| span.0),
         unit: common.unit,
+        waive: common.waive,
         path: path.to_owned(),
+        own_path,
         line: source.place(path).map_or(1, |(line, _)| line),
     })
+}
+
+fn read_expectation(
+    source: &Source,
+    path: &str,
+    word: &str,
+    keys: Map<String, Value>,
+) -> Result<Expectation, SpecErrors> {
+    let keys = Value::Object(keys);
+    let expectation = match word {
+        "port_listening" => Expectation::PortListening(source.read_at(path, &keys)?),
+        "command_output" => Expectation::CommandOutput(source.read_at(path, &keys)?),
+        _ => Expectation::HttpResponds(Box::new(source.read_at(path, &keys)?)),
+    };
+    let mistakes = expectation.mistakes();
+    if mistakes.is_empty() {
+        return Ok(expectation);
+    }
+    let error = |(key, why): (&str, String)| source.error(&join(path, key), why, None);
+    Err(SpecErrors(mistakes.into_iter().map(error).collect()))
+}
+
+/// The assertion, with the keys of its `counter_example` in the place of its own.
+fn read_counter_example(
+    source: &Source,
+    path: &str,
+    word: &str,
+    (expectation, mut keys): (&Expectation, Map<String, Value>),
+    changes: &Map<String, Value>,
+) -> Result<Expectation, SpecErrors> {
+    let path = join(path, "counter_example");
+    keys.extend(changes.clone());
+    let counter_example = read_expectation(source, &path, word, keys)?;
+    if counter_example == *expectation {
+        let hint = Some("change what is looked at: a command, a port, a URL that must not do".to_owned());
+        return Err(source.error(&path, "the counter-example is the check itself", hint).into());
+    }
+    Ok(counter_example)
 }
 
 fn read_type<'a>(source: &Source, path: &str, keys: &'a Map<String, Value>) -> Result<&'a str, SpecError> {

@@ -64,6 +64,17 @@ const WRONG_SUITES: &[Case] = &[
     ("non-empty tests", r#""tests": []"#, r#""tests": ["old"]"#),
     ("no length of time", CONTAINS, r#""contains": "ok", "timeout": "soon""#),
     ("exit status out of range", CONTAINS, r#""exit_code": 256"#),
+    ("a list for an assertion's parameters", r#""port": 6379"#, r#""params": []"#),
+    (
+        "a list for a scenario",
+        r#"{
+      "name": "scenario","#,
+        r#"["scenario"], {
+      "name": "scenario","#,
+    ),
+    ("empty waiver", r#""port": 6379"#, r#""port": 6379, "waive": " ""#),
+    ("counter-example that is the check", r#""port": 6379"#, r#""port": 6379, "counter_example": { "port": 6379 }"#),
+    ("counter-example with an unknown key", r#""port": 6379"#, r#""port": 6379, "counter_example": { "prot": 1 }"#),
     ("flat beside params", r#""port": 6379"#, r#""port": 6379, "params": {}"#),
     (
         "twice the same assertion",
@@ -84,6 +95,13 @@ const WRONG_SUITES: &[Case] = &[
 const WRONG_INVENTORIES: &[Case] = &[
     ("unknown key", r#""address": "127.0.0.1", "#, r#""adress": "127.0.0.1", "#),
     ("unknown key in ssh", r#""port": 1"#, r#""prot": 1"#),
+    ("a list for a VM's ssh", r#""ssh": { "port": 1 }"#, r#""ssh": []"#),
+    ("a list for the defaults", r#"{ "user": "ops", "password": "x" }"#, "[]"),
+    (
+        "a list for a connection",
+        r#"{ "from": "app-server", "to": "redis", "port": 6379 }"#,
+        r#"["app-server", "redis", 1]"#,
+    ),
     ("duplicate VM", r#""redis": {"#, r#""app-server": {"#),
     ("no user", r#""user": "ops", "#, ""),
     ("no way to log in", r#", "password": "x""#, ""),
@@ -171,6 +189,54 @@ fn lint_finds_what_check_finds_and_says_what_is_right() {
     let wrong = scene.bootproof(&["lint", "inventory.json", "wrong.json", "else.json", "absent.json"]);
     assert_eq!((right.code, wrong.code), (Some(0), Some(2)));
     insta::assert_snapshot!("lint", format!("{}{}---\n{}{}", right.stdout, right.stderr, wrong.stdout, wrong.stderr));
+}
+
+const DOUBTFUL: &[&str] = &[
+    r#"{ "type": "command_output", "on_vm": "redis", "command": "nc -z h 1 || true" }"#,
+    r#"{ "type": "command_output", "on_vm": "redis", "command": "nc -z h 1; echo server-ok", "contains": "server-ok" }"#,
+    r#"{ "type": "command_output", "on_vm": "redis", "command": "nc -z h 1 || echo ok", "contains": "ok" }"#,
+    r#"{ "type": "command_output", "on_vm": "redis", "params": { "command": "cat /x | sort" } }"#,
+    r#"{ "type": "command_output", "on_vm": "redis", "command": "curl h | jq -e .ok && echo y", "contains": "y" }"#,
+    r#"{ "type": "command_output", "on_vm": "redis", "command": "a | tail -1", "waive": "tail is enough here" }"#,
+    r#"{ "type": "command_output", "on_vm": "redis", "name": "right", "command": "a", "waive": "for nothing" }"#,
+    r#"{ "type": "port_listening", "on_vm": "redis", "port": 1 }"#,
+    r#"{ "type": "port_listening", "on_vm": "redis", "port": 6379 }"#,
+];
+
+#[test]
+fn lint_doubts_checks_that_cannot_fail_or_hide_a_failure() {
+    let scene = Scene::new();
+    scene.write("inventory.json", INVENTORY);
+    scene.write("suite.json", SUITE);
+    scene.write("doubtful.json", SUITE.replace("Ports", "Doubtful").replace(PORT, &DOUBTFUL.join(",\n            ")));
+    scene.write("warned.json", SUITE.replace(PORT, DOUBTFUL[3]));
+    scene.write("waived.json", SUITE.replace(PORT, DOUBTFUL[5]));
+    let code = |arguments: &[&str]| scene.bootproof(&[&["lint"], arguments].concat()).code;
+    assert_eq!(code(&["warned.json"]), Some(0));
+    assert_eq!(code(&["warned.json", "--deny-warnings"]), Some(2));
+    assert_eq!(code(&["waived.json", "--deny-warnings"]), Some(0));
+    let told = scene.bootproof(&["lint", "inventory.json", "suite.json", "doubtful.json"]);
+    assert_eq!(told.code, Some(2), "a check that cannot fail is an error");
+    insta::assert_snapshot!("doubtful checks", format!("{}{}", told.stdout, told.stderr));
+}
+
+/// Every warning about our own suites is listed here, and is true.
+#[test]
+fn our_own_suites_are_doubted_only_where_they_hide_a_failure() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let lint = |suite: &str| {
+        let told = Scene::new().bootproof(&["lint", &format!("{root}/suites/immich-photo-vault-{suite}.json")]);
+        assert_eq!(told.code, Some(0), "{}", told.told());
+        told.stderr.lines().filter(|line| line.contains("warning: ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    // The words of the seed: curl's status is lost; jq 1.7, as on trixie, notices that it has nothing to read.
+    let validation = lint("validation");
+    assert_eq!(validation.len(), 2, "{validation:#?}");
+    assert!(validation.iter().all(|line| line.contains("jq 1.7")), "{validation:#?}");
+    // A `cat` or `find` that fails finds nothing forbidden.
+    let contract = lint("contract");
+    assert_eq!(contract.len(), 5, "{contract:#?}");
+    assert!(contract.iter().all(|line| line.contains("`cat /etc/apt") || line.contains("`find / ")), "{contract:#?}");
 }
 
 /// `bootproof check` on the right files, with these flags.

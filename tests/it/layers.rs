@@ -28,11 +28,13 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
 ];
 
 /// Where alone a crate, or a part of the standard library, is named.
-const DOORWAYS: [(&str, &[&str]); 10] = [
+const DOORWAYS: [(&str, &[&str]); 12] = [
     ("russh", &["ssh/"]),
     ("reqwest", &["probe/http_responds.rs"]),
     ("libtest_mimic", &["harness.rs"]),
     ("jq_rs", &["assertion/jq.rs"]),
+    ("tree_sitter", &["assertion/shell.rs"]),
+    ("tree_sitter_bash", &["assertion/shell.rs"]),
     ("quick_xml", &["report/junit.rs"]),
     ("jsonc_parser", &["spec/source.rs"]),
     ("indicatif", &["cli/"]),

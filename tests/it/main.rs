@@ -12,6 +12,7 @@ mod killed;
 mod laws;
 mod layers;
 mod misbehaviour;
+mod prove;
 mod readme;
 mod reports;
 mod scene;
