@@ -17,7 +17,8 @@ use crate::lab::control::{self, Deed};
 use crate::lab::recipe::RecipeFolder;
 use crate::lab::state::{self, LabState};
 use crate::lab::up::{self, Source, Wanted};
-use crate::lab::{LabError, LabFolder, down, image, plain, supervisor};
+use crate::lab::{LabError, LabFolder, at_once, down, image, plain, supervisor};
+use crate::report::text::counted;
 use crate::secrets::Secrets;
 use crate::settings::{self, LOCAL_INVENTORY};
 use crate::spec::error::hint_for_unknown;
@@ -166,14 +167,9 @@ fn build(folder: &LabFolder, recipes: &[RecipeFolder]) -> Result<Vec<image::Imag
             image::build(folder, recipe, &|name, text| lines.tell(name, text))?;
         }
     };
-    let results: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..BUILDS_AT_ONCE).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
-    });
+    let built = at_once(0..BUILDS_AT_ONCE, |_| worker());
     lines.end();
-    for result in results {
-        result.map_err(|_| LabError::new("a build panicked"))??;
-    }
+    built?;
     Ok(recipes.iter().map(|recipe| image::location(folder, recipe)).collect())
 }
 
@@ -204,7 +200,7 @@ fn up(folder: &LabFolder, recipes: &Path, vms: &[String], images: &[(String, Pat
     let done = up::up(folder, &wanted, Path::new(LOCAL_INVENTORY), &|name, text| lines.tell(name, text));
     lines.end();
     done?;
-    println!("{} VMs are up; {LOCAL_INVENTORY} has their addresses and host keys", wanted.len());
+    println!("{} up; {LOCAL_INVENTORY} has addresses and host keys", counted(wanted.len(), "VM"));
     Ok(())
 }
 
@@ -220,10 +216,6 @@ fn already_up(state: &LabState, names: &[&str], images: &[(String, PathBuf)]) ->
         return Ok(());
     }
     Err(LabError::new("another lab is up").hint("take it down first: bootproof lab down"))
-}
-
-fn not_up() -> LabError {
-    LabError::new("the lab is not up").hint("boot it with `bootproof lab up`")
 }
 
 fn status(folder: &LabFolder) -> ExitCode {
@@ -258,12 +250,9 @@ fn status(folder: &LabFolder) -> ExitCode {
 /// The VM in the local inventory.
 fn local_vm(vm: &str) -> Result<Vm, LabError> {
     let path = Path::new(LOCAL_INVENTORY);
-    let text = settings::read(path).map_err(|_| not_up())?;
+    let text = settings::read(path).map_err(|_| LabError::not_up())?;
     let inventory = Inventory::parse(LOCAL_INVENTORY, &text).map_err(|errors| LabError::new(errors.to_string()))?;
-    inventory.vms.get(vm).cloned().ok_or_else(|| {
-        let hint = hint_for_unknown(vm, inventory.vms.keys().map(String::as_str));
-        LabError::new(format!("there is no VM `{vm}` in the lab")).hint(hint)
-    })
+    inventory.vms.get(vm).cloned().ok_or_else(|| LabError::unknown_vm(vm, inventory.vms.keys().map(String::as_str)))
 }
 
 /// Set when OpenSSH asks this program for a VM's password.
@@ -296,24 +285,11 @@ fn ssh(folder: &LabFolder, vm: &str, command: &[String]) -> Result<(), LabError>
 
 /// A restored VM believes that it is still the moment of its snapshot.
 fn set_clocks(folder: &LabFolder, vms: &[String]) -> Result<(), LabError> {
-    let state = control::lab_with(folder, vms)?;
-    let restored = state.machines.iter().filter(|one| one.ours && (vms.is_empty() || vms.contains(&one.name)));
-    let results: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = restored.map(|one| scope.spawn(|| set_clock(folder, &one.name))).collect();
-        threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
-    });
-    results.into_iter().try_for_each(|result| result.map_err(|_| LabError::new("a thread panicked"))?)
+    let state = state_of_up(folder)?;
+    at_once(state.chosen(vms)?.into_iter().filter(|one| one.ours), |one| set_clock(folder, &one.name))
 }
-
-/// The first connection after a restore can get lost in the leap of the guest's clocks.
-const CLOCK_TRIES: usize = 3;
 
 fn set_clock(folder: &LabFolder, name: &str) -> Result<(), LabError> {
-    let tries = (1..CLOCK_TRIES).find_map(|_| set_clock_once(folder, name).ok());
-    tries.map_or_else(|| set_clock_once(folder, name), Ok)
-}
-
-fn set_clock_once(folder: &LabFolder, name: &str) -> Result<(), LabError> {
     let vm = local_vm(name)?;
     let password = Secrets::read([&vm]).map_err(|error| LabError::new(error.to_string()))?.of(name).sudo_password;
     let failed = || LabError::io(format!("set the clock of {name}"));
@@ -385,12 +361,16 @@ fn logs(folder: &LabFolder, vm: &str, follow: bool) -> Result<(), LabError> {
 }
 
 fn deed(folder: &LabFolder, vms: &[String], deed: Deed) -> Result<(), LabError> {
-    let state = control::lab_with(folder, vms)?;
-    let names = state.machines.iter().map(|machine| machine.name.as_str());
-    let lines = Lines::new(names.filter(|name| vms.is_empty() || vms.iter().any(|vm| vm == name)));
-    let done = control::to_each(folder, &state, vms, deed, &|name, text| lines.tell(name, text));
+    let state = state_of_up(folder)?;
+    let chosen = state.chosen(vms)?;
+    let lines = Lines::new(chosen.iter().map(|machine| machine.name.as_str()));
+    let done = control::to_each(folder, &state, &chosen, deed, &|name, text| lines.tell(name, text));
     lines.end();
     done
+}
+
+fn state_of_up(folder: &LabFolder) -> Result<LabState, LabError> {
+    state::up(folder)?.ok_or_else(LabError::not_up)
 }
 
 fn take_down(folder: &LabFolder) -> Result<(), LabError> {

@@ -8,8 +8,9 @@ use serde_json::json;
 use super::machine::DISK;
 use super::qmp::Qmp;
 use super::serial::{Stage, stage_of_text};
-use super::state::{self, LabState, Machine, console};
-use super::{LabError, LabFolder, Progress};
+use super::state::{LabState, Machine, console};
+use super::up::BOOT_TIMEOUT;
+use super::{LabError, LabFolder, Progress, at_once};
 
 /// The one snapshot that a VM has.
 const TAG: &str = "bootproof";
@@ -19,9 +20,6 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// From the power button to the end of the last service.
 const POWER_OFF_TIMEOUT: Duration = Duration::from_mins(2);
-
-/// As `lab up` waits for a first boot.
-const BOOT_TIMEOUT: Duration = Duration::from_mins(10);
 
 const POLL: Duration = Duration::from_millis(200);
 
@@ -40,24 +38,15 @@ pub enum Deed {
     Reboot,
 }
 
-/// Does it to each VM of `names` (all of them, if there are none), all at once.
+/// Does it to each of the VMs, all at once.
 pub fn to_each(
     folder: &LabFolder,
     state: &LabState,
-    names: &[String],
+    machines: &[&Machine],
     deed: Deed,
     progress: Progress,
 ) -> Result<(), LabError> {
-    let chosen = |machine: &&Machine| names.is_empty() || names.contains(&machine.name);
-    let results: Vec<_> = std::thread::scope(|scope| {
-        let one = |machine| scope.spawn(move || to_one(folder, state, machine, deed, progress));
-        let threads: Vec<_> = state.machines.iter().filter(chosen).map(one).collect();
-        threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
-    });
-    for result in results {
-        result.map_err(|_| LabError::new("a thread panicked"))??;
-    }
-    Ok(())
+    at_once(machines, |machine| to_one(folder, state, machine, deed, progress))
 }
 
 fn to_one(
@@ -105,10 +94,8 @@ fn restore(qmp: &mut Qmp) -> Result<(), LabError> {
     if !has_snapshot(qmp)? {
         return Err(LabError::new("there is no snapshot").hint("take one while all is well: bootproof lab snapshot"));
     }
-    // A machine that has powered itself off goes on only after a reset; the snapshot then overwrites all of it.
-    if qmp.status()? != "running" {
-        qmp.run("system_reset")?;
-    }
+    // The snapshot then overwrites all of what it is now.
+    wake(qmp)?;
     qmp.run("stop")?;
     qmp.job("snapshot-load", json!({"tag": TAG, "vmstate": DISK, "devices": [DISK]}), SNAPSHOT_TIMEOUT)?;
     qmp.run("cont").map(drop)
@@ -125,10 +112,16 @@ fn has_snapshot(qmp: &mut Qmp) -> Result<bool, LabError> {
 }
 
 fn resume(qmp: &mut Qmp) -> Result<(), LabError> {
+    wake(qmp)?;
+    qmp.run("cont").map(drop)
+}
+
+/// A machine that has powered itself off goes on only after a reset.
+fn wake(qmp: &mut Qmp) -> Result<(), LabError> {
     if qmp.status()? == "shutdown" {
         qmp.run("system_reset")?;
     }
-    qmp.run("cont").map(drop)
+    Ok(())
 }
 
 /// The guest shuts down by itself, as when somebody presses the button; what it says of its new boot is awaited.
@@ -171,17 +164,5 @@ fn await_status(qmp: &mut Qmp, wanted: &str, limit: Duration) -> Result<(), LabE
             return Err(LabError::new(format!("still {status} after {}", humantime::format_duration(limit))));
         }
         sleep(POLL);
-    }
-}
-
-/// The VMs of the lab that is up; an error for a name that is none of them.
-pub fn lab_with(folder: &LabFolder, names: &[String]) -> Result<LabState, LabError> {
-    let state =
-        state::up(folder)?.ok_or_else(|| LabError::new("the lab is not up").hint("boot it with `bootproof lab up`"))?;
-    let known = || state.machines.iter().map(|machine| machine.name.as_str());
-    match names.iter().find(|name| !known().any(|known| known == name.as_str())) {
-        Some(name) => Err(LabError::new(format!("there is no VM `{name}` in the lab"))
-            .hint(crate::spec::error::hint_for_unknown(name, known()))),
-        None => Ok(state),
     }
 }

@@ -21,6 +21,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::spec::error::hint_for_unknown;
+
 /// Something about the lab that did not work.
 #[derive(Debug, Error)]
 #[error("{message}{}", hint.as_ref().map_or(String::new(), |hint| format!("\n  hint: {hint}")))]
@@ -45,6 +47,16 @@ impl LabError {
     #[must_use]
     pub fn about(self, vm: &str) -> Self {
         Self { message: format!("{vm}: {}", self.message), ..self }
+    }
+
+    /// There is no lab.
+    pub fn not_up() -> Self {
+        Self::new("the lab is not up").hint("boot it with `bootproof lab up`")
+    }
+
+    /// A name that is none of the lab's VMs.
+    pub fn unknown_vm<'a>(vm: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Self {
+        Self::new(format!("there is no VM `{vm}` in the lab")).hint(hint_for_unknown(vm, known))
     }
 
     /// For `map_err`: what could not be done, and why.
@@ -86,6 +98,19 @@ impl LabFolder {
 /// Text from a console, without what would move a cursor or change a colour.
 pub fn plain(text: &str) -> String {
     console::strip_ansi_codes(text).chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
+/// Does something to each, all at once, and waits for all; the first error counts.
+pub fn at_once<T: Send>(
+    items: impl IntoIterator<Item = T>,
+    work: impl Fn(T) -> Result<(), LabError> + Sync,
+) -> Result<(), LabError> {
+    let work = &work;
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = items.into_iter().map(|item| scope.spawn(move || work(item))).collect();
+        threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+    });
+    results.into_iter().try_for_each(|result| result.map_err(|_| LabError::new("a thread panicked"))?)
 }
 
 /// Told what is going on: a VM (or the lab, if empty) and a line.

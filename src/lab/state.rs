@@ -51,6 +51,15 @@ impl LabState {
         self.sockets.join(format!("{machine}.qmp"))
     }
 
+    /// The VMs of these names, all of them if there are none; an error for a name that is none of them.
+    pub fn chosen(&self, names: &[String]) -> Result<Vec<&Machine>, LabError> {
+        let known = || self.machines.iter().map(|machine| machine.name.as_str());
+        if let Some(unknown) = names.iter().find(|name| !known().any(|known| known == name.as_str())) {
+            return Err(LabError::unknown_vm(unknown, known()));
+        }
+        Ok(self.machines.iter().filter(|one| names.is_empty() || names.contains(&one.name)).collect())
+    }
+
     /// The state that was written last, if any.
     pub fn read(folder: &LabFolder) -> Option<Self> {
         serde_json::from_slice(&fs::read(folder.run().join("lab.json")).ok()?).ok()

@@ -20,7 +20,7 @@ use super::supervisor::COMMIT;
 use super::{LabError, LabFolder, Progress, kvm, local};
 
 /// Under emulation four VMs take two minutes on two cores; a busy machine takes longer.
-const BOOT_TIMEOUT: Duration = Duration::from_mins(10);
+pub(super) const BOOT_TIMEOUT: Duration = Duration::from_mins(10);
 
 const POLL: Duration = Duration::from_millis(500);
 

@@ -30,6 +30,11 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// `1 VM`, `4 VMs`.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 pub(super) fn is_harmful(character: char) -> bool {
     match character {
         '\n' | '\t' => false,
