@@ -334,9 +334,10 @@ fn startup_unit(path: &str, after: &str) -> String {
 }
 
 /// The disk named `persistence`, if there is one, keeps what is written; without it everything is in memory.
+/// `tsc=unstable`: an emulated TSC goes on from where it was when a snapshot is restored; other clocks go back with it.
 const GRUB: &str = "serial --unit=0 --speed=115200\nterminal_input console serial\nterminal_output console serial\n\
     set timeout=0\nmenuentry \"Debian trixie\" {\n  \
-    linux /live/vmlinuz boot=live persistence quiet nocomponents console=tty0 console=ttyS0,115200\n  \
+    linux /live/vmlinuz boot=live persistence quiet nocomponents tsc=unstable console=tty0 console=ttyS0,115200\n  \
     initrd /live/initrd.img\n}\n";
 
 #[cfg(test)]
