@@ -128,7 +128,10 @@ pub fn suite(data: &[u8]) {
 
 fn is_bound(plan: &Plan, suite: &Suite, text: &str) {
     let ids: HashSet<_> = plan.assertions.iter().map(|one| one.id.as_str()).collect();
-    let all = suite.assertions.len() + plan.inventory.connections.len();
+    // Of each VM its identity, and its clock where the inventory asks for that.
+    let peers = plan.inventory.peers.map_or(0, |(peers, _)| 1 + usize::from(peers.clocks_within.is_some()));
+    let derived = plan.inventory.connections.len() + peers * plan.inventory.vms.len();
+    let all = suite.assertions.len() + derived;
     assert_eq!((ids.len(), plan.assertions.len()), (all, all));
     assert!(!suite.assertions.is_empty(), "a suite that checks nothing is an error");
     assert_eq!(plan.by_vm().iter().map(|(_, assertions)| assertions.len()).sum::<usize>(), ids.len());

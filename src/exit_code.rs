@@ -15,8 +15,8 @@ pub enum ExitCode {
     Failed = 1,
     /// The command line or a file is wrong; nothing was looked at.
     Usage = 2,
-    /// Nothing failed, but something could not be told: errored, blocked, not run, or seen on a VM that did not stay
-    /// the same.
+    /// Nothing failed, but something could not be told: errored, blocked, not run, seen on a VM that did not stay the
+    /// same, or, where that is asked for, not looked at by any assertion.
     CouldNotTell = 3,
     /// Nothing was selected.
     NothingSelected = 4,
@@ -32,8 +32,8 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// What a finished run ends with. A stop comes first: what was seen until then is not the whole answer.
-    /// A proven failure comes before what could not be told.
-    pub fn of_run(stop: Option<Stop>, totals: Totals, stable: bool, reports_written: bool) -> Self {
+    /// A proven failure comes before what could not be told, such as what was seen while it was not `sound`.
+    pub fn of_run(stop: Option<Stop>, totals: Totals, sound: bool, reports_written: bool) -> Self {
         match stop {
             Some(Stop::Deadline(_)) => return Self::Deadline,
             Some(Stop::Interrupt) => return Self::Interrupted,
@@ -46,7 +46,7 @@ impl ExitCode {
             Self::CouldNotTell
         } else if totals.passed == 0 {
             Self::NothingSelected
-        } else if !stable {
+        } else if !sound {
             Self::CouldNotTell
         } else if reports_written {
             Self::Conforms
@@ -61,7 +61,7 @@ Exit codes:
   0    everything that was selected holds
   1    an assertion failed
   2    the command line or a file is wrong
-  3    could not tell: something errored or was blocked, or a VM did not stay the same, and nothing failed
+  3    could not tell: something errored, was blocked, unstable or (--fail-uncovered) uncovered, and nothing failed
   4    nothing was selected
   70   bootproof could not do its own work, such as write a report
   124  the deadline passed

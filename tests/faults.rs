@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bootproof::outcome::VerdictKind;
 use bootproof::report::redact::Redactor;
@@ -18,6 +18,7 @@ use bootproof::report::{Report, ResultRow};
 use bootproof::run::{RunSettings, Runner, Stop};
 use bootproof::settings::{self, LOCAL_INVENTORY};
 use bootproof::spec::plan::{AssertionId, Plan, PlannedAssertion};
+use indexmap::IndexMap;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
 
@@ -45,9 +46,9 @@ struct Fault {
     /// What is wrong, in a few words.
     #[serde(rename = "fault")]
     name: String,
-    /// Scripts, run as root, by VM.
+    /// Scripts, run as root, by VM, one after the other.
     #[serde(default)]
-    plant: BTreeMap<String, String>,
+    plant: IndexMap<String, String>,
     /// Misbehaving servers in place of a service: VM, unit, port, mode.
     #[serde(default)]
     serve: Option<Serve>,
@@ -133,18 +134,10 @@ fn lab(arguments: &[&str]) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-/// Runs a script as root on a VM, by OpenSSH. The first connection after a restore can get lost.
+/// Runs a script as root on a VM, by OpenSSH.
 fn run_as_root(vm: &str, password: &str, script: &str) -> Result<(), String> {
-    match run_once_as_root(vm, password, script) {
-        Err((Some(255), _)) => run_once_as_root(vm, password, script),
-        done => done,
-    }
-    .map_err(|(_, said)| format!("the fault could not be planted on {vm}: {said}"))
-}
-
-/// The error is ssh's exit status, 255 when there was no connection, and what was said.
-fn run_once_as_root(vm: &str, password: &str, script: &str) -> Result<(), (Option<i32>, String)> {
-    let io = |error: std::io::Error| (None, error.to_string());
+    let failed = |why: String| format!("the fault could not be planted on {vm}: {why}");
+    let io = |error: std::io::Error| failed(error.to_string());
     let mut child = Command::new(env!("CARGO_BIN_EXE_bootproof"))
         .args(["lab", "ssh", vm, "--", "sudo", "-S", "-p", "''", "sh", "-s"])
         .stdin(Stdio::piped())
@@ -152,17 +145,14 @@ fn run_once_as_root(vm: &str, password: &str, script: &str) -> Result<(), (Optio
         .stderr(Stdio::piped())
         .spawn()
         .map_err(io)?;
-    let mut stdin = child.stdin.take().ok_or((None, "no stdin".to_owned()))?;
-    // Restored VMs are given their clocks here: it saves a login each.
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    write!(stdin, "{password}\ndate -u -s @{now} > /dev/null\n{HELPERS}\n{script}\n").map_err(io)?;
+    let mut stdin = child.stdin.take().ok_or_else(|| failed("no stdin".to_owned()))?;
+    write!(stdin, "{password}\n{HELPERS}\n{script}\n").map_err(io)?;
     drop(stdin);
     let output = child.wait_with_output().map_err(io)?;
     if output.status.success() {
         return Ok(());
     }
-    let said = [output.stdout, output.stderr].concat();
-    Err((output.status.code(), String::from_utf8_lossy(&said).trim().to_owned()))
+    Err(failed(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned()))
 }
 
 /// Asks what `asks` wants of the suites, once or for so long.
@@ -263,7 +253,7 @@ fn play(fault: &Fault, password: &str) -> (String, Vec<String>) {
         Err(error) => ("-".to_owned(), vec![error.clone()]),
     };
     let touched: Vec<&str> = fault.touched().into_iter().collect();
-    differences.extend(lab(&[&["restore", "--keep-clock"], &touched[..]].concat()).err());
+    differences.extend(lab(&[&["restore"], &touched[..]].concat()).err());
     let verdict = match (&fault.green, differences.is_empty()) {
         (_, false) => "DIFFERS".to_owned(),
         (Some(why), true) => format!("as expected: {why}"),

@@ -97,6 +97,10 @@ pub(super) fn of(expectation: &Expectation) -> Result<Vec<CounterExample>, Strin
         Expectation::CommandOutput(command) => of_command(command),
         Expectation::HttpResponds(request) => Ok(of_request(request)),
         Expectation::Wire(wire) => Ok(vec![of_wire(wire)]),
+        Expectation::Peer(peer) => {
+            let (what, other) = peer.counter_example();
+            Ok(vec![CounterExample { what, expectation: Expectation::Peer(other) }])
+        }
     }
 }
 

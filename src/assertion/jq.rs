@@ -19,7 +19,7 @@ pub fn judge(program: &str, json: &str) -> Judgement {
             }
             None => Judgement::differs(format!("jq `{program}` answered nothing"), format!("jq: {program}"), json),
         },
-        Err(jq_rs::Error::System { .. }) if serde_json::from_str::<serde_json::Value>(json).is_err() => {
+        Err(_) if serde_json::from_str::<serde_json::Value>(json).is_err() => {
             Judgement::differs(format!("jq `{program}`: the text is not JSON"), format!("jq: {program}"), json)
         }
         Err(jq_rs::Error::System { reason: Some(reason) }) => {
@@ -46,6 +46,7 @@ mod tests {
             (".a.b", "[1]"),
             ("true", "<html>"),
             ("true", ""),
+            ("true", "\0\0"),
         ] {
             assert!(matches!(judge(program, json), Judgement::Differs(_)), "{program} on {json}");
         }

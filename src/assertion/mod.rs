@@ -6,6 +6,7 @@ pub mod command_output;
 pub mod counter_example;
 pub mod http_responds;
 mod jq;
+pub mod peer;
 pub mod port_listening;
 mod shell;
 pub mod text;
@@ -14,6 +15,7 @@ pub mod wire;
 
 use command_output::CommandOutput;
 use http_responds::HttpResponds;
+use peer::Peer;
 use port_listening::PortListening;
 use wire::Wire;
 
@@ -31,6 +33,8 @@ pub enum Expectation {
     HttpResponds(Box<HttpResponds>),
     /// A VM reaches another one, or must not; from the inventory.
     Wire(Wire),
+    /// A VM is a machine of its own, or on time; from the inventory.
+    Peer(Peer),
 }
 
 /// What was seen, uninterpreted.
@@ -44,6 +48,8 @@ pub enum Observation {
     Http(http_responds::HttpResult),
     /// What the two ends of a wire say.
     Wire(wire::WireSeen),
+    /// What sets a VM and its peers apart, or their clocks.
+    Peer(peer::PeerSeen),
 }
 
 /// The judgement of one observation.
@@ -79,6 +85,8 @@ pub enum Unclear {
     Jq(String),
     /// Nothing listens, so that nothing connects proves nothing; what the far end says.
     NothingToDeny(String),
+    /// No other VM could be asked.
+    NobodyToCompare,
     /// Whether a UDP service is reached cannot be seen from outside.
     UdpCannotBeTried,
 }
@@ -91,6 +99,7 @@ impl Expectation {
             Self::CommandOutput(_) => TYPES[1],
             Self::HttpResponds(_) => TYPES[2],
             Self::Wire(_) => "wire",
+            Self::Peer(_) => "peer",
         }
     }
 
@@ -101,6 +110,7 @@ impl Expectation {
             Self::CommandOutput(expected) => expected.describe(),
             Self::HttpResponds(expected) => expected.describe(),
             Self::Wire(expected) => expected.describe(),
+            Self::Peer(expected) => expected.describe(),
         }
     }
 
@@ -111,16 +121,26 @@ impl Expectation {
             Self::CommandOutput(expected) => expected.how(),
             Self::HttpResponds(expected) => expected.how(),
             Self::Wire(expected) => expected.how(),
+            Self::Peer(expected) => expected.how(),
         }
     }
 
     /// Hosts and TCP ports to which it connects, as far as its words tell.
     pub fn connects_to(&self) -> Vec<(String, u16)> {
         match self {
-            Self::PortListening(_) => Vec::new(),
+            Self::PortListening(_) | Self::Peer(_) => Vec::new(),
             Self::CommandOutput(expected) => expected.connects_to(),
             Self::HttpResponds(expected) => expected.connects_to(),
             Self::Wire(expected) => expected.connects_to(),
+        }
+    }
+
+    /// Other VMs that are logged in to for it.
+    pub fn others(&self) -> Vec<&str> {
+        match self {
+            Self::Wire(wire) => vec![&wire.to],
+            Self::Peer(peer) => peer.others.iter().map(|(name, _)| name.as_str()).collect(),
+            Self::PortListening(_) | Self::CommandOutput(_) | Self::HttpResponds(_) => Vec::new(),
         }
     }
 
@@ -131,13 +151,14 @@ impl Expectation {
             Self::CommandOutput(expected) => expected.slug(),
             Self::HttpResponds(expected) => expected.slug(),
             Self::Wire(expected) => expected.slug(),
+            Self::Peer(expected) => expected.slug(),
         }
     }
 
     /// Mistakes that can be seen without looking at a VM: the key that is wrong, and why.
     pub fn mistakes(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::PortListening(_) | Self::Wire(_) => Vec::new(),
+            Self::PortListening(_) | Self::Wire(_) | Self::Peer(_) => Vec::new(),
             Self::CommandOutput(expected) => expected.mistakes(),
             Self::HttpResponds(expected) => expected.mistakes(),
         }
@@ -147,7 +168,7 @@ impl Expectation {
     pub fn doubts(&self) -> Vec<vacuous::Doubt> {
         match self {
             Self::CommandOutput(expected) => vacuous::doubts(expected),
-            Self::PortListening(_) | Self::HttpResponds(_) | Self::Wire(_) => Vec::new(),
+            Self::PortListening(_) | Self::HttpResponds(_) | Self::Wire(_) | Self::Peer(_) => Vec::new(),
         }
     }
 
@@ -166,6 +187,7 @@ impl Expectation {
             (Self::CommandOutput(expected), Observation::Command(seen)) => expected.judge(seen),
             (Self::HttpResponds(expected), Observation::Http(seen)) => expected.judge(seen),
             (Self::Wire(expected), Observation::Wire(seen)) => expected.judge(seen),
+            (Self::Peer(expected), Observation::Peer(seen)) => expected.judge(seen),
             _ => unreachable!("a probe answered with the observation of another type"),
         }
     }

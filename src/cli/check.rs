@@ -44,6 +44,10 @@ pub struct CheckArgs {
     #[arg(long)]
     no_evidence: bool,
 
+    /// Red also when the inventory declares a VM or a port at which no assertion of the suite looks
+    #[arg(long)]
+    fail_uncovered: bool,
+
     /// When the whole run must have ended
     #[arg(long, value_name = "TIME", env = "BOOTPROOF_DEADLINE", default_value = "15m", value_parser = duration::parse)]
     deadline: Duration,
@@ -124,7 +128,7 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
     };
     let finished = runner.finish(&plan);
     progress.end();
-    let report = Report::new(&plan, &finished, &redactor);
+    let report = Report::new(&plan, &finished, &redactor).with_coverage_required(arguments.fail_uncovered);
     let failed_to_write = tell(&destinations.write(&report));
     match arguments.format {
         Format::Human => super::show(&terminal::render(&report, arguments.colour())),
@@ -132,7 +136,7 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
     }
     let paths: Vec<_> = destinations.paths().map(|path| path.display().to_string()).collect();
     eprintln!("reports: {}", paths.join(", "));
-    Ok(ExitCode::of_run(finished.stop, report.totals, report.is_stable(), !failed_to_write))
+    Ok(ExitCode::of_run(finished.stop, report.totals, report.is_sound(), !failed_to_write))
 }
 
 /// Prints what could not be written; whether there was anything.

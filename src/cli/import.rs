@@ -8,6 +8,7 @@ use clap::Args;
 use crate::exit_code::ExitCode;
 use crate::lab::blueprint::store::{self, Change};
 use crate::lab::blueprint::{Blueprint, PlannedFile};
+use crate::report::text::counted;
 use crate::settings;
 
 /// Turn a whole plan into inventory, suite and recipes
@@ -91,14 +92,14 @@ fn told(into: &Path, blueprint: &Blueprint, changes: &[Change]) -> String {
     let [inventory, suite, recipes] =
         [&blueprint.inventory, &blueprint.suite, Path::new("recipes")].map(|path| shown(into, path));
     format!(
-        "{files}\n{}: {} VMs, {} assertions, {} warnings. Next:\n  \
+        "{files}\n{}: {}, {}, {}. Next:\n  \
          bootproof lint {inventory} {suite} {recipes}/*/recipe.json\n  \
          bootproof plan -i {inventory} -s {suite}\n  \
          bootproof lab --recipes {recipes} up && bootproof check -s {suite} --wait 5m    # on VMs here\n  \
          bootproof check -i {inventory} -s {suite} --wait 5m    # on VMs elsewhere\n",
         blueprint.lab,
-        blueprint.nodes.len(),
-        blueprint.assertions,
-        blueprint.warnings.len(),
+        counted(blueprint.nodes.len(), "VM"),
+        counted(blueprint.assertions, "assertion"),
+        counted(blueprint.warnings.len(), "warning"),
     )
 }

@@ -8,6 +8,7 @@ use clap::Args;
 use crate::exit_code::ExitCode;
 use crate::lab::blueprint::Blueprint;
 use crate::lab::recipe::{Recipe, RecipeFolder};
+use crate::report::text::counted;
 use crate::settings;
 use crate::spec::error::SpecErrors;
 use crate::spec::inventory::Inventory;
@@ -76,9 +77,9 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
         let file = inventory.file.clone();
         match Plan::resolve(&suites, inventory) {
             Ok(plan) => {
-                let wires = plan.inventory.connections.len();
-                let assertions = plan.assertions.len() - wires;
-                println!("{file}: all {assertions} assertions are on VMs of it, and {wires} wires: ok");
+                let (own, others): (Vec<_>, Vec<_>) = plan.assertions.iter().partition(|one| one.file == file);
+                let own = if own.is_empty() { String::new() } else { format!(", and {} more are its own", own.len()) };
+                println!("{file}: all {} assertions are on VMs of it{own}: ok", others.len());
                 findings.extend(lint::login_ports(&suites, &plan.inventory));
             }
             Err(errors) => {
@@ -109,7 +110,7 @@ impl Files {
         let file = path.display();
         match read {
             Read::Inventory(inventory) => {
-                println!("{file}: inventory, {} VMs: ok", inventory.vms.len());
+                println!("{file}: inventory, {}: ok", counted(inventory.vms.len(), "VM"));
                 self.inventories.push(*inventory);
             }
             Read::Suite(suite) => {

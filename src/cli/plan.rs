@@ -6,8 +6,9 @@ use clap::Args;
 
 use crate::exit_code::ExitCode;
 use crate::health::READ_HEALTH;
+use crate::report::CoverageReport;
 use crate::report::redact::Redactor;
-use crate::report::text::harmless;
+use crate::report::text::{counted, harmless};
 use crate::secrets::Secrets;
 use crate::settings::{self, SettingsError};
 use crate::spec::plan::Plan;
@@ -69,8 +70,15 @@ pub fn run(arguments: &PlanArgs) -> Result<ExitCode, SettingsError> {
             );
         }
     }
-    text +=
-        &format!("{} of {} assertions on {} VMs\n", selected.len(), plan.assertions.len(), plan.inventory.vms.len());
+    let coverage = CoverageReport::of(&plan);
+    text += &format!("{}\n", coverage.describe());
+    text += &coverage.uncovered.iter().map(|row| format!("  {}\n", row.message)).collect::<String>();
+    text += &format!(
+        "{} of {} on {}\n",
+        selected.len(),
+        counted(plan.assertions.len(), "assertion"),
+        counted(plan.inventory.vms.len(), "VM")
+    );
     super::show(&text);
     Ok(if selected.is_empty() { ExitCode::NothingSelected } else { ExitCode::Conforms })
 }

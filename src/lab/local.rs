@@ -12,7 +12,7 @@ use super::serial::HostKey;
 use super::state::{self, LabState, Machine};
 use super::up::Wanted;
 use super::{LabError, LabFolder};
-use crate::spec::inventory::{Access, Inventory, InventoryFile, ReadinessEntry, SecretSource, VmEntry};
+use crate::spec::inventory::{Access, Inventory, InventoryFile, Readiness, SecretSource, VmEntry};
 
 /// For `lab ssh`: OpenSSH wants keys, not fingerprints.
 pub(super) fn write_known_hosts(
@@ -36,8 +36,10 @@ pub(super) fn write_inventory(
 ) -> Result<(), LabError> {
     let first = &wanted[0].recipe.recipe;
     let user = first.os.users.first().ok_or_else(|| LabError::new("the recipes have no user"))?;
+    let declared = declared(path, &first.lab);
     let entry = |(one, machine): (&Wanted, &Machine)| {
         let recipe = &one.recipe.recipe;
+        let vm = declared.as_ref().and_then(|lab| lab.vms.get(&recipe.name));
         // Only what differs from the first VM's user stands at the VM.
         let own = recipe.os.users.first().filter(|own| (&own.name, &own.password) != (&user.name, &user.password));
         let ssh = Access {
@@ -48,6 +50,8 @@ pub(super) fn write_inventory(
         let entry = VmEntry {
             role: Some(recipe.role.clone()),
             address: Some(recipe.os.network.alias_address().to_owned()),
+            ports: vm.map_or_else(Vec::new, |vm| vm.ports.clone()),
+            udp_ports: vm.map_or_else(Vec::new, |vm| vm.udp_ports.clone()),
             ssh,
             memory_gb: Some(recipe.resources.memory_gb),
             disk_gb: Some(recipe.resources.disk_gb),
@@ -57,9 +61,9 @@ pub(super) fn write_inventory(
         (recipe.name.clone(), entry)
     };
     let mut vms: IndexMap<String, VmEntry> = wanted.iter().zip(&state.machines).map(entry).collect();
-    let declared = declared(path, &first.lab);
     let place = |vm: &str| declared.as_ref().and_then(|lab| lab.vms.get_index_of(vm)).unwrap_or(usize::MAX);
     vms.sort_by(|left, _, right, _| place(left).cmp(&place(right)));
+    let peers = declared.as_ref().and_then(|lab| lab.peers).map(|(peers, _)| peers);
     let (mut connections, warnings) = declared.map(|lab| (lab.connections, lab.warnings)).unwrap_or_default();
     connections.retain(|edge| vms.contains_key(&edge.from) && vms.contains_key(&edge.to));
     let unpinned = state.machines.iter().any(|machine| !machine.ours);
@@ -69,9 +73,10 @@ pub(super) fn write_inventory(
         description: Some("Written by `bootproof lab up`; removed by `bootproof lab down`.".to_owned()),
         known_hosts: unpinned.then(|| folder.run().join("known_hosts")),
         defaults: Access { host: Some("127.0.0.1".to_owned()), ..login(user) },
-        readiness: ReadinessEntry::default(),
+        readiness: Readiness::default(),
         vms,
         connections,
+        peers,
         warnings,
     };
     let text = serde_json::to_string_pretty(&inventory).map_err(|error| LabError::new(error.to_string()))?;

@@ -6,9 +6,11 @@ mod command_output;
 pub mod health;
 mod http_responds;
 pub mod identity;
+mod peer;
 mod port_listening;
 mod wire;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -25,8 +27,8 @@ use crate::ssh::{Session, SshError};
 pub struct Vantage {
     /// The VM's connection.
     pub session: Arc<Session>,
-    /// The connection to the far end of a wire, if it could be had.
-    pub far_end: Option<Arc<Session>>,
+    /// The connections to other VMs that it is about, by name; those that could not be had are missing.
+    pub others: HashMap<String, Arc<Session>>,
     /// For `become`.
     pub sudo_password: Option<Secret>,
     /// The end of this attempt.
@@ -62,5 +64,6 @@ pub async fn observe(expectation: &Expectation, from: &Vantage) -> Result<Observ
         Expectation::CommandOutput(wanted) => command_output::look(wanted, from).await.map(Observation::Command),
         Expectation::HttpResponds(wanted) => http_responds::look(wanted, from).await.map(Observation::Http),
         Expectation::Wire(wanted) => wire::look(wanted, from).await.map(Observation::Wire),
+        Expectation::Peer(wanted) => peer::look(wanted, from).await.map(Observation::Peer),
     }
 }

@@ -14,11 +14,11 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 pub(super) async fn look(wire: &Wire, from: &Vantage) -> Result<WireSeen, ProbeError> {
     if wire.protocol == Protocol::Udp {
-        return Ok(WireSeen { listeners: far_end(from).await, unreached: None });
+        return Ok(WireSeen { listeners: far_end(wire, from).await, unreached: None });
     }
     let until = from.deadline.min(Instant::now() + CONNECT);
     let (reached, listeners) =
-        tokio::join!(tunnel::open(&from.session, &wire.address, wire.port, until), far_end(from));
+        tokio::join!(tunnel::open(&from.session, &wire.address, wire.port, until), far_end(wire, from));
     let unreached = match reached {
         Ok(_) => None,
         Err(TunnelError::Unreachable(why)) => Some(why),
@@ -28,7 +28,7 @@ pub(super) async fn look(wire: &Wire, from: &Vantage) -> Result<WireSeen, ProbeE
 }
 
 /// `None` when the far end cannot be asked: what the near end sees is an answer all the same.
-async fn far_end(from: &Vantage) -> Option<Listeners> {
-    let session = from.far_end.clone()?;
+async fn far_end(wire: &Wire, from: &Vantage) -> Option<Listeners> {
+    let session = from.others.get(&wire.to)?.clone();
     port_listening::look(&Vantage { session, ..from.clone() }).await.ok()
 }

@@ -30,7 +30,8 @@ pub fn render(report: &Report) -> String {
 fn write_report(xml: &mut Xml, report: &Report) -> io::Result<()> {
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let unstable = report.vms.iter().filter(|vm| !vm.unstable.is_empty()).count();
-    let root = counted(xml.create_element("testsuites"), report.totals, unstable)
+    let beside = unstable + report.coverage.failures().len();
+    let root = counted(xml.create_element("testsuites"), report.totals, beside)
         .with_attribute(("name", harmless_line(&report.lab).as_str()))
         .with_attribute(("timestamp", report.started.as_str()))
         .with_attribute(("time", seconds(report.duration_ms).as_str()));
@@ -40,11 +41,12 @@ fn write_report(xml: &mut Xml, report: &Report) -> io::Result<()> {
     Ok(())
 }
 
-/// `unstable` is the number of cases that stand for a VM that did not stay the same.
-fn counted(element: ElementWriter<'_, Vec<u8>>, totals: Totals, unstable: usize) -> ElementWriter<'_, Vec<u8>> {
-    let errors = totals.errored + totals.blocked + totals.not_run + unstable;
+/// `beside` is the number of cases that stand for no assertion: a VM that did not stay the same, a port that is not
+/// covered.
+fn counted(element: ElementWriter<'_, Vec<u8>>, totals: Totals, beside: usize) -> ElementWriter<'_, Vec<u8>> {
+    let errors = totals.errored + totals.blocked + totals.not_run + beside;
     element
-        .with_attribute(("tests", (totals.assertions + unstable).to_string().as_str()))
+        .with_attribute(("tests", (totals.assertions + beside).to_string().as_str()))
         .with_attribute(("failures", totals.failed.to_string().as_str()))
         .with_attribute(("errors", errors.to_string().as_str()))
         .with_attribute(("skipped", totals.not_selected.to_string().as_str()))
@@ -53,7 +55,9 @@ fn counted(element: ElementWriter<'_, Vec<u8>>, totals: Totals, unstable: usize)
 fn write_suite(xml: &mut Xml, report: &Report, vm: &VmReport, rows: &[&ResultRow]) -> io::Result<()> {
     let time = rows.iter().map(|row| row.duration_ms).max().unwrap_or(0);
     let totals = Totals::count(rows.iter().map(|row| row.verdict));
-    let suite = counted(xml.create_element("testsuite"), totals, usize::from(!vm.unstable.is_empty()))
+    let uncovered: Vec<_> = report.coverage.failures().iter().filter(|row| row.vm == vm.name).collect();
+    let beside = usize::from(!vm.unstable.is_empty()) + uncovered.len();
+    let suite = counted(xml.create_element("testsuite"), totals, beside)
         .with_attribute(("name", vm.name.as_str()))
         .with_attribute(("hostname", vm.name.as_str()))
         .with_attribute(("timestamp", report.started.as_str()))
@@ -62,6 +66,7 @@ fn write_suite(xml: &mut Xml, report: &Report, vm: &VmReport, rows: &[&ResultRow
         write_properties(xml, vm)?;
         rows.iter().try_for_each(|row| write_case(xml, report, row))?;
         write_unrest(xml, report, vm)?;
+        uncovered.iter().try_for_each(|row| write_error(xml, report, vm, &row.id, "uncovered", &row.message, ""))?;
         let pieces = vm.evidence.iter().map(|piece| format!("== {}\n{}\n", harmless_line(&piece.about), piece.text));
         write_text(xml, "system-out", &pieces.collect::<String>())?;
         match &vm.cause {
@@ -77,17 +82,31 @@ fn write_unrest(xml: &mut Xml, report: &Report, vm: &VmReport) -> io::Result<()>
     if vm.unstable.is_empty() {
         return Ok(());
     }
+    let message = format!("what was seen of {} is not to be relied on", vm.name);
+    let id = format!("unstable::{}", vm.name);
+    write_error(xml, report, vm, &id, "unstable", &message, &vm.unstable.join("\n"))
+}
+
+/// A case that stands for no assertion.
+fn write_error(
+    xml: &mut Xml,
+    report: &Report,
+    vm: &VmReport,
+    id: &str,
+    kind: &str,
+    message: &str,
+    more: &str,
+) -> io::Result<()> {
     let case = xml
         .create_element("testcase")
         .with_attribute(("classname", format!("{}.{}", harmless_line(&report.lab), vm.name).as_str()))
-        .with_attribute(("name", format!("unstable::{}", vm.name).as_str()))
+        .with_attribute(("name", id))
         .with_attribute(("time", "0.000"));
     case.write_inner_content(|xml| {
-        let message = format!("what was seen of {} is not to be relied on", vm.name);
         xml.create_element("error")
-            .with_attribute(("message", message.as_str()))
-            .with_attribute(("type", "unstable"))
-            .write_text_content(BytesText::new(&harmless(&format!("{message}\n{}", vm.unstable.join("\n")))))?;
+            .with_attribute(("message", message))
+            .with_attribute(("type", kind))
+            .write_text_content(BytesText::new(harmless(&format!("{message}\n{more}")).trim_end()))?;
         Ok(())
     })?;
     Ok(())

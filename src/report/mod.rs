@@ -24,6 +24,7 @@ use crate::assertion::wire::{Wire, WireSeen};
 use crate::evidence::Piece;
 use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict, VerdictKind};
 use crate::run::{Finished, Timeline, VmRecord};
+use crate::spec::coverage::{Coverage, Uncovered};
 use crate::spec::inventory::Vm;
 use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
 use crate::ssh::host_key::Trust;
@@ -59,6 +60,8 @@ pub struct Report {
     pub stopped: Option<String>,
     /// How many assertions got which verdict.
     pub totals: Totals,
+    /// How much of what the inventory declares is looked at.
+    pub coverage: CoverageReport,
     /// The VMs, in the order of the inventory.
     pub vms: Vec<VmReport>,
     /// The assertions, in the order of the suites.
@@ -109,6 +112,52 @@ impl Totals {
             } += 1;
         }
         totals
+    }
+}
+
+/// How much of what the inventory declares is looked at, whatever was selected.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct CoverageReport {
+    /// How many VMs and ports are declared.
+    pub declared: usize,
+    /// Those at which no assertion looks.
+    pub uncovered: Vec<UncoveredRow>,
+    /// Whether they make the run red.
+    pub required: bool,
+}
+
+/// A VM or a port at which no assertion looks.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct UncoveredRow {
+    /// `uncovered::redis::9121`.
+    pub id: String,
+    /// The VM's name.
+    pub vm: String,
+    /// `no assertion looks at 9121/tcp of redis`.
+    pub message: String,
+}
+
+impl CoverageReport {
+    /// Of a plan.
+    pub fn of(plan: &Plan) -> Self {
+        let Coverage { declared, uncovered } = Coverage::of(plan);
+        let row = |one: &Uncovered| UncoveredRow {
+            id: format!("uncovered::{}", one.slug()),
+            vm: one.vm.clone(),
+            message: format!("no assertion looks at {}", one.describe()),
+        };
+        Self { declared, uncovered: uncovered.iter().map(row).collect(), required: false }
+    }
+
+    /// `10 of 10 declared VMs and ports are looked at`.
+    pub fn describe(&self) -> String {
+        let covered = self.declared - self.uncovered.len();
+        format!("{covered} of {} declared VMs and ports are looked at", self.declared)
+    }
+
+    /// What makes the run red.
+    pub fn failures(&self) -> &[UncoveredRow] {
+        if self.required { &self.uncovered } else { &[] }
     }
 }
 
@@ -312,6 +361,18 @@ impl Report {
         self.vms.iter().all(|vm| vm.unstable.is_empty())
     }
 
+    /// The same; what is not covered makes it red.
+    #[must_use]
+    pub fn with_coverage_required(mut self, required: bool) -> Self {
+        self.coverage.required = required;
+        self
+    }
+
+    /// Whether the verdicts are to be relied on, and are all that was asked for.
+    pub fn is_sound(&self) -> bool {
+        self.is_stable() && self.coverage.failures().is_empty()
+    }
+
     /// The report that stands on the disk while a run is under way: should the run be killed, this is what is left,
     /// and not the report of an older run.
     pub fn unfinished(plan: &Plan, redactor: &Redactor) -> Self {
@@ -342,6 +403,7 @@ impl Report {
             complete: stopped.is_none(),
             stopped,
             totals: Totals::count(results.iter().map(|row| row.verdict)),
+            coverage: CoverageReport::of(plan),
             vms,
             results,
         }
@@ -439,11 +501,14 @@ pub fn because(
     plan.leans_on(assertion).iter().filter_map(red).collect()
 }
 
-/// The rows of each VM that has any, in the order of the VMs.
+/// The rows of each VM that has any, or that should have, in the order of the VMs.
 fn rows_by_vm(report: &Report) -> Vec<(&VmReport, Vec<&ResultRow>)> {
     let mut rows: HashMap<&str, Vec<&ResultRow>> = HashMap::new();
     for row in &report.results {
         rows.entry(&row.vm).or_default().push(row);
+    }
+    for uncovered in report.coverage.failures() {
+        rows.entry(&uncovered.vm).or_default();
     }
     report.vms.iter().filter_map(|vm| Some((vm, rows.remove(vm.name.as_str())?))).collect()
 }

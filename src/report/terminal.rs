@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use console::Style;
 
-use super::text::{harmless, harmless_line, shortened};
+use super::text::{counted, harmless, harmless_line, shortened};
 use super::{Report, ResultRow, VmReport, WireRow, rows_by_vm};
 use crate::outcome::VerdictKind;
 use crate::ssh::host_key::Trust;
@@ -43,7 +43,21 @@ pub fn render(report: &Report, colour: bool) -> String {
         let _ = write!(text, "\n{} {}\n{}", paint.word(row.verdict), row.id, indent(&explain(row)));
     }
     text += &told_of_vms(report, paint);
+    text += &uncovered(report, paint);
     let _ = writeln!(text, "\n{}", totals_line(report, paint));
+    text
+}
+
+fn uncovered(report: &Report, paint: Paint) -> String {
+    let coverage = &report.coverage;
+    if coverage.uncovered.is_empty() {
+        return String::new();
+    }
+    let word = if coverage.required { paint.red("uncovered") } else { paint.bold("uncovered") };
+    let mut text = format!("\n{word} {}\n", coverage.describe());
+    for row in &coverage.uncovered {
+        let _ = writeln!(text, "  {}", harmless_line(&row.message));
+    }
     text
 }
 
@@ -196,7 +210,7 @@ fn render_causes(text: &mut String, report: &Report, paint: Paint) {
         told.push(cause);
         let blocked = report.results.iter().filter(|row| row.cause.as_ref() == Some(cause)).count();
         let _ = writeln!(text, "\n{} {}", paint.red("cause"), harmless_line(&cause.to_string()));
-        let _ = writeln!(text, "  blocks:   {blocked} assertion{}", if blocked == 1 { "" } else { "s" });
+        let _ = writeln!(text, "  blocks:   {}", counted(blocked, "assertion"));
         if let Some(hint) = &cause.hint {
             let _ = writeln!(text, "  hint:     {}", harmless_line(hint));
         }
@@ -212,12 +226,13 @@ fn totals_line(report: &Report, paint: Paint) -> String {
         (totals.not_run, "not run"),
         (totals.not_selected, "not selected"),
         (report.vms.iter().filter(|vm| !vm.unstable.is_empty()).count(), "VMs unstable"),
+        (report.coverage.failures().len(), "uncovered"),
     ] {
         if count > 0 {
             parts.push(format!("{count} {word}"));
         }
     }
-    let green = report.complete && report.is_stable() && totals.passed + totals.not_selected == totals.assertions;
+    let green = report.complete && report.is_sound() && totals.passed + totals.not_selected == totals.assertions;
     let line = format!("{} in {}.{:03} s", parts.join("; "), report.duration_ms / 1000, report.duration_ms % 1000);
     let line = match &report.stopped {
         Some(why) => format!("{line}: {why}"),

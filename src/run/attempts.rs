@@ -1,5 +1,6 @@
 //! Tries one assertion until it holds or its time is up, and keeps every try.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,12 +98,12 @@ impl Tries<'_> {
             Ok(session) => session,
             Err(cause) => return (Verdict::Blocked(cause), false),
         };
-        let far_end = self.far_end(&assertion.expectation, until).await;
+        let others = self.others(&assertion.expectation, until).await;
         let turns = session.clone();
         let _turn = turns.turn().await;
         let started = Instant::now();
         let deadline = Instant::now() + assertion.timeout;
-        let vantage = Vantage { session, far_end, sudo_password: link.sudo_password(), deadline };
+        let vantage = Vantage { session, others, sudo_password: link.sudo_password(), deadline };
         let seen = observe(&assertion.expectation, &vantage).await;
         if let Err(ProbeError { error, .. }) = &seen
             && matches!(error.stage, Stage::Timeout | Stage::Channel)
@@ -131,11 +132,16 @@ impl Tries<'_> {
         (verdict, may_pass)
     }
 
-    /// The connection to the other end of a wire; none when that VM is given up.
-    async fn far_end(&self, expectation: &Expectation, until: Instant) -> Option<Arc<Session>> {
-        let Expectation::Wire(wire) = expectation else { return None };
-        let link = self.shared.links.get()?.get(&wire.to)?;
-        link.session(self.shared, until).await.ok()
+    /// The connections to other VMs; those that are given up are missing.
+    async fn others(&self, expectation: &Expectation, until: Instant) -> HashMap<String, Arc<Session>> {
+        let mut others = HashMap::new();
+        for name in expectation.others() {
+            let Some(link) = self.shared.links.get().and_then(|links| links.get(name)) else { continue };
+            if let Ok(session) = link.session(self.shared, until).await {
+                others.insert(name.to_owned(), session);
+            }
+        }
+        others
     }
 
     fn write_down(&mut self, started: Instant, verdict: &Verdict) {
@@ -231,6 +237,9 @@ fn unclear_cause(link: &Link, unclear: Unclear) -> Cause {
         Unclear::NothingToDeny(why) => {
             SshError::passing(Stage::Answer, format!("{why}, so it proves nothing that there is no connection"))
                 .hint("start what listens there, then ask again")
+        }
+        Unclear::NobodyToCompare => {
+            SshError::passing(Stage::Answer, "no other VM could be asked, so there is nothing to compare it with")
         }
         Unclear::UdpCannotBeTried => {
             SshError::lasting(Stage::Answer, "whether a UDP service is reached cannot be seen from outside")

@@ -17,6 +17,7 @@ use crate::outcome::{Cause, Stage};
 use crate::probe::identity::Identity;
 use crate::probe::{Vantage, health};
 use crate::secrets::{Secret, Secrets};
+use crate::spec::duration::Span;
 use crate::spec::inventory::{Inventory, Readiness, Ssh, Via, Vm};
 use crate::ssh::host_key::{HostKeyPolicy, Trust};
 use crate::ssh::{Limits, Milestone, Session, SshError, Target, connect};
@@ -69,7 +70,7 @@ pub struct Timeline {
 
 impl Timeline {
     /// The step that is to be reached next: its name, its budget, and since when it is waited for.
-    fn next(&self, budgets: Readiness) -> (&'static str, Option<Duration>, Duration) {
+    fn next(&self, budgets: Readiness) -> (&'static str, Option<Span>, Duration) {
         match (self.tcp, self.banner, self.login) {
             (None, ..) => ("tcp", budgets.tcp, Duration::ZERO),
             (Some(tcp), None, _) => ("banner", budgets.banner, tcp),
@@ -240,7 +241,7 @@ impl Link {
     fn spent_budget(&self, shared: &Shared) -> Option<String> {
         let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         let (step, budget, since) = record.timeline.next(self.budgets);
-        let budget = budget.filter(|budget| shared.start.elapsed() > since + *budget)?;
+        let Span(budget) = budget.filter(|budget| shared.start.elapsed() > since + budget.0)?;
         let budget = humantime::format_duration(budget);
         Some(format!("the readiness budget of {budget} for `{step}` is used up"))
     }
@@ -291,8 +292,7 @@ impl Link {
             record.trust.get_or_insert(session.trust);
         });
         let session = session.clone();
-        let (start, patience) = (shared.start, self.budgets.running.unwrap_or_else(|| shared.settings.waits()));
-        let patience = patience.min(shared.settings.waits());
+        let (start, patience) = (shared.start, self.patience(shared));
         let asking = tokio::spawn(async move {
             let until = Instant::now() + patience;
             let (identity, health) = health::look(&session).await;
@@ -384,14 +384,19 @@ impl Link {
         compare(session, &after, &later, &[]).await
     }
 
+    /// How long the end of the boot is waited for.
+    fn patience(&self, shared: &Shared) -> Duration {
+        let waits = shared.settings.waits();
+        self.budgets.running.map_or(waits, |Span(budget)| budget.min(waits))
+    }
+
     /// Who waits for a boot wants to see its end.
     fn endless_boot(&self, shared: &Shared) -> Option<String> {
         let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         let state = record.timeline.system.as_deref().filter(|state| health::is_booting(state))?;
-        let budget = self.budgets.running.unwrap_or_else(|| shared.settings.waits());
-        let budget = humantime::format_duration(budget);
+        let patience = humantime::format_duration(self.patience(shared));
         (!shared.settings.waits().is_zero())
-            .then(|| format!("its boot does not end: systemd says `{state}` after {budget}"))
+            .then(|| format!("its boot does not end: systemd says `{state}` after {patience}"))
     }
 
     async fn gather_evidence(&self, session: Arc<Session>, services: &[String]) {
@@ -402,7 +407,8 @@ impl Link {
             services.iter().map(String::as_str).filter(|name| !suspects.iter().any(|(known, _)| known == name)),
         );
         names.truncate(SERVICES_AT_MOST);
-        let vantage = Vantage { session, far_end: None, sudo_password: self.sudo_password(), deadline: Instant::now() };
+        let (others, sudo_password) = (HashMap::new(), self.sudo_password());
+        let vantage = Vantage { session, others, sudo_password, deadline: Instant::now() };
         let evidence = health::evidence(&vantage, &names).await;
         self.note(|record| {
             record.suspects = suspects;
@@ -441,6 +447,7 @@ async fn await_boot(session: &Session, mut state: Option<String>, start: Instant
 
 async fn compare(session: &Session, before: &Health, after: &Health, young: &[&str]) -> Vec<String> {
     let mut names = after.moved_since(before);
-    names.extend(young.iter().filter(|name| !after.moved_since(before).contains(name)));
+    let young: Vec<_> = young.iter().filter(|name| !names.contains(name)).copied().collect();
+    names.extend(young);
     after.unrest_since(before, &health::services(session, &names).await)
 }

@@ -3,8 +3,8 @@
 //! [`InventoryFile`] is what stands in the file; [`Inventory`] is what it means: defaults applied, paths made
 //! relative to the file, names checked. Secrets stay where they are until a session needs them.
 
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -37,16 +37,30 @@ pub struct InventoryFile {
     #[serde(default, skip_serializing_if = "Access::is_empty")]
     pub defaults: Access,
     /// How long each step of a VM's boot may take while it is waited for; by default as long as is waited at all.
-    #[serde(default, skip_serializing_if = "ReadinessEntry::is_empty")]
-    pub readiness: ReadinessEntry,
+    #[serde(default, skip_serializing_if = "Readiness::is_empty")]
+    pub readiness: Readiness,
     /// The VMs by name, in the order in which they are shown.
     pub vms: IndexMap<String, VmEntry>,
     /// Which VM talks to which.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<Connection>,
+    /// What must hold between the VMs. If it is there, each VM's machine-id, host key, MAC addresses and address must be
+    /// its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peers: Option<Peers>,
     /// What stays to be done at deployment time, for the whole lab.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// What must hold between the VMs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Peers {
+    /// How far a VM's clock may be from the median of all clocks, that of bootproof's machine among them; by default
+    /// clocks are not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clocks_within: Option<Span>,
 }
 
 /// One VM of the inventory, as written.
@@ -59,12 +73,18 @@ pub struct VmEntry {
     /// Its address on the lab's own network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// TCP ports that it serves; where no assertion looks at one, it is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<NonZeroU16>,
+    /// UDP ports that it serves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub udp_ports: Vec<NonZeroU16>,
     /// How to log in; what is absent comes from `defaults`.
     #[serde(default, skip_serializing_if = "Access::is_empty")]
     pub ssh: Access,
     /// How long each step of its boot may take; what is absent comes from the lab's `readiness`.
-    #[serde(default, skip_serializing_if = "ReadinessEntry::is_empty")]
-    pub readiness: ReadinessEntry,
+    #[serde(default, skip_serializing_if = "Readiness::is_empty")]
+    pub readiness: Readiness,
     /// Memory in GiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_gb: Option<u32>,
@@ -76,10 +96,10 @@ pub struct VmEntry {
     pub position: Option<Position>,
 }
 
-/// How long each step of a boot may take, each counted from the one before, as written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// How long each step of a boot may take, each counted from the one before; what is absent, as long as is waited at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ReadinessEntry {
+pub struct Readiness {
     /// From the start of the run to a TCP connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<Span>,
@@ -94,23 +114,10 @@ pub struct ReadinessEntry {
     pub running: Option<Span>,
 }
 
-impl ReadinessEntry {
+impl Readiness {
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// How long each step of a VM's boot may take; `None` is as long as is waited at all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Readiness {
-    /// To a TCP connection.
-    pub tcp: Option<Duration>,
-    /// To the SSH banner.
-    pub banner: Option<Duration>,
-    /// To the login.
-    pub login: Option<Duration>,
-    /// To the end of the boot.
-    pub running: Option<Duration>,
 }
 
 /// How to log in to a VM, as written.
@@ -267,6 +274,8 @@ pub struct Inventory {
     pub connections: Vec<Connection>,
     /// The line of each of them in the file.
     pub connection_lines: Vec<usize>,
+    /// What must hold between the VMs, and its line in the file.
+    pub peers: Option<(Peers, usize)>,
     /// What stays to be done at deployment time, for the whole lab.
     pub warnings: Vec<String>,
 }
@@ -280,6 +289,10 @@ pub struct Vm {
     pub role: Option<String>,
     /// Its address on the lab's own network.
     pub address: Option<String>,
+    /// TCP ports that it is declared to serve.
+    pub ports: Vec<NonZeroU16>,
+    /// UDP ports that it is declared to serve.
+    pub udp_ports: Vec<NonZeroU16>,
     /// How to log in.
     pub ssh: Ssh,
     /// How long each step of its boot may take.
@@ -366,10 +379,12 @@ impl Inventory {
             return Err(SpecErrors(errors));
         }
         let known_hosts = written.known_hosts.map(|path| relative_to(folder, &path));
-        let line = |index| source.place(&format!("connections[{index}]")).map_or(1, |(line, _)| line);
-        let connection_lines = (0..written.connections.len()).map(line).collect();
+        let line = |path: &str| source.place(path).map_or(1, |(line, _)| line);
+        let edge = |index| line(&format!("connections[{index}]"));
+        let connection_lines = (0..written.connections.len()).map(edge).collect();
+        let peers = written.peers.map(|peers| (peers, line("peers")));
         let InventoryFile { lab, connections, warnings, .. } = written;
-        Ok(Self { file: file.to_owned(), lab, known_hosts, vms, connections, connection_lines, warnings })
+        Ok(Self { file: file.to_owned(), lab, known_hosts, vms, connections, connection_lines, peers, warnings })
     }
 }
 
@@ -421,14 +436,21 @@ fn read_vm(
         ..ssh
     };
     let (own, all) = (&entry.readiness, &written.readiness);
-    let span = |own: Option<Span>, all: Option<Span>| own.or(all).map(|span| span.0);
     let readiness = Readiness {
-        tcp: span(own.tcp, all.tcp),
-        banner: span(own.banner, all.banner),
-        login: span(own.login, all.login),
-        running: span(own.running, all.running),
+        tcp: own.tcp.or(all.tcp),
+        banner: own.banner.or(all.banner),
+        login: own.login.or(all.login),
+        running: own.running.or(all.running),
     };
-    Ok(Vm { name: name.to_owned(), role: entry.role.clone(), address: entry.address.clone(), ssh, readiness })
+    Ok(Vm {
+        name: name.to_owned(),
+        role: entry.role.clone(),
+        address: entry.address.clone(),
+        ports: entry.ports.clone(),
+        udp_ports: entry.udp_ports.clone(),
+        ssh,
+        readiness,
+    })
 }
 
 fn is_fingerprint(pin: &str) -> bool {

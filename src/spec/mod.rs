@@ -1,5 +1,6 @@
 //! What was asked for: inventory and suite as written, and the plan they make. No I/O.
 
+pub mod coverage;
 pub mod duration;
 pub mod error;
 pub mod inventory;

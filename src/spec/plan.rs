@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::duration::Span;
 use super::error::{SpecErrors, hint_for_unknown};
 use super::inventory::{Connection, Inventory, Vm};
 use super::suite::{Suite, SuiteAssertion};
+use crate::assertion::peer::{Aspect, Peer, READ_CLOCK};
 use crate::assertion::wire::Wire;
 use crate::assertion::{Expectation, slug};
 
@@ -110,8 +113,8 @@ impl Plan {
         if !errors.is_empty() {
             return Err(SpecErrors(errors));
         }
-        for wire in wires(&inventory) {
-            assertions.entry(wire.id.clone()).or_insert(wire);
+        for own in wires(&inventory).into_iter().chain(peers(&inventory)) {
+            assertions.entry(own.id.clone()).or_insert(own);
         }
         let suite_files = suites.iter().map(|suite| suite.file.clone()).collect();
         Ok(Self { inventory, suite_files, assertions: assertions.into_values().collect() })
@@ -132,7 +135,7 @@ impl Plan {
     }
 
     /// The VM that `host` means when it is said on `vm`.
-    fn vm_at<'a>(&'a self, vm: &'a str, host: &str) -> Option<&'a str> {
+    pub(super) fn vm_at<'a>(&'a self, vm: &'a str, host: &str) -> Option<&'a str> {
         if matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]") {
             return Some(vm);
         }
@@ -153,6 +156,9 @@ impl Plan {
 /// The scenario and the test of wires.
 pub const WIRES: &str = "wires";
 
+/// The scenario and the test of what VMs are to each other.
+pub const PEERS: &str = "peers";
+
 /// The edges of the inventory, each as an assertion on the VM that connects.
 fn wires(inventory: &Inventory) -> Vec<PlannedAssertion> {
     let one = |(edge, line): (&Connection, &usize)| {
@@ -166,33 +172,52 @@ fn wires(inventory: &Inventory) -> Vec<PlannedAssertion> {
             intent: edge.intent.clone(),
             deny: edge.deny,
         };
-        Some(PlannedAssertion {
-            id: AssertionId(format!("{WIRES}::{}::{}", edge.from, wire.slug())),
-            scenario: WIRES.to_owned(),
-            test: WIRES.to_owned(),
-            vm: edge.from.clone(),
+        Some(PlannedAssertion::derived(inventory, *line, WIRES, &edge.from, Expectation::Wire(wire)))
+    };
+    inventory.connections.iter().zip(&inventory.connection_lines).filter_map(one).collect()
+}
+
+/// What must hold between the VMs, on each of them; one VM has no peers.
+fn peers(inventory: &Inventory) -> Vec<PlannedAssertion> {
+    let Some((peers, line)) = inventory.peers.filter(|_| inventory.vms.len() > 1) else { return Vec::new() };
+    // Every VM has that of the loopback.
+    let address = |vm: &Vm| vm.address.as_ref()?.parse::<IpAddr>().ok().filter(|address| !address.is_loopback());
+    let one = |vm: &Vm| {
+        let others = inventory.vms.values().filter(|other| other.name != vm.name);
+        let others: Vec<_> = others.map(|other| (other.name.clone(), address(other))).collect();
+        let identity = Aspect::Identity { address: address(vm) };
+        let clock = peers.clocks_within.map(|Span(within)| Aspect::Clock { within, read: READ_CLOCK });
+        let peer = |aspect| Peer { vm: vm.name.clone(), others: others.clone(), aspect };
+        let aspects = std::iter::once(identity).chain(clock).map(peer);
+        let planned = |peer| PlannedAssertion::derived(inventory, line, PEERS, &vm.name, Expectation::Peer(peer));
+        aspects.map(planned).collect::<Vec<_>>()
+    };
+    inventory.vms.values().flat_map(one).collect()
+}
+
+impl PlannedAssertion {
+    /// The VMs that are logged in to for it.
+    pub fn vms(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.vm.as_str()).chain(self.expectation.others())
+    }
+
+    /// Of what the inventory declares, at this line.
+    fn derived(inventory: &Inventory, line: usize, test: &str, vm: &str, expectation: Expectation) -> Self {
+        Self {
+            id: AssertionId(format!("{test}::{vm}::{}", expectation.slug())),
+            scenario: test.to_owned(),
+            test: test.to_owned(),
+            vm: vm.to_owned(),
             description: None,
-            expectation: Expectation::Wire(wire),
+            expectation,
             counter_example: None,
             timeout: DEFAULT_TIMEOUT,
             wait: None,
             consistently: None,
             unit: None,
             file: inventory.file.clone(),
-            line: *line,
-        })
-    };
-    inventory.connections.iter().zip(&inventory.connection_lines).filter_map(one).collect()
-}
-
-impl PlannedAssertion {
-    /// The VMs that are logged in to for it.
-    pub fn vms(&self) -> impl Iterator<Item = &str> {
-        let far_end = match &self.expectation {
-            Expectation::Wire(wire) => Some(wire.to.as_str()),
-            _ => None,
-        };
-        std::iter::once(self.vm.as_str()).chain(far_end)
+            line,
+        }
     }
 
     fn new(suite: &Suite, assertion: &SuiteAssertion) -> Self {

@@ -233,10 +233,7 @@ fn our_own_suites_are_doubted_only_where_they_hide_a_failure() {
     let validation = lint("validation");
     assert_eq!(validation.len(), 2, "{validation:#?}");
     assert!(validation.iter().all(|line| line.contains("jq 1.7")), "{validation:#?}");
-    // A `cat` or `find` that fails finds nothing forbidden.
-    let contract = lint("contract");
-    assert_eq!(contract.len(), 5, "{contract:#?}");
-    assert!(contract.iter().all(|line| line.contains("`cat /etc/apt") || line.contains("`find / ")), "{contract:#?}");
+    assert_eq!(lint("contract"), [""; 0]);
 }
 
 /// `bootproof check` on the right files, with these flags.

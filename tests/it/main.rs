@@ -4,6 +4,7 @@
 
 mod aftermath;
 mod corpus;
+mod coverage;
 mod fake_vm;
 mod harness;
 mod import;
@@ -12,6 +13,7 @@ mod killed;
 mod laws;
 mod layers;
 mod misbehaviour;
+mod peers;
 mod prove;
 mod readme;
 mod reports;

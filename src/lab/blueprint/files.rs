@@ -11,7 +11,7 @@ use super::spelling::Spelled;
 use super::{Blueprint, BlueprintFile, PlannedFile, rules};
 use crate::lab::recipe::{self, User};
 use crate::spec::error::{SpecError, SpecErrors};
-use crate::spec::inventory::{Access, Inventory, InventoryFile, ReadinessEntry, SecretSource, VmEntry};
+use crate::spec::inventory::{Access, Inventory, InventoryFile, Readiness, SecretSource, VmEntry};
 use crate::spec::plan::Plan;
 use crate::spec::suite::Suite;
 
@@ -112,9 +112,12 @@ fn inventory(written: &BlueprintFile, lab: &str, drafts: &[Draft]) -> InventoryF
     let defaults = drafts.first().and_then(login).unwrap_or_default();
     let entry = |draft: &Draft| {
         let recipe = &draft.recipe;
+        let node = written.nodes.iter().find(|node| node.name == recipe.name);
         let entry = VmEntry {
             role: Some(recipe.role.clone()),
             address: Some(recipe.os.network.alias_address().to_owned()),
+            ports: node.map_or_else(Vec::new, |node| node.ports.clone()),
+            udp_ports: node.map_or_else(Vec::new, |node| node.udp_ports.clone()),
             // Only what differs from the first VM's user stands at the VM.
             ssh: login(draft).filter(|own| *own != defaults).unwrap_or_default(),
             memory_gb: Some(recipe.resources.memory_gb),
@@ -131,9 +134,10 @@ fn inventory(written: &BlueprintFile, lab: &str, drafts: &[Draft]) -> InventoryF
         description: written.description.clone(),
         known_hosts: Some(format!("{lab}.known_hosts").into()),
         defaults,
-        readiness: ReadinessEntry::default(),
+        readiness: Readiness::default(),
         vms,
         connections: written.connections.clone(),
+        peers: written.peers,
         warnings: written.warnings.clone(),
     }
 }

@@ -12,6 +12,7 @@ mod spelling;
 pub mod store;
 
 use std::fmt;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema};
@@ -21,7 +22,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::recipe::{Arch, Base, Firewall, TestConfig, User, one_unit};
 use crate::spec::error::SpecErrors;
-use crate::spec::inventory::{Connection, Position};
+use crate::spec::inventory::{Connection, Peers, Position};
 use crate::spec::suite::ScenarioEntry;
 use size::Size;
 
@@ -49,6 +50,9 @@ pub struct BlueprintFile {
     /// Which VM talks to which.
     #[serde(default)]
     connections: Vec<Connection>,
+    /// What must hold between the VMs.
+    #[serde(default)]
+    peers: Option<Peers>,
     /// What the nodes are made of, unless it stands in the nodes.
     #[serde(default)]
     recipes: Vec<PlannedRecipe>,
@@ -76,6 +80,12 @@ struct Node {
     /// Its address with a prefix length, such as `10.71.0.10/24`.
     #[serde(default)]
     alias: Option<String>,
+    /// TCP ports that it serves.
+    #[serde(default)]
+    ports: Vec<NonZeroU16>,
+    /// UDP ports that it serves.
+    #[serde(default)]
+    udp_ports: Vec<NonZeroU16>,
     /// Memory.
     #[serde(default)]
     memory_gb: Option<Size>,

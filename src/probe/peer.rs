@@ -1,0 +1,79 @@
+//! How to look at a VM among its peers: the same question to all of them, at once.
+
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::task::JoinHandle;
+
+use super::{ProbeError, Vantage};
+use crate::assertion::peer::{Aspect, Clock, Identity, Peer, PeerSeen, READ_CLOCK, READ_IDENTITY};
+use crate::outcome::Stage;
+use crate::ssh::SshError;
+use crate::ssh::exec::exec;
+
+pub(super) async fn look(peer: &Peer, from: &Vantage) -> Result<PeerSeen, ProbeError> {
+    match peer.aspect {
+        Aspect::Identity { .. } => {
+            let others = ask_others(peer, from, identity);
+            Ok(PeerSeen::Identity(identity(from.clone()).await?, answers(others).await))
+        }
+        Aspect::Clock { read, .. } => {
+            let others = ask_others(peer, from, |there| clock(there, READ_CLOCK));
+            Ok(PeerSeen::Clock(clock(from.clone(), read).await?, answers(others).await))
+        }
+    }
+}
+
+type Asked<T> = Vec<(String, Option<JoinHandle<Result<T, ProbeError>>>)>;
+
+fn ask_others<T, F>(peer: &Peer, from: &Vantage, ask: impl Fn(Vantage) -> F) -> Asked<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, ProbeError>> + Send + 'static,
+{
+    let asked = |(name, _): &(String, Option<IpAddr>)| {
+        let session = from.others.get(name).cloned();
+        let there = session.map(|session| Vantage { session, ..from.clone() });
+        (name.clone(), there.map(|there| tokio::spawn(ask(there))))
+    };
+    peer.others.iter().map(asked).collect()
+}
+
+/// Of those that could be asked.
+async fn answers<T>(asked: Asked<T>) -> Vec<(String, Option<T>)> {
+    let mut seen = Vec::new();
+    for (name, asking) in asked {
+        let answer = match asking {
+            Some(asking) => asking.await.ok().and_then(Result::ok),
+            None => None,
+        };
+        seen.push((name, answer));
+    }
+    seen
+}
+
+async fn identity(from: Vantage) -> Result<Identity, ProbeError> {
+    let printed = exec(&from.session, READ_IDENTITY, None, from.deadline).await?;
+    let identity = Identity::parse(&printed.stdout.text, &from.session.fingerprint);
+    // Every Linux has an address of its own, if only that of the loopback.
+    if identity.addresses.is_empty() {
+        return Err(ProbeError { error: unreadable("its addresses cannot be read"), partial: Some(printed) });
+    }
+    Ok(identity)
+}
+
+async fn clock(from: Vantage, read: &'static str) -> Result<Clock, ProbeError> {
+    let asked = now();
+    let printed = exec(&from.session, read, None, from.deadline).await?;
+    let clock = Clock::parse(&printed.stdout.text, asked, now());
+    clock.ok_or_else(|| ProbeError { error: unreadable("its clock cannot be read"), partial: Some(printed) })
+}
+
+fn unreadable(what: &str) -> SshError {
+    SshError::passing(Stage::Answer, what)
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}

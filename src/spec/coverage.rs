@@ -1,0 +1,153 @@
+//! Coverage: what the inventory declares, and at which of it no assertion looks.
+
+use std::num::NonZeroU16;
+
+use super::inventory::Vm;
+use super::plan::{Plan, PlannedAssertion};
+use crate::assertion::Expectation;
+use crate::assertion::port_listening::Protocol;
+
+/// How much of what the inventory declares is looked at: its VMs and their ports. Its edges all are: each is an
+/// assertion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coverage {
+    /// How many VMs and ports there are.
+    pub declared: usize,
+    /// Those at which no assertion of the plan looks.
+    pub uncovered: Vec<Uncovered>,
+}
+
+/// Something that is declared, and that nobody looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uncovered {
+    /// Its VM.
+    pub vm: String,
+    /// The port; `None` when it is the whole VM.
+    pub port: Option<(NonZeroU16, Protocol)>,
+}
+
+impl Coverage {
+    /// Of a plan, whatever of it is selected.
+    pub fn of(plan: &Plan) -> Self {
+        let declared: Vec<_> = plan.inventory.vms.values().flat_map(declared).collect();
+        let looked_at = |one: &Uncovered| plan.assertions.iter().any(|assertion| one.is_seen_by(plan, assertion));
+        let total = declared.len();
+        Self { declared: total, uncovered: declared.into_iter().filter(|one| !looked_at(one)).collect() }
+    }
+}
+
+/// A VM and its ports.
+fn declared(vm: &Vm) -> Vec<Uncovered> {
+    let tcp = vm.ports.iter().map(|port| Some((*port, Protocol::Tcp)));
+    let udp = vm.udp_ports.iter().map(|port| Some((*port, Protocol::Udp)));
+    std::iter::once(None).chain(tcp).chain(udp).map(|port| Uncovered { vm: vm.name.clone(), port }).collect()
+}
+
+impl Uncovered {
+    /// The last parts of its id: `redis::9121`, `dns::53-udp`, or the VM alone.
+    pub fn slug(&self) -> String {
+        match self.port {
+            None => self.vm.clone(),
+            Some((port, Protocol::Tcp)) => format!("{}::{port}", self.vm),
+            Some((port, Protocol::Udp)) => format!("{}::{port}-udp", self.vm),
+        }
+    }
+
+    /// `9121/tcp of redis`, or the VM alone.
+    pub fn describe(&self) -> String {
+        self.port
+            .map_or_else(|| self.vm.clone(), |(port, protocol)| format!("{port}/{} of {}", protocol.word(), self.vm))
+    }
+
+    fn is_seen_by(&self, plan: &Plan, assertion: &PlannedAssertion) -> bool {
+        match (self.port, &assertion.expectation) {
+            // What every VM is asked says nothing of what this one is for.
+            (None, Expectation::Wire(_) | Expectation::Peer(_)) => false,
+            (None, _) => assertion.vm == self.vm,
+            (Some(port), Expectation::PortListening(seen)) => {
+                assertion.vm == self.vm && (seen.port, seen.protocol) == port
+            }
+            (Some((port, protocol)), Expectation::Wire(wire)) => {
+                !wire.deny && wire.to == self.vm && (wire.port, wire.protocol) == (port.get(), protocol)
+            }
+            (Some((port, Protocol::Tcp)), expectation) => {
+                let mut ends = expectation.connects_to().into_iter();
+                ends.any(|(host, at)| at == port.get() && plan.vm_at(&assertion.vm, &host) == Some(&self.vm))
+            }
+            (Some((_, Protocol::Udp)), _) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::inventory::Inventory;
+    use super::super::suite::Suite;
+    use super::*;
+
+    /// What of two VMs with these ports is not looked at, given these assertions and edges.
+    fn uncovered(ports: &Value, assertions: &Value, connections: &Value) -> Vec<String> {
+        let inventory = json!({
+            "lab": "l",
+            "defaults": {"user": "ops", "agent": true},
+            "vms": {"app": {"address": "10.0.0.1"}, "db": {"address": "10.0.0.2"}},
+            "connections": connections,
+        });
+        let mut inventory = inventory;
+        for (key, value) in ports.as_object().unwrap() {
+            inventory["vms"]["db"][key] = value.clone();
+        }
+        let suite = json!({"scenarios": [{"name": "s", "custom_tests": [{"name": "t", "assertions": assertions}]}]});
+        let inventory = Inventory::parse("i", &inventory.to_string()).unwrap();
+        let plan = Plan::resolve(&[Suite::parse("s", &suite.to_string()).unwrap()], inventory).unwrap();
+        Coverage::of(&plan).uncovered.iter().map(Uncovered::slug).collect()
+    }
+
+    const ON_APP: &str = r#"{"type": "command_output", "on_vm": "app", "command": "true"}"#;
+
+    fn with(assertion: &Value) -> Value {
+        json!([serde_json::from_str::<Value>(ON_APP).unwrap(), assertion])
+    }
+
+    #[test]
+    fn a_vm_without_an_assertion_of_its_own_is_uncovered() {
+        let (none, only_app) = (json!({}), json!([serde_json::from_str::<Value>(ON_APP).unwrap()]));
+        let edge = json!([{"from": "db", "to": "app", "port": 1}]);
+        assert_eq!(uncovered(&none, &only_app, &edge), ["db"]);
+        let both = with(&json!({"type": "command_output", "on_vm": "db", "command": "true"}));
+        assert!(uncovered(&none, &both, &json!([])).is_empty());
+    }
+
+    #[test]
+    fn a_port_is_covered_by_whatever_looks_at_it() {
+        let ports = json!({"ports": [5432]});
+        let looks = |assertion: Value| uncovered(&ports, &with(&assertion), &json!([]));
+        assert_eq!(looks(json!({"type": "port_listening", "on_vm": "db", "port": 5433})), ["db::5432"]);
+        assert_eq!(
+            looks(json!({"type": "port_listening", "on_vm": "db", "port": 5432, "protocol": "udp"})),
+            ["db::5432"]
+        );
+        for one in [
+            json!({"type": "port_listening", "on_vm": "db", "port": 5432}),
+            json!({"type": "http_responds", "on_vm": "db", "url": "http://localhost:5432/"}),
+        ] {
+            assert!(looks(one.clone()).is_empty(), "{one}");
+        }
+        // From elsewhere: the VM itself is looked at by nobody.
+        assert_eq!(looks(json!({"type": "command_output", "on_vm": "app", "command": "nc -z 10.0.0.2 5432"})), ["db"]);
+        let edge = |deny: bool| json!([{"from": "app", "to": "db", "port": 5432, "deny": deny}]);
+        let on_db = with(&json!({"type": "command_output", "on_vm": "db", "command": "true"}));
+        assert!(uncovered(&ports, &on_db, &edge(false)).is_empty());
+        assert_eq!(uncovered(&ports, &on_db, &edge(true)), ["db::5432"]);
+    }
+
+    #[test]
+    fn a_udp_port_is_another_port() {
+        let ports = json!({"udp_ports": [53]});
+        let looks = |assertion: Value| uncovered(&ports, &with(&assertion), &json!([]));
+        assert_eq!(looks(json!({"type": "port_listening", "on_vm": "db", "port": 53})), ["db::53-udp"]);
+        assert!(looks(json!({"type": "port_listening", "on_vm": "db", "port": 53, "protocol": "udp"})).is_empty());
+    }
+}

@@ -1,0 +1,46 @@
+//! What the inventory declares and no assertion looks at.
+
+use serde_json::json;
+
+use crate::fake_vm::{FakeVm, Script};
+use crate::scene::Scene;
+
+/// `app` is looked at, one of its ports is not, and nobody looks at `idle`.
+fn scene(vm: &FakeVm) -> Scene {
+    let mut scene = Scene::new().vm("app", vm).vm("idle", vm);
+    scene.inventory["vms"]["app"]["ports"] = json!([22, 9121]);
+    scene.assert(json!({"type": "port_listening", "on_vm": "app", "port": 22}))
+}
+
+#[test]
+fn what_is_not_looked_at_is_told() {
+    let vm = Script::default().start();
+    let scene = scene(&vm);
+    let run = scene.check(&[]);
+    run.expect(0, &["passed"]);
+    let told = "uncovered 2 of 4 declared VMs and ports are looked at\n  no assertion looks at 9121/tcp of app\n  \
+                no assertion looks at idle\n";
+    assert!(run.stdout.contains(told), "{}", run.told());
+    assert_eq!(run.report["coverage"]["uncovered"][0]["id"], "uncovered::app::9121");
+    assert!(!run.junit.contains("uncovered"), "{}", run.junit);
+    let plan = scene.bootproof(&["plan", "-i", "inventory.json", "-s", "suite.json"]);
+    assert!(plan.stdout.contains("2 of 4 declared VMs and ports are looked at"), "{}", plan.told());
+}
+
+#[test]
+fn what_is_not_looked_at_can_make_a_run_red() {
+    let vm = Script::default().start();
+    let mut scene = scene(&vm);
+    let run = scene.check(&["--fail-uncovered"]);
+    run.expect(3, &["passed"]);
+    assert!(run.stdout.contains("1 passed; 0 failed; 2 uncovered in "), "{}", run.told());
+    for part in [r#"tests="3" failures="0" errors="2""#, r#"name="uncovered::app::9121""#, r#"name="uncovered::idle""#]
+    {
+        assert!(run.junit.contains(part), "{part}\n{}", run.junit);
+    }
+    // It is about the suite, not about what was selected of it.
+    scene.inventory["vms"]["app"]["ports"] = json!([22]);
+    scene.inventory["vms"].as_object_mut().unwrap().shift_remove("idle");
+    scene = scene.run("app", "nothing");
+    scene.check(&["--fail-uncovered", "--filter", "::22"]).expect(0, &["passed", "not-selected"]);
+}
