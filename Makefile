@@ -2,7 +2,7 @@
 .PHONY: help lab faults test bench fuzz deny fmt clippy doc clean-lab
 
 help:
-	@echo "make lab     build four images, boot four VMs, run the suite on them"
+	@echo "make lab     build four images, boot four VMs, run both suites on them"
 	@echo "make faults  plant faults on the four VMs, one after the other, and compare what the suites say"
 	@echo "make test    every other test"
 	@echo "make bench   bootproof beside an OpenSSH script, on four sshd's on loopback"

@@ -9,12 +9,20 @@ mod progress;
 mod prove;
 mod schema;
 
+use std::collections::HashSet;
 use std::error::Error;
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use progress::Progress;
 
 use crate::exit_code::ExitCode;
+use crate::report::redact::Redactor;
+use crate::report::text::harmless;
+use crate::run::{Finished, RunSettings, Runner};
+use crate::secrets::Secrets;
+use crate::spec::plan::{AssertionId, Plan};
 
 /// Proves that the VMs that booted are the VMs that were specified.
 ///
@@ -53,9 +61,39 @@ pub fn main() -> ExitCode {
         Command::Lab(arguments) => Ok(lab::run(arguments)),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        tell("error", &error);
         ExitCode::Usage
     })
+}
+
+/// What stands on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Human,
+    /// JSON
+    Json,
+}
+
+/// Runs what is selected, with a live line a VM; `None` when it cannot be started, which is told.
+fn play(
+    plan: &Plan,
+    selected: &HashSet<AssertionId>,
+    secrets: &Secrets,
+    settings: RunSettings,
+    redactor: &Redactor,
+) -> Option<Finished> {
+    let progress = Progress::new(plan, selected);
+    let runner = Runner::start(plan, selected, secrets, settings, progress.listener(redactor.clone()));
+    let runner = runner.inspect_err(|error| eprintln!("error: cannot start the run: {error}")).ok()?;
+    let finished = runner.finish(plan);
+    progress.end();
+    Some(finished)
+}
+
+/// Prints an error or a warning on standard error. It can quote a file that somebody else has written.
+fn tell(level: &str, what: &impl Display) {
+    eprintln!("{level}: {}", harmless(&what.to_string()));
 }
 
 /// Prints on standard output. A reader that leaves early, such as `head`, changes nothing about how the command ends.

@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::outcome::VerdictKind;
 use crate::report::redact::Redactor;
 use crate::report::store::Destinations;
-use crate::report::text::harmless_line;
+use crate::report::text::{harmless, harmless_line};
 use crate::report::{Report, ResultRow, because, terminal};
 use crate::run::{Event, Listener, RunSettings, Runner};
 use crate::settings::{self, SettingsError};
@@ -68,7 +68,7 @@ impl Environment {
 pub fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     run(arguments).unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        eprintln!("error: {}", harmless(&error.to_string()));
         ExitCode::from(NOT_GREEN)
     })
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::Format;
 use super::plan::Selection;
-use super::progress::Progress;
 use crate::exit_code::ExitCode;
 use crate::report::redact::Redactor;
 use crate::report::store::Destinations;
 use crate::report::{Report, json, terminal};
-use crate::run::{RunSettings, Runner};
+use crate::run::RunSettings;
 use crate::settings::{self, SettingsError};
 use crate::spec::duration;
 
@@ -70,14 +70,6 @@ pub struct CheckArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    Human,
-    /// The JSON report
-    Json,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Colour {
     Auto,
     Always,
@@ -118,16 +110,9 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
         deadline: Some(arguments.deadline),
         evidence: !arguments.no_evidence,
     };
-    let progress = Progress::new(&plan, &selected);
-    let runner = match Runner::start(&plan, &selected, &secrets, run, progress.listener(redactor.clone())) {
-        Ok(runner) => runner,
-        Err(error) => {
-            eprintln!("error: cannot start the run: {error}");
-            return Ok(ExitCode::Internal);
-        }
+    let Some(finished) = super::play(&plan, &selected, &secrets, run, &redactor) else {
+        return Ok(ExitCode::Internal);
     };
-    let finished = runner.finish(&plan);
-    progress.end();
     let report = Report::new(&plan, &finished, &redactor).with_coverage_required(arguments.fail_uncovered);
     let failed_to_write = tell(&destinations.write(&report));
     match arguments.format {
@@ -142,7 +127,7 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
 /// Prints what could not be written; whether there was anything.
 fn tell(errors: &[crate::report::store::StoreError]) -> bool {
     for error in errors {
-        eprintln!("error: {error}");
+        super::tell("error", error);
     }
     !errors.is_empty()
 }

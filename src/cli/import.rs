@@ -36,14 +36,14 @@ pub fn run(arguments: &ImportArgs) -> Result<ExitCode, Box<dyn Error>> {
     let text = settings::read(&arguments.plan)?;
     let blueprint = Blueprint::parse(&arguments.plan.display().to_string(), &text)?;
     for remark in &blueprint.remarks {
-        eprintln!("warning: {remark}");
+        super::tell("warning", remark);
     }
     if !arguments.force {
         in_the_way(&arguments.into, &blueprint)?;
     }
     let changes: Vec<_> = blueprint.files.iter().map(|file| store::change(&arguments.into, file)).collect();
     if let Err(error) = store::write(&arguments.into, &blueprint.files) {
-        eprintln!("error: {error}\n  hint: nothing was changed");
+        super::tell("error", &format!("{error}\n  hint: nothing was changed"));
         return Ok(ExitCode::Internal);
     }
     super::show(&told(&arguments.into, &blueprint, &changes));

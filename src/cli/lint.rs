@@ -63,13 +63,13 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
             Ok(read) => files.tell_and_keep(file, read),
             Err(error) => {
                 wrong = true;
-                eprintln!("error: {error}");
+                super::tell("error", &error);
             }
         }
     }
     for error in files.lost_warnings() {
         wrong = true;
-        eprintln!("error: {error}");
+        super::tell("error", &error);
     }
     let Files { inventories, suites, .. } = files;
     let mut findings = lint::suites(&suites);
@@ -84,7 +84,7 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
             }
             Err(errors) => {
                 wrong = true;
-                eprintln!("error: {errors}");
+                super::tell("error", &errors);
             }
         }
     }
@@ -99,9 +99,9 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
 
 fn tell(finding: &Finding) {
     match &finding.level {
-        Level::Error => eprintln!("error: {}", finding.error),
-        Level::Warning => eprintln!("warning: {}", finding.error),
-        Level::Waived(reason) => eprintln!("waived: {}\n  waiver: {reason}", finding.error),
+        Level::Error => super::tell("error", &finding.error),
+        Level::Warning => super::tell("warning", &finding.error),
+        Level::Waived(reason) => super::tell("waived", &format!("{}\n  waiver: {reason}", finding.error)),
     }
 }
 
@@ -119,14 +119,14 @@ impl Files {
             }
             Read::Recipe(folder) => {
                 for remark in folder.remarks() {
-                    eprintln!("warning: {file}: {remark}");
+                    super::tell("warning", &format!("{file}: {remark}"));
                 }
                 println!("{file}: recipe, {} startup scripts: ok", folder.scripts.len());
                 self.recipes.push(*folder);
             }
             Read::Plan(plan) => {
                 for remark in &plan.remarks {
-                    eprintln!("warning: {remark}");
+                    super::tell("warning", &remark);
                 }
                 println!("{file}: plan, {} nodes, {} assertions: ok", plan.nodes.len(), plan.assertions);
                 self.plans.push((path.to_owned(), *plan));

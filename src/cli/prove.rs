@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
+use super::Format;
 use super::plan::Selection;
-use super::progress::Progress;
 use crate::exit_code::ExitCode;
 use crate::outcome::{Outcome, VerdictKind};
 use crate::report::Totals;
 use crate::report::redact::Redactor;
 use crate::report::text::{harmless_line, shortened};
-use crate::run::{RunSettings, Runner};
+use crate::run::RunSettings;
 use crate::settings::{self, SettingsError};
 use crate::spec::duration;
 use crate::spec::plan::AssertionId;
@@ -55,14 +55,6 @@ pub struct ProveArgs {
     format: Format,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    Human,
-    /// JSON
-    Json,
-}
-
 /// What is known of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -100,18 +92,11 @@ pub fn run(arguments: &ProveArgs) -> Result<ExitCode, SettingsError> {
     let ids = proof.ids();
     let secrets = settings::read_secrets(&proof.plan, &ids)?;
     let redactor = Redactor::new(&secrets.values());
-    let progress = Progress::new(&proof.plan, &ids);
     let settings =
         RunSettings { wait: Duration::ZERO, once: true, deadline: Some(arguments.deadline), evidence: false };
-    let runner = match Runner::start(&proof.plan, &ids, &secrets, settings, progress.listener(redactor.clone())) {
-        Ok(runner) => runner,
-        Err(error) => {
-            eprintln!("error: cannot start the run: {error}");
-            return Ok(ExitCode::Internal);
-        }
+    let Some(finished) = super::play(&proof.plan, &ids, &secrets, settings, &redactor) else {
+        return Ok(ExitCode::Internal);
     };
-    let finished = runner.finish(&proof.plan);
-    progress.end();
     let rows: Vec<Row> = proof.cases.iter().map(|case| row(case, &finished.outcomes, &redactor)).collect();
     match arguments.format {
         Format::Human => super::show(&table(&rows)),

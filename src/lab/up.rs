@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -91,7 +92,9 @@ fn check_qemu(accel: Accel) -> Result<(), LabError> {
 fn prepare(folder: &LabFolder, wanted: &[Wanted], accel: Accel, inventory: &Path) -> Result<LabState, LabError> {
     let run = folder.run();
     fs::create_dir_all(&run).map_err(LabError::io(format!("make {}", run.display())))?;
-    let folder_of_sockets = tempfile::Builder::new().prefix("bootproof-lab-").tempdir();
+    // Whoever can open them rules the VMs.
+    let ours_alone = fs::Permissions::from_mode(0o700);
+    let folder_of_sockets = tempfile::Builder::new().prefix("bootproof-lab-").permissions(ours_alone).tempdir();
     let folder_of_sockets = folder_of_sockets.map_err(LabError::io("make a folder"))?;
     let sockets = folder_of_sockets.path().to_owned();
     let inventory = std::path::absolute(inventory).map_err(LabError::io("find the inventory's folder"))?;

@@ -134,10 +134,14 @@ impl Scene {
 
     /// The `lab` harness on the files of the scene, to its end.
     pub fn lab(&self, arguments: &[&str]) -> Run {
+        self.start_lab(arguments).wait()
+    }
+
+    pub fn start_lab(&self, arguments: &[&str]) -> Started<'_> {
         self.write_files();
         let mut command = self.command(&LAB);
         command.args(arguments).env("BOOTPROOF_INVENTORY", "inventory.json").env("BOOTPROOF_SUITE", "suite.json");
-        self.spawn(command).wait()
+        self.spawn(command)
     }
 
     /// A program that knows of nothing but the scene.

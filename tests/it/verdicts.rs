@@ -207,6 +207,23 @@ fn sigint_leaves_a_whole_report_and_exit_code_130() {
 }
 
 #[test]
+fn a_signal_ends_the_test_harness_with_a_whole_report() {
+    for (name, says) in [("INT", "interrupted (SIGINT)"), ("TERM", "terminated (SIGTERM)")] {
+        let vm = healthy().answer(GIVES_UP, [Step::Hang]).start();
+        let scene = Scene::with(&vm).run("vm", "yes").run("vm", GIVES_UP);
+        let started = scene.start_lab(&[]);
+        until("the commands run", || vm.runs(GIVES_UP) == 1 && vm.runs("yes") == 1);
+        started.signal(name);
+        let run = started.wait();
+        assert_eq!(run.code, Some(101), "{}", run.told());
+        assert!(run.stdout.contains(&format!("not run: {says}")), "{}", run.told());
+        let report: Value = serde_json::from_str(&scene.read("reports/report.json")).unwrap();
+        assert_eq!((&report["stopped"], &report["results"][1]["verdict"]), (&json!(says), &json!("not-run")));
+        assert!(scene.read("reports/junit.xml").trim_end().ends_with("</testsuites>"));
+    }
+}
+
+#[test]
 fn sigterm_leaves_a_whole_report_and_exit_code_143() {
     a_signal_leaves_a_whole_report("TERM", 143, "terminated (SIGTERM)");
 }
