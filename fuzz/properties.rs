@@ -400,7 +400,8 @@ pub fn redactor(data: &[u8]) {
     let told = format!("{before}{written}{after}");
     let redactor = Redactor::new(&[Secret::from(secret.as_str())]);
     let clean = redactor.text(&told);
-    assert!(clean.contains(MASK), "{told:?}");
+    // A terminal escape can hold the secret; it is taken out as a whole.
+    assert!(clean.contains(MASK) || told.contains('\u{1b}'), "{told:?}");
     for clean in [&clean, &redactor.line(&told)] {
         assert!(!clean.contains(&secret), "{clean:?}");
     }

@@ -232,18 +232,19 @@ fn status(folder: &LabFolder) -> ExitCode {
     };
     let age = state.started.elapsed().unwrap_or_default().as_secs();
     let how = if state::ready_note(folder).exists() { "up" } else { "being brought up" };
-    println!("{how} for {} ({})", humantime::format_duration(Duration::from_secs(age)), state.accel);
+    let mut text = format!("{how} for {} ({})\n", humantime::format_duration(Duration::from_secs(age)), state.accel);
     let all = down::status(folder, &state);
     for lost in down::lost_network(folder) {
-        println!("{lost}: gone; take the lab down and up again");
+        text += &format!("{lost}: gone; take the lab down and up again\n");
     }
     for (machine, vm) in state.machines.iter().zip(&all) {
         let image = machine.image.file_name().unwrap_or_default().display();
-        println!(
-            "{:20} {:10} 127.0.0.1:{:<6} {} GiB  {image}",
+        text += &format!(
+            "{:20} {:10} 127.0.0.1:{:<6} {} GiB  {image}\n",
             vm.name, vm.status, machine.ssh_port, machine.memory_gb
         );
     }
+    super::show(&text);
     if all.iter().all(|vm| vm.status == "running") { ExitCode::Conforms } else { ExitCode::Failed }
 }
 

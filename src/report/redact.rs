@@ -12,6 +12,9 @@ use crate::secrets::Secret;
 /// What stands in a secret's place.
 pub const MASK: &str = "***";
 
+/// Stands for [`MASK`] while escapes are taken out: stars can be a part of one, and would be taken out with it.
+const PLACEHOLDER: &str = "\u{e000}";
+
 /// A message is cut here: it stands in attributes and on one line of a screen.
 const MESSAGE_LIMIT: usize = 1000;
 
@@ -33,17 +36,21 @@ impl Redactor {
 
     /// `text` without secrets, also those with terminal escapes in them, such as `grep --color` writes.
     pub fn text(&self, text: &str) -> String {
-        if text.contains('\u{1b}') {
-            let bare = harmless(text);
-            if self.spellings.iter().any(|spelling| spelling.find(&bare).is_some()) {
-                return self.mask(&bare);
-            }
+        if !text.contains('\u{1b}') {
+            return self.mask(text);
         }
-        self.mask(text)
+        let masked = self.mask_as(PLACEHOLDER, text);
+        let bare = self.mask_as(PLACEHOLDER, &harmless(&masked));
+        // An escape that holds a secret is gone, and the mask with it.
+        if masked == text && !bare.contains(PLACEHOLDER) { masked } else { bare.replace(PLACEHOLDER, MASK) }
     }
 
     fn mask(&self, text: &str) -> String {
-        self.spellings.iter().fold(text.to_owned(), masked)
+        self.mask_as(MASK, text)
+    }
+
+    fn mask_as(&self, mask: &str, text: &str) -> String {
+        self.spellings.iter().fold(text.to_owned(), |text, spelling| masked(text, spelling, mask))
     }
 
     /// `text` without secrets, on one line and not too long.
@@ -91,12 +98,12 @@ impl Redactor {
     }
 }
 
-fn masked(text: String, spelling: &Spelling) -> String {
+fn masked(text: String, spelling: &Spelling, mask: &str) -> String {
     let Some(mut found) = spelling.find(&text) else { return text };
     let (mut safe, mut rest) = (String::with_capacity(text.len()), text.as_str());
     loop {
         safe += &rest[..found.0];
-        safe += MASK;
+        safe += mask;
         rest = &rest[found.1..];
         match spelling.find(rest) {
             Some(next) => found = next,

@@ -292,14 +292,21 @@ impl Link {
             record.trust.get_or_insert(session.trust);
         });
         let session = session.clone();
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        // A VM that was connected to before may have rebooted since: what was seen first is what counts.
+        let earlier = asking.take();
         let (start, patience) = (shared.start, self.patience(shared));
-        let asking = tokio::spawn(async move {
+        *asking = Some(tokio::spawn(async move {
             let until = Instant::now() + patience;
+            let first = match earlier {
+                Some(earlier) => earlier.await.ok().and_then(|(_, health, _)| health),
+                None => None,
+            };
             let (identity, health) = health::look(&session).await;
             let system = health.as_ref().and_then(Health::system).map(str::to_owned);
-            (identity, health, await_boot(&session, system, start, until).await)
-        });
-        *self.asking.lock().unwrap_or_else(PoisonError::into_inner) = Some(asking);
+            (identity, first.or(health), await_boot(&session, system, start, until).await)
+        }));
+        drop(asking);
         (shared.listener)(Event::Ready { vm: self.name.clone() });
     }
 

@@ -57,6 +57,18 @@ fn a_green_run_over_a_reboot_is_unstable() {
 }
 
 #[test]
+fn a_reboot_that_ends_the_connection_is_one_too() {
+    let mut health = prints(HEALTH);
+    health.insert(0, Step::Become(prints(&HEALTH.replace("boot-id a", "boot-id b"))));
+    // The second try is on another connection, after the first look at the VM.
+    let cut = vec![Step::Become(prints("")), Step::Repeat(vec![b'.'], 20, Duration::from_millis(50)), Step::Cut];
+    let vm = Script::default().answer(READ_HEALTH, health).answer("true", cut).start();
+    let run = Scene::with(&vm).run("vm", "true").check(&["--wait", "30s"]);
+    assert_eq!((run.verdicts(), vm.connections()), (vec!["passed"], 2), "{}", run.told());
+    is_unstable(&run, "it rebooted during the run");
+}
+
+#[test]
 fn a_green_run_over_a_service_that_restarts_is_unstable() {
     let later = HEALTH.replace("service 1 100.0", "service 2 999.0");
     let run = green_run(&later, &service("active", "running", 4), &[]);
