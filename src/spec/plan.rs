@@ -8,7 +8,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use super::duration::Span;
-use super::error::{SpecErrors, hint_for_unknown};
+use super::error::{SpecError, SpecErrors, hint_for_unknown};
 use super::inventory::{Connection, Inventory, Vm};
 use super::suite::{Suite, SuiteAssertion};
 use crate::assertion::peer::{Aspect, Peer, READ_CLOCK};
@@ -90,7 +90,7 @@ impl fmt::Display for AssertionId {
 impl Plan {
     /// Binds the suites' assertions to the inventory's VMs.
     ///
-    /// An unknown VM, and two assertions with one id, are errors at their place in the suite.
+    /// An unknown VM, and two assertions with one id, are errors at their place; an edge that stands twice, too.
     pub fn resolve(suites: &[Suite], inventory: Inventory) -> Result<Self, SpecErrors> {
         let mut errors = Vec::new();
         let mut assertions: IndexMap<AssertionId, PlannedAssertion> = IndexMap::new();
@@ -110,11 +110,23 @@ impl Plan {
             }
             assertions.insert(planned.id.clone(), planned);
         }
+        let paths = (0..inventory.connections.len()).map(|index| format!("connections[{index}]"));
+        let paths = paths.chain(std::iter::repeat("peers".to_owned()));
+        for (own, path) in wires(&inventory).into_iter().chain(peers(&inventory)).zip(paths) {
+            if let Some(first) = assertions.get(&own.id) {
+                errors.push(SpecError {
+                    file: own.file,
+                    place: Some((own.line, 1)),
+                    path,
+                    message: format!("two assertions have the id `{}`", own.id),
+                    hint: Some(format!("the other one is that of {}:{}", first.file, first.line)),
+                });
+                continue;
+            }
+            assertions.insert(own.id.clone(), own);
+        }
         if !errors.is_empty() {
             return Err(SpecErrors(errors));
-        }
-        for own in wires(&inventory).into_iter().chain(peers(&inventory)) {
-            assertions.entry(own.id.clone()).or_insert(own);
         }
         let suite_files = suites.iter().map(|suite| suite.file.clone()).collect();
         Ok(Self { inventory, suite_files, assertions: assertions.into_values().collect() })

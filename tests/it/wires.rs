@@ -91,3 +91,13 @@ fn what_the_near_end_reaches_is_reached_though_the_far_end_cannot_be_asked() {
     assert_eq!(run.rows()[1]["wire"]["listens_on"], json!(null));
     assert!(run.stdout.contains("?           yes"), "{}", run.told());
 }
+
+#[test]
+fn an_edge_that_stands_twice_is_an_error_also_when_one_denies() {
+    let mut scene = scene(&edge(6379), &[6379]);
+    scene.inventory["connections"] = json!([edge(6379), denied(6379)]);
+    let run = scene.check(&[]);
+    assert_eq!(run.code, Some(2), "{}", run.told());
+    assert!(run.stderr.contains("two assertions have the id `wires::app::redis-6379`"), "{}", run.told());
+    assert!(run.stderr.contains("the other one is that of inventory.json:"), "{}", run.told());
+}
