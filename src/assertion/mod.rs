@@ -87,6 +87,8 @@ pub enum Unclear {
     NothingToDeny(String),
     /// No other VM could be asked.
     NobodyToCompare,
+    /// The answers took so long that the clocks may be off by this.
+    SlowClocks(String),
     /// Whether a UDP service is reached cannot be seen from outside.
     UdpCannotBeTried,
 }

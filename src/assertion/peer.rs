@@ -13,7 +13,7 @@ use super::{Judgement, Unclear};
 /// stand for hardware have a MAC address that must not be another VM's.
 pub const READ_IDENTITY: &str = "sh -c 'echo \"machine-id $(cat /etc/machine-id)\"; \
     for device in /sys/class/net/*/device; do echo \"mac $(cat ${device%device}address)\"; done; \
-    cat /proc/net/fib_trie /proc/net/if_inet6' 2>/dev/null";
+    cat /proc/net/fib_trie /proc/net/if_inet6; echo @end' 2>/dev/null";
 
 /// The remote command that prints the time.
 pub const READ_CLOCK: &str = "date +%s.%N";
@@ -81,8 +81,10 @@ pub struct Clock {
 }
 
 impl Identity {
-    /// Reads what [`READ_IDENTITY`] printed.
-    pub fn parse(text: &str, host_key: &str) -> Self {
+    /// Reads what [`READ_IDENTITY`] printed; `None` when it is cut off, or when the kernel tells no address, not even
+    /// that of the loopback.
+    pub fn parse(text: &str, host_key: &str) -> Option<Self> {
+        let text = text.trim_end().strip_suffix("@end")?;
         let mut identity = Self { host_key: host_key.to_owned(), ..Self::default() };
         let mut leaf: Option<IpAddr> = None;
         for line in text.lines() {
@@ -101,7 +103,7 @@ impl Identity {
                 _ => {}
             }
         }
-        identity
+        identity.addresses.iter().any(IpAddr::is_ipv4).then_some(identity)
     }
 }
 
@@ -176,10 +178,18 @@ impl Peer {
     pub fn judge(&self, seen: &PeerSeen) -> Judgement {
         match (self.aspect, seen) {
             (Aspect::Identity { address }, PeerSeen::Identity(own, others)) => {
-                asked(others, |others| self.judge_identity(address, own, others))
+                let known = known(others);
+                match self.judge_identity(address, own, &known) {
+                    Judgement::Holds if known.is_empty() => Judgement::Unclear(Unclear::NobodyToCompare),
+                    judgement => judgement,
+                }
             }
             (Aspect::Clock { within, .. }, PeerSeen::Clock(own, others)) => {
-                asked(others, |others| self.judge_clock(within, *own, others))
+                let known = known(others);
+                if known.is_empty() {
+                    return Judgement::Unclear(Unclear::NobodyToCompare);
+                }
+                self.judge_clock(within, *own, &known)
             }
             _ => unreachable!("the probe looks at what the aspect asks for"),
         }
@@ -223,8 +233,12 @@ impl Peer {
         all.sort_by(f64::total_cmp);
         let right = f64::midpoint(all[(all.len() - 1) / 2], all[all.len() / 2]);
         let off = own.ahead - right;
-        if off.abs() <= within.as_secs_f64() + own.doubt {
+        let doubt = own.doubt + others.iter().map(|(_, clock)| clock.doubt).fold(0.0, f64::max);
+        if off.abs() + doubt <= within.as_secs_f64() {
             return Judgement::Holds;
+        }
+        if off.abs() - doubt <= within.as_secs_f64() {
+            return Judgement::Unclear(Unclear::SlowClocks(format!("{doubt:.1} s")));
         }
         let direction = if off > 0.0 { "ahead" } else { "behind" };
         let by = Duration::try_from_secs_f64(off.abs().round()).unwrap_or(Duration::MAX);
@@ -238,11 +252,9 @@ impl Peer {
     }
 }
 
-/// Judges those that could be asked. A VM that could not has its own red assertion; with nobody there is nothing to
-/// compare.
-fn asked<T>(others: &[(String, Option<T>)], judge: impl FnOnce(&[(&str, &T)]) -> Judgement) -> Judgement {
-    let known: Vec<_> = others.iter().filter_map(|(name, seen)| Some((name.as_str(), seen.as_ref()?))).collect();
-    if known.is_empty() { Judgement::Unclear(Unclear::NobodyToCompare) } else { judge(&known) }
+/// Those that could be asked. A VM that could not has its own red assertion.
+fn known<T>(others: &[(String, Option<T>)]) -> Vec<(&str, &T)> {
+    others.iter().filter_map(|(name, seen)| Some((name.as_str(), seen.as_ref()?))).collect()
 }
 
 impl fmt::Display for Identity {
@@ -262,10 +274,10 @@ mod tests {
     const PRINTED: &str = "machine-id 3f1c\nmac 52:54:00:00:00:01\nmac 00:00:00:00:00:00\nMain:\n  \
         +-- 0.0.0.0/0 3 0 5\n     |-- 10.0.2.0\n        /24 link UNICAST\n     |-- 10.71.0.40\n        \
         /32 host LOCAL\n     |-- 10.71.0.255\n        /32 link BROADCAST\n\
-        fe80000000000000505400fffe000001 02 40 20 80     eth0\n";
+        fe80000000000000505400fffe000001 02 40 20 80     eth0\n@end\n";
 
     fn identity(address: &str) -> Identity {
-        Identity::parse(&PRINTED.replace("10.71.0.40", address).replace("3f1c", address), address)
+        Identity::parse(&PRINTED.replace("10.71.0.40", address).replace("3f1c", address), address).unwrap()
     }
 
     fn peer(aspect: Aspect) -> Peer {
@@ -285,12 +297,14 @@ mod tests {
 
     #[test]
     fn what_a_machine_prints_is_its_identity() {
-        let seen = Identity::parse(PRINTED, "SHA256:x");
+        let seen = Identity::parse(PRINTED, "SHA256:x").unwrap();
         assert_eq!(seen.machine_id.as_deref(), Some("3f1c"));
         assert_eq!(seen.macs, BTreeSet::from(["52:54:00:00:00:01".to_owned()]));
         let addresses = ["10.71.0.40", "fe80::5054:ff:fe00:1"].map(|address| address.parse().unwrap());
         assert_eq!(seen.addresses, BTreeSet::from(addresses));
-        assert_eq!(Identity::parse("", "x"), Identity { host_key: "x".to_owned(), ..Identity::default() });
+        for cut in ["", "machine-id 3f1c\n@end\n", PRINTED.trim_end_matches("@end\n")] {
+            assert_eq!(Identity::parse(cut, "x"), None, "{cut}");
+        }
     }
 
     fn judged(own: &Identity, others: [Option<Identity>; 2]) -> Judgement {
@@ -332,10 +346,13 @@ mod tests {
     fn without_peers_nothing_is_known() {
         let judgement = judged(&identity("10.71.0.40"), [None, None]);
         assert_eq!(judgement, Judgement::Unclear(Unclear::NobodyToCompare));
+        // What it is itself is known.
+        let message_of = judged(&identity("10.71.0.10"), [None, None]);
+        assert!(message(&message_of).starts_with("it has 10.71.0.10, the address of a"), "{message_of:?}");
     }
 
     fn clock(own: f64, others: [f64; 2]) -> Judgement {
-        let clock = |ahead| Clock { ahead, doubt: 0.2 };
+        let clock = |ahead| Clock { ahead, doubt: 0.1 };
         let others = ["a", "b"].map(str::to_owned).into_iter().zip(others.map(|ahead| Some(clock(ahead)))).collect();
         peer(Aspect::Clock { within: Duration::from_secs(5), read: READ_CLOCK })
             .judge(&PeerSeen::Clock(clock(own), others))
@@ -348,8 +365,10 @@ mod tests {
         assert_eq!(clock(0.0, [3600.0, 0.1]), Judgement::Holds);
         // Ours may be the one that is off.
         assert_eq!(clock(3600.0, [3600.1, 3599.9]), Judgement::Holds);
-        // The doubt is for the VM.
-        assert_eq!(clock(5.2, [0.0, 0.0]), Judgement::Holds);
+        // Within the doubt nobody knows.
+        assert_eq!(clock(4.7, [0.0, 0.0]), Judgement::Holds);
+        assert!(matches!(clock(4.9, [0.0, 0.0]), Judgement::Unclear(Unclear::SlowClocks(_))));
+        assert!(matches!(clock(5.1, [0.0, 0.0]), Judgement::Unclear(Unclear::SlowClocks(_))));
         assert!(matches!(clock(5.3, [0.0, 0.0]), Judgement::Differs(_)));
     }
 

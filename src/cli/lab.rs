@@ -1,13 +1,13 @@
 //! `bootproof lab`: the reference lab.
 
 use std::fs;
-use std::io::{IsTerminal, Read, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -295,12 +295,16 @@ fn set_clock(folder: &LabFolder, name: &str) -> Result<(), LabError> {
     let password = Secrets::read([&vm]).map_err(|error| LabError::new(error.to_string()))?.of(name).sudo_password;
     let failed = || LabError::io(format!("set the clock of {name}"));
     let mut line = ssh_line(folder, &vm)?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
-    line.args(["--", "sudo", "-S", "-p", "''", "date", "-u", "-s", &format!("@{now}")]);
-    let mut child = line.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed())?;
-    if let (Some(mut stdin), Some(password)) = (child.stdin.take(), password) {
+    line.args(["--", "sudo", "-S", "-p", "''", "sh", "-c", "'echo ready; read now; date -u -s @$now > /dev/null'"]);
+    line.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = line.spawn().map_err(failed())?;
+    if let (Some(mut stdin), Some(stdout), Some(password)) = (child.stdin.take(), child.stdout.as_mut(), password) {
         // Should it end before it reads, its own words tell why.
         let _ = writeln!(stdin, "{}", password.expose());
+        // A login takes seconds; only now is it known what time it will be.
+        let _ = BufReader::new(stdout).read_line(&mut String::new());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let _ = writeln!(stdin, "{:.3}", now.as_secs_f64());
     }
     let output = child.wait_with_output().map_err(failed())?;
     if output.status.success() {

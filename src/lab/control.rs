@@ -116,9 +116,9 @@ fn resume(qmp: &mut Qmp) -> Result<(), LabError> {
     qmp.run("cont").map(drop)
 }
 
-/// A machine that has powered itself off goes on only after a reset.
+/// A machine that has powered itself off, or on which QEMU has given up, goes on only after a reset.
 fn wake(qmp: &mut Qmp) -> Result<(), LabError> {
-    if qmp.status()? == "shutdown" {
+    if matches!(qmp.status()?.as_str(), "shutdown" | "internal-error") {
         qmp.run("system_reset")?;
     }
     Ok(())

@@ -241,6 +241,10 @@ fn unclear_cause(link: &Link, unclear: Unclear) -> Cause {
         Unclear::NobodyToCompare => {
             SshError::passing(Stage::Answer, "no other VM could be asked, so there is nothing to compare it with")
         }
+        Unclear::SlowClocks(doubt) => {
+            SshError::passing(Stage::Answer, format!("the VMs answer slowly: clocks are known to {doubt} only"))
+                .hint("ask again, or allow more in `clocks_within`")
+        }
         Unclear::UdpCannotBeTried => {
             SshError::lasting(Stage::Answer, "whether a UDP service is reached cannot be seen from outside")
                 .hint("deny TCP edges only")

@@ -5,6 +5,7 @@
 
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -52,6 +53,9 @@ pub struct InventoryFile {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
+
+/// `prove` shows that the check of a clock would notice a clock that is an hour off.
+const CLOCKS_WITHIN_AT_MOST: Duration = Duration::from_mins(30);
 
 /// What must hold between the VMs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -374,6 +378,11 @@ impl Inventory {
         if written.warnings.iter().any(|warning| warning.trim().is_empty()) {
             errors.push(source.error("warnings", "a warning is empty", None));
         }
+        let bound = written.peers.and_then(|peers| peers.clocks_within);
+        if bound.is_some_and(|Span(bound)| bound > CLOCKS_WITHIN_AT_MOST) {
+            let message = "clocks that may be half an hour apart are not compared";
+            errors.push(source.error("peers.clocks_within", message, Some("give at most \"30m\"".to_owned())));
+        }
         if !errors.is_empty() {
             errors.sort_by_key(|error| error.place);
             return Err(SpecErrors(errors));
@@ -402,6 +411,12 @@ fn read_vm(
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
         let hint = "use letters, digits, `-`, `_` and `.`".to_owned();
         return Err(source.error(&path, format!("`{name}` is no name for a VM"), Some(hint)));
+    }
+    let ports = [("ports", &entry.ports), ("udp_ports", &entry.udp_ports)];
+    for (key, ports) in ports {
+        if let Some(port) = ports.iter().enumerate().find_map(|(at, port)| ports[..at].contains(port).then_some(port)) {
+            return Err(source.error(&join(&path, key), format!("port {port} stands twice"), None));
+        }
     }
     let host = own.host.clone().or_else(|| all.host.clone()).or_else(|| entry.address.clone());
     let user = own.user.clone().or_else(|| all.user.clone());
@@ -572,6 +587,17 @@ mod tests {
         let errors =
             parse(r#"{"a": {}, "b": {"address": "h", "ssh": {"host_key": "MD5:00"}}, "c d": {"address": "h"}}"#);
         assert_eq!(errors.unwrap_err().0.len(), 3);
+    }
+
+    #[test]
+    fn a_port_stands_once_and_clocks_are_close() {
+        let twice = parse(r#"{"a": {"address": "h", "ports": [1, 2, 1]}}"#).unwrap_err().to_string();
+        assert!(twice.contains("port 1 stands twice"), "{twice}");
+        let peers = |within: &str| {
+            let text = r#"{"lab": "l", "defaults": {"user": "ops", "agent": true}, "vms": {"a": {"address": "h"}},"#;
+            Inventory::parse("i", &format!(r#"{text} "peers": {{"clocks_within": "{within}"}}}}"#))
+        };
+        assert!(peers("30m").is_ok() && peers("31m").is_err());
     }
 
     #[test]

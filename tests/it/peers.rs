@@ -27,7 +27,7 @@ impl Machine {
         let Self { id, mac, address, .. } = self;
         let identity = format!(
             "machine-id {id}\nmac 52:54:00:00:00:{mac:02}\nLocal:\n  |-- 127.0.0.1\n  /32 host LOCAL\n  |-- {address}\n  \
-             /32 host LOCAL\n"
+             /32 host LOCAL\n@end\n"
         );
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + self.ahead;
         let script = Script { host_key: self.host_key, ..Script::default() };
