@@ -96,7 +96,7 @@ impl Identity {
                 [branch, address] if branch.ends_with("--") => leaf = address.parse().ok(),
                 ["/32", "host", "LOCAL"] => identity.addresses.extend(leaf),
                 // if_inet6: 32 digits, then device number, prefix length, scope, flags and name.
-                [digits, _, _, _, _, _] if digits.len() == 32 => {
+                [digits, _, _, _, flags, _] if digits.len() == 32 && !is_taken(flags) => {
                     let address = u128::from_str_radix(digits, 16).ok();
                     identity.addresses.extend(address.map(|bits| IpAddr::V6(Ipv6Addr::from(bits))));
                 }
@@ -252,6 +252,11 @@ impl Peer {
     }
 }
 
+/// `IFA_F_DADFAILED`: another machine on the network answers for the address, so the kernel does not use it.
+fn is_taken(flags: &str) -> bool {
+    u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 0x08 != 0)
+}
+
 /// Those that could be asked. A VM that could not has its own red assertion.
 fn known<T>(others: &[(String, Option<T>)]) -> Vec<(&str, &T)> {
     others.iter().filter_map(|(name, seen)| Some((name.as_str(), seen.as_ref()?))).collect()
@@ -274,7 +279,8 @@ mod tests {
     const PRINTED: &str = "machine-id 3f1c\nmac 52:54:00:00:00:01\nmac 00:00:00:00:00:00\nMain:\n  \
         +-- 0.0.0.0/0 3 0 5\n     |-- 10.0.2.0\n        /24 link UNICAST\n     |-- 10.71.0.40\n        \
         /32 host LOCAL\n     |-- 10.71.0.255\n        /32 link BROADCAST\n\
-        fe80000000000000505400fffe000001 02 40 20 80     eth0\n@end\n";
+        fe80000000000000505400fffe000001 02 40 20 80     eth0\n\
+        fd710000000000000000000000000040 02 40 00 88     eth0\n@end\n";
 
     fn identity(address: &str) -> Identity {
         Identity::parse(&PRINTED.replace("10.71.0.40", address).replace("3f1c", address), address).unwrap()

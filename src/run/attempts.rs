@@ -94,11 +94,12 @@ impl Tries<'_> {
 
     /// One try, written down; and whether another one can end differently.
     async fn try_once(&mut self, link: &Link, assertion: &PlannedAssertion, until: Instant) -> (Verdict, bool) {
+        // The others may be long in coming; what was had before them may be gone by then.
+        let others = self.others(&assertion.expectation, until).await;
         let session = match link.session(self.shared, until).await {
             Ok(session) => session,
             Err(cause) => return (Verdict::Blocked(cause), false),
         };
-        let others = self.others(&assertion.expectation, until).await;
         let turns = session.clone();
         let _turn = turns.turn().await;
         let started = Instant::now();
