@@ -22,6 +22,8 @@ use crate::report::redact::Redactor;
 use crate::report::text::harmless;
 use crate::run::{Finished, RunSettings, Runner};
 use crate::secrets::Secrets;
+use crate::settings::SettingsError;
+use crate::spec::error::SpecErrors;
 use crate::spec::plan::{AssertionId, Plan};
 
 /// Proves that the VMs that booted are the VMs that were specified.
@@ -61,7 +63,14 @@ pub fn main() -> ExitCode {
         Command::Lab(arguments) => Ok(lab::run(arguments)),
     };
     result.unwrap_or_else(|error| {
-        tell("error", &error);
+        let in_a_file = match error.downcast_ref() {
+            Some(SettingsError::Spec(mistakes)) => Some(mistakes),
+            _ => error.downcast_ref(),
+        };
+        match in_a_file {
+            Some(SpecErrors(mistakes)) => mistakes.iter().for_each(|one| tell("error", one)),
+            None => tell("error", &error),
+        }
         ExitCode::Usage
     })
 }

@@ -93,11 +93,18 @@ pub fn load_plan(inventory: &Path, suites: &[PathBuf]) -> Result<Plan, SettingsE
 pub fn read(path: &Path) -> Result<String, SettingsError> {
     std::fs::read_to_string(path).map_err(|error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::NotFound => "bootproof looks in the working directory; name another file with -i or -s",
+            std::io::ErrorKind::NotFound if is_default(path) => {
+                "this is where bootproof looks when no file is named; name one with -i (inventory) or -s (suite)"
+            }
+            std::io::ErrorKind::NotFound => "is the name right? It is looked for from the working directory",
             _ => "it must be a UTF-8 file that this user may read",
         };
         SettingsError::Read { path: path.to_owned(), error, hint: hint.to_owned() }
     })
+}
+
+fn is_default(path: &Path) -> bool {
+    [LOCAL_INVENTORY, DEFAULT_INVENTORY, DEFAULT_SUITE].iter().any(|default| path == Path::new(default))
 }
 
 /// The ids on the VMs of `limit` (all, if there are none) that contain one of `filters` (all, if there are none).

@@ -95,7 +95,7 @@ impl CheckArgs {
 
 pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
     let plan = arguments.selection.plan()?;
-    let selected = settings::select(&plan, &arguments.selection.limit, &arguments.selection.filters)?;
+    let selected = arguments.selection.of(&plan)?;
     let secrets = settings::read_secrets(&plan, &selected)?;
     let redactor = Redactor::new(&secrets.values());
     let destinations = arguments.destinations();

@@ -1,5 +1,6 @@
 //! `bootproof plan`: what a run would do.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,7 +12,7 @@ use crate::report::redact::Redactor;
 use crate::report::text::{counted, harmless};
 use crate::secrets::Secrets;
 use crate::settings::{self, SettingsError};
-use crate::spec::plan::Plan;
+use crate::spec::plan::{AssertionId, Plan};
 
 /// Print every assertion's id and every remote command, and connect to nothing
 #[derive(Debug, Args)]
@@ -47,11 +48,25 @@ impl Selection {
         let inventory = self.inventory.clone().unwrap_or_else(settings::default_inventory);
         settings::load_plan(&inventory, &self.suites)
     }
+
+    /// What is selected of `plan`; that it is nothing is told.
+    pub fn of(&self, plan: &Plan) -> Result<HashSet<AssertionId>, SettingsError> {
+        let selected = settings::select(plan, &self.limit, &self.filters)?;
+        if selected.is_empty() {
+            let limit = (!self.limit.is_empty()).then(|| format!("on {}", self.limit.join(", ")));
+            let filters =
+                (!self.filters.is_empty()).then(|| format!("with `{}` in its id", self.filters.join("` or `")));
+            let which: Vec<_> = limit.into_iter().chain(filters).collect();
+            let hint = "`bootproof plan` lists all ids";
+            super::tell("error", &format!("there is no assertion {}\n  hint: {hint}", which.join(", ")));
+        }
+        Ok(selected)
+    }
 }
 
 pub fn run(arguments: &PlanArgs) -> Result<ExitCode, SettingsError> {
     let plan = arguments.selection.plan()?;
-    let selected = settings::select(&plan, &arguments.selection.limit, &arguments.selection.filters)?;
+    let selected = arguments.selection.of(&plan)?;
     let redactor = Redactor::new(&Secrets::at_hand(plan.inventory.vms.values()));
     let mut text = String::new();
     for (vm, assertions) in plan.by_vm() {

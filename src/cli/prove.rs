@@ -83,7 +83,7 @@ struct ExampleRow {
 
 pub fn run(arguments: &ProveArgs) -> Result<ExitCode, SettingsError> {
     let plan = arguments.selection.plan()?;
-    let selected = settings::select(&plan, &arguments.selection.limit, &arguments.selection.filters)?;
+    let selected = arguments.selection.of(&plan)?;
     let proof = Proof::of(&plan, &selected);
     if arguments.dry_run {
         super::show(&proof.cases.iter().map(intent).collect::<String>());

@@ -252,7 +252,10 @@ fn check_flags(title: &str, flags: &[&str], prepare: impl FnOnce(&Scene)) -> Str
 fn what_cannot_be_read_or_written_and_who_is_unknown_is_told() {
     let secret =
         |place: &'static str| move |scene: &Scene| scene.write("inventory.json", INVENTORY.replace(r#""x""#, place));
+    let empty = Scene::new();
     let told = [
+        chapter("no files at all", &exit_and_message(&empty, &empty.bootproof(&["check"]))),
+        check_flags("nothing is selected", &["--limit", "redis", "--filter", "zzz", "--filter", "yyy"], |_| {}),
         check_flags("unknown --limit VM", &["--limit", "redis,rediss"], |_| {}),
         check_flags("missing environment variable", &[], secret(r#"{ "env": "BOOTPROOF_TEST_ABSENT" }"#)),
         check_flags("missing secret file", &[], secret(r#"{ "file": "secrets/absent" }"#)),
