@@ -1,5 +1,6 @@
 //! `bootproof check`: runs the suite, shows what it saw, writes the reports.
 
+use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::report::{Report, json, terminal};
 use crate::run::RunSettings;
 use crate::settings::{self, SettingsError};
 use crate::spec::duration;
+use crate::spec::plan::{AssertionId, Plan};
 
 /// Run the suite on the VMs and report
 #[derive(Debug, Args)]
@@ -98,6 +100,9 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
     let selected = arguments.selection.of(&plan)?;
     let secrets = settings::read_secrets(&plan, &selected)?;
     let redactor = Redactor::new(&secrets.values());
+    for doubt in vacuous(&plan, &selected) {
+        super::tell("warning", &redactor.text(&doubt));
+    }
     let destinations = arguments.destinations();
     // Before hours of work: can they be written at all?
     if tell(&destinations.write(&Report::unfinished(&plan, &redactor))) {
@@ -122,6 +127,16 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
     let paths: Vec<_> = destinations.paths().map(|path| path.display().to_string()).collect();
     eprintln!("reports: {}", paths.join(", "));
     Ok(ExitCode::of_run(finished.stop, report.totals, report.is_sound(), !failed_to_write))
+}
+
+/// Of checks that can never fail: green says nothing about them, and `lint` need not have been asked.
+fn vacuous(plan: &Plan, selected: &HashSet<AssertionId>) -> Vec<String> {
+    let chosen = plan.assertions.iter().filter(|one| selected.contains(&one.id));
+    let doubts = chosen.flat_map(|one| one.expectation.doubts().into_iter().map(move |doubt| (one, doubt)));
+    let never = doubts.filter(|(_, doubt)| doubt.never_fails);
+    never
+        .map(|(one, doubt)| format!("{}:{}: {}: {}\n  hint: {}", one.file, one.line, one.id, doubt.why, doubt.hint))
+        .collect()
 }
 
 /// Prints what could not be written; whether there was anything.

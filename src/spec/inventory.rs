@@ -3,6 +3,7 @@
 //! [`InventoryFile`] is what stands in the file; [`Inventory`] is what it means: defaults applied, paths made
 //! relative to the file, names checked. Secrets stay where they are until a session needs them.
 
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -418,6 +419,12 @@ fn read_vm(
             return Err(source.error(&join(&path, key), format!("port {port} stands twice"), None));
         }
     }
+    for (key, host) in [("address", &entry.address), ("ssh.host", &own.host)] {
+        if let Some(host) = host.as_deref().filter(|host| !is_host(host)) {
+            let hint = Some("a port stands in `ssh.port`".to_owned());
+            return Err(source.error(&join(&path, key), format!("`{host}` is neither a name nor an address"), hint));
+        }
+    }
     let host = own.host.clone().or_else(|| all.host.clone()).or_else(|| entry.address.clone());
     let user = own.user.clone().or_else(|| all.user.clone());
     let password = own.password.clone().or_else(|| all.password.clone());
@@ -426,7 +433,8 @@ fn read_vm(
     if password.is_none() && key.is_none() && !agent {
         return Err(missing("way to log in", "give `password`, `key` or `\"agent\": true`, here or in `defaults`"));
     }
-    let via = own.via.as_ref().or(all.via.as_ref()).filter(|via| *via != name);
+    // A jump host for all does not lead to itself.
+    let via = own.via.as_ref().or(all.via.as_ref().filter(|via| *via != name));
     let host_key = own.host_key.clone().or_else(|| all.host_key.clone());
     if let Some(pin) = host_key.as_deref().filter(|pin| !is_fingerprint(pin)) {
         let hint = "`ssh-keygen -lf KEY.pub` prints it: SHA256: and 43 characters".to_owned();
@@ -466,6 +474,14 @@ fn read_vm(
         ssh,
         readiness,
     })
+}
+
+/// An IP address, with a zone or without, or a name; what ends with a number is no name (RFC 3696).
+fn is_host(text: &str) -> bool {
+    let address = text.split_once('%').map_or(text, |(address, _zone)| address);
+    let last = text.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let named = text.chars().all(|one| one.is_alphanumeric() || "-_.".contains(one));
+    address.parse::<IpAddr>().is_ok() || (named && !last.is_empty() && !last.bytes().all(|one| one.is_ascii_digit()))
 }
 
 fn is_fingerprint(pin: &str) -> bool {
@@ -557,6 +573,27 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_a_name_or_an_ip_address_without_a_port() {
+        let lab = |key: &str, host: &str| {
+            let ssh = if key == "host" {
+                format!(r#""ssh": {{"host": "{host}"}}"#)
+            } else {
+                format!(r#""address": "{host}""#)
+            };
+            parse(&format!(r#"{{"a": {{{ssh}}}}}"#))
+        };
+        for host in ["10.0.0.1", "::1", "fe80::1%eth0", "db", "db_1.lab.example.", "bücher.example", "7.example"] {
+            assert!(lab("address", host).is_ok() && lab("host", host).is_ok(), "{host}");
+        }
+        for host in ["10.0.0.1:22", "10.0.0.300", "10.0.0", "not an address!", "[::1]", "ops@db", "", ".", "db:22"] {
+            for key in ["address", "host"] {
+                let told = lab(key, host).unwrap_err().to_string();
+                assert!(told.contains(&format!("`{host}` is neither a name nor an address")), "{told}");
+            }
+        }
+    }
+
+    #[test]
     fn paths_start_at_the_inventory() {
         let lab = parse(r#"{"a": {"address": "h", "ssh": {"key": "keys/id", "password": {"file": "pw"}}}}"#).unwrap();
         let ssh = &lab.vms["a"].ssh;
@@ -580,6 +617,8 @@ mod tests {
         let errors =
             parse(r#"{"a": {"address": "h", "ssh": {"via": "b"}}, "b": {"address": "h", "ssh": {"via": "a"}}}"#);
         assert!(errors.unwrap_err().to_string().contains("circle"));
+        let itself = parse(r#"{"a": {"address": "h", "ssh": {"via": "a"}}}"#);
+        assert!(itself.unwrap_err().to_string().contains("circle"));
     }
 
     #[test]

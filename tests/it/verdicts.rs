@@ -54,6 +54,17 @@ fn what_holds_is_passed_and_the_exit_code_is_0() {
 }
 
 #[test]
+fn what_can_never_fail_passes_and_is_told() {
+    let vm = healthy().prints("true", "").start();
+    let scene = Scene::with(&vm).run("vm", "yes").assert(json!({"command": "true", "name": "sure"}));
+    let run = scene.check(&[]);
+    run.expect(0, &["passed"; 2]);
+    let told: Vec<_> = run.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert_eq!(told.len(), 1, "{}", run.told());
+    assert!(told[0].contains("suite.json:") && told[0].contains("::sure: this check cannot fail"), "{}", told[0]);
+}
+
+#[test]
 fn what_is_not_so_is_failed_and_the_exit_code_is_1() {
     let vm = healthy().start();
     let scene = Scene::with(&vm)
