@@ -26,7 +26,9 @@ fn main() -> Fallible<()> {
     let lab = Lab::start(folder.path())?;
     let bootproof = lab.bootproof();
     let script = lab.script()?;
-    println!("{ROUNDS} rounds after a warm-up, by turns, on four sshd's on loopback; ten checks each");
+    println!(
+        "{ROUNDS} rounds after a warm-up, by turns, on four sshd's on loopback; ten checks each"
+    );
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let (our, their) = (measure(&bootproof)?, measure(&script)?);
@@ -51,25 +53,46 @@ struct Line(Vec<String>);
 
 fn measure(line: &Line) -> Fallible<Measured> {
     let started = Instant::now();
-    let mut child = Command::new(&line.0[0]).args(&line.0[1..]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let mut child = Command::new(&line.0[0])
+        .args(&line.0[1..])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
     let used = child.wait4()?;
     let wall = started.elapsed();
     if !used.status.success() {
-        return Err(format!("{} ended with {}; run it by hand to see why", line.0.join(" "), used.status).into());
+        return Err(format!(
+            "{} ended with {}; run it by hand to see why",
+            line.0.join(" "),
+            used.status
+        )
+        .into());
     }
     Ok(Measured { wall, cpu: used.rusage.utime + used.rusage.stime, memory: used.rusage.maxrss })
 }
 
 fn report(ours: &[Measured], theirs: &[Measured]) -> Fallible<()> {
-    let ratio = median(ours.iter().zip(theirs).map(|(our, their)| our.wall.as_secs_f64() / their.wall.as_secs_f64()));
+    let ratio = median(
+        ours.iter()
+            .zip(theirs)
+            .map(|(our, their)| our.wall.as_secs_f64() / their.wall.as_secs_f64()),
+    );
     let seconds = |all: &[Measured]| median(all.iter().map(|one| one.wall.as_secs_f64()));
     let cpu = median(ours.iter().map(|one| one.cpu.as_secs_f64()));
     let memory = ours.iter().map(|one| one.memory).max().unwrap_or(0);
     println!("bootproof       {:.3} s (median)", seconds(ours));
     println!("OpenSSH script  {:.3} s (median)", seconds(theirs));
     println!("time            {ratio:.2} of the script's (at most {RATIO_AT_MOST})");
-    println!("CPU             {:.0} ms of its own (at most {})", cpu * 1000.0, CPU_AT_MOST.as_millis());
-    println!("memory          {} MB at its peak (at most {})", memory / 1024 / 1024, MEMORY_AT_MOST / 1024 / 1024);
+    println!(
+        "CPU             {:.0} ms of its own (at most {})",
+        cpu * 1000.0,
+        CPU_AT_MOST.as_millis()
+    );
+    println!(
+        "memory          {} MB at its peak (at most {})",
+        memory / 1024 / 1024,
+        MEMORY_AT_MOST / 1024 / 1024
+    );
     if ratio > RATIO_AT_MOST || cpu > CPU_AT_MOST.as_secs_f64() || memory > MEMORY_AT_MOST {
         return Err("a limit is exceeded".into());
     }
@@ -152,7 +175,9 @@ impl<'a> Lab<'a> {
             ),
             (
                 1,
-                format!("curl -fsS http://localhost:{ml}/ping | jq -e '.status == \"ok\"' >/dev/null && echo ml-ok"),
+                format!(
+                    "curl -fsS http://localhost:{ml}/ping | jq -e '.status == \"ok\"' >/dev/null && echo ml-ok"
+                ),
                 "ml-ok",
             ),
             (
@@ -162,7 +187,11 @@ impl<'a> Lab<'a> {
                 ),
                 "backends-reachable",
             ),
-            (2, format!("grep -q 'CREATE EXTENSION' {} && echo bootstrap-ready", sql.display()), "bootstrap-ready"),
+            (
+                2,
+                format!("grep -q 'CREATE EXTENSION' {} && echo bootstrap-ready", sql.display()),
+                "bootstrap-ready",
+            ),
         ]
     }
 
@@ -200,9 +229,17 @@ impl<'a> Lab<'a> {
 
     fn bootproof(&self) -> Line {
         let path = |name: &str| self.folder.join(name).display().to_string();
-        let flags = ["check", "-i", &path("inventory.json"), "-s", &path("suite.json")].map(str::to_owned);
-        let reports = ["--report-junit", &path("junit.xml"), "--report-json", &path("report.json")].map(str::to_owned);
-        Line([env!("CARGO_BIN_EXE_bootproof").to_owned()].into_iter().chain(flags).chain(reports).collect())
+        let flags =
+            ["check", "-i", &path("inventory.json"), "-s", &path("suite.json")].map(str::to_owned);
+        let reports = ["--report-junit", &path("junit.xml"), "--report-json", &path("report.json")]
+            .map(str::to_owned);
+        Line(
+            [env!("CARGO_BIN_EXE_bootproof").to_owned()]
+                .into_iter()
+                .chain(flags)
+                .chain(reports)
+                .collect(),
+        )
     }
 
     /// One `ssh` a host, all at once; every check of a host in the one command.
@@ -214,7 +251,8 @@ impl<'a> Lab<'a> {
             );
         }
         for (vm, command, expected) in self.commands() {
-            checks[vm] += &format!("out=$({command}) && [ \"$out\" = {expected} ] && echo ok || exit 1\n");
+            checks[vm] +=
+                &format!("out=$({command}) && [ \"$out\" = {expected} ] && echo ok || exit 1\n");
         }
         let mut script = String::from("#!/bin/bash\npids=()\n");
         for (check, port) in checks.iter().zip(self.ports) {
@@ -242,7 +280,11 @@ fn serve(body: &'static str) -> Fallible<u16> {
                 let mut request = [0; 1024];
                 // `nc -z` says nothing and goes.
                 if stream.read(&mut request).is_ok_and(|length| length > 0) {
-                    let _ = write!(stream, "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                    let _ = write!(
+                        stream,
+                        "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
                 }
             });
         }
@@ -265,7 +307,10 @@ fn sshd(folder: &Path, name: &str, port: u16) -> Fallible<Child> {
 }
 
 fn keygen(path: &Path) -> Fallible<()> {
-    let status = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path).status()?;
+    let status = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(path)
+        .status()?;
     if status.success() { Ok(()) } else { Err("ssh-keygen failed".into()) }
 }
 
@@ -277,9 +322,10 @@ fn await_port(port: u16) -> Fallible<()> {
     let deadline = Instant::now() + Duration::from_secs(10);
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
         if Instant::now() > deadline {
-            return Err(
-                format!("sshd does not listen on 127.0.0.1:{port}; as root it needs the folder /run/sshd").into()
-            );
+            return Err(format!(
+                "sshd does not listen on 127.0.0.1:{port}; as root it needs the folder /run/sshd"
+            )
+            .into());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -289,7 +335,8 @@ fn await_port(port: u16) -> Fallible<()> {
 fn find(tool: &str) -> Fallible<String> {
     let path = std::env::var("PATH").unwrap_or_default();
     let folders = path.split(':').chain(["/usr/sbin", "/sbin"]);
-    let found = folders.map(|folder| format!("{folder}/{tool}")).find(|path| Path::new(path).exists());
+    let found =
+        folders.map(|folder| format!("{folder}/{tool}")).find(|path| Path::new(path).exists());
     found.ok_or_else(|| format!("`{tool}` is missing; `scripts/setup test` installs it").into())
 }
 

@@ -47,7 +47,8 @@ pub fn inventory(data: &[u8]) {
         Ok(inventory) => {
             can_be_run(&inventory);
             if let Some(text) = with_canaries(text) {
-                let inventory = Inventory::parse("inventory.json", &text).expect("only a secret is another");
+                let inventory =
+                    Inventory::parse("inventory.json", &text).expect("only a secret is another");
                 assert!(!format!("{inventory:?}").contains(CANARY));
             }
         }
@@ -59,7 +60,10 @@ fn can_be_run(inventory: &Inventory) {
     assert!(!inventory.vms.is_empty());
     for (name, vm) in &inventory.vms {
         assert_eq!(*name, vm.name);
-        assert!(vm.ssh.password.is_some() || vm.ssh.key.is_some() || vm.ssh.agent, "there is a way to log in");
+        assert!(
+            vm.ssh.password.is_some() || vm.ssh.key.is_some() || vm.ssh.agent,
+            "there is a way to log in"
+        );
         let mut jumps = 0;
         let mut at = vm;
         while let Some(Via::Vm(next)) = &at.ssh.via {
@@ -69,7 +73,10 @@ fn can_be_run(inventory: &Inventory) {
         }
     }
     for connection in &inventory.connections {
-        assert!(inventory.vms.contains_key(&connection.from) && inventory.vms.contains_key(&connection.to));
+        assert!(
+            inventory.vms.contains_key(&connection.from)
+                && inventory.vms.contains_key(&connection.to)
+        );
     }
 }
 
@@ -78,7 +85,9 @@ fn with_canaries(text: &str) -> Option<String> {
     fn replace(value: &mut Value) {
         match value {
             Value::Object(map) => map.iter_mut().for_each(|(key, value)| match value {
-                Value::String(secret) if ["password", "sudo_password", "key_passphrase"].contains(&key.as_str()) => {
+                Value::String(secret)
+                    if ["password", "sudo_password", "key_passphrase"].contains(&key.as_str()) =>
+                {
                     CANARY.clone_into(secret);
                 }
                 value => replace(value),
@@ -100,7 +109,10 @@ fn are_told_with_their_places(errors: &SpecErrors, text: &str) {
     let lines = text.matches('\n').count() + 1;
     for error in &errors.0 {
         let place = error.place.unwrap_or_default();
-        assert!((1..=lines).contains(&place.0) && place.1 > 0, "{place:?} of {lines} lines: {error}");
+        assert!(
+            (1..=lines).contains(&place.0) && place.1 > 0,
+            "{place:?} of {lines} lines: {error}"
+        );
         assert!(!error.message.is_empty());
     }
 }
@@ -118,7 +130,8 @@ pub fn suite(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match Suite::parse("suite.json", text) {
         Err(errors) => are_told_with_their_places(&errors, text),
-        Ok(suite) => match Plan::resolve(std::slice::from_ref(&suite), REFERENCE.inventory.clone()) {
+        Ok(suite) => match Plan::resolve(std::slice::from_ref(&suite), REFERENCE.inventory.clone())
+        {
             Err(errors) => are_told_with_their_places(&errors, text),
             Ok(plan) => is_bound(&plan, &suite, text),
         },
@@ -129,18 +142,26 @@ pub fn suite(data: &[u8]) {
 fn is_bound(plan: &Plan, suite: &Suite, text: &str) {
     let ids: HashSet<_> = plan.assertions.iter().map(|one| one.id.as_str()).collect();
     // Of each VM its identity, and its clock where the inventory asks for that.
-    let peers = plan.inventory.peers.map_or(0, |(peers, _)| 1 + usize::from(peers.clocks_within.is_some()));
+    let peers =
+        plan.inventory.peers.map_or(0, |(peers, _)| 1 + usize::from(peers.clocks_within.is_some()));
     let derived = plan.inventory.connections.len() + peers * plan.inventory.vms.len();
     let all = suite.assertions.len() + derived;
     assert_eq!((ids.len(), plan.assertions.len()), (all, all));
     assert!(!suite.assertions.is_empty(), "a suite that checks nothing is an error");
-    assert_eq!(plan.by_vm().iter().map(|(_, assertions)| assertions.len()).sum::<usize>(), ids.len());
+    assert_eq!(
+        plan.by_vm().iter().map(|(_, assertions)| assertions.len()).sum::<usize>(),
+        ids.len()
+    );
     for one in &plan.assertions {
         let id = one.id.as_str();
-        assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte)), "{id:?}");
+        assert!(
+            id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte)),
+            "{id:?}"
+        );
         assert!(plan.inventory.vms.contains_key(&one.vm));
         // A wire stands in the inventory.
-        let lines = if one.file == suite.file { text.matches('\n').count() + 1 } else { usize::MAX };
+        let lines =
+            if one.file == suite.file { text.matches('\n').count() + 1 } else { usize::MAX };
         assert!((1..=lines).contains(&one.line));
         assert!(one.expectation.mistakes().is_empty());
         assert!(!one.expectation.how().is_empty() && !one.expectation.describe().is_empty());
@@ -155,7 +176,8 @@ pub fn recipe(data: &[u8]) {
         Ok(recipe) => {
             can_be_built(&recipe);
             if let Some(text) = with_canaries(text) {
-                let recipe = Recipe::parse("recipe.json", &text).expect("only a password is another");
+                let recipe =
+                    Recipe::parse("recipe.json", &text).expect("only a password is another");
                 assert!(!format!("{recipe:?}").contains(CANARY));
             }
         }
@@ -166,7 +188,8 @@ pub fn recipe(data: &[u8]) {
 fn can_be_built(recipe: &Recipe) {
     let os = &recipe.os;
     let is_one_word = |text: &str| {
-        !text.is_empty() && !text.contains(|one: char| one.is_whitespace() || "/;|&$`'\"\\:,\0".contains(one))
+        !text.is_empty()
+            && !text.contains(|one: char| one.is_whitespace() || "/;|&$`'\"\\:,\0".contains(one))
     };
     assert!(is_one_word(&recipe.name));
     assert!(os.packages.iter().all(|package| is_one_word(package)));
@@ -214,18 +237,28 @@ fn as_the_kernel_prints(sockets: &[Listener]) -> String {
             IpAddr::V4(address) => address.octets().to_vec(),
             IpAddr::V6(address) => address.octets().to_vec(),
         };
-        let hex: String =
-            bytes.chunks_exact(4).flat_map(|word| word.iter().rev()).map(|byte| format!("{byte:02X}")).collect();
-        let (state, connected) = if *protocol == Protocol::Tcp { ("0A", "01") } else { ("07", "01") };
+        let hex: String = bytes
+            .chunks_exact(4)
+            .flat_map(|word| word.iter().rev())
+            .map(|byte| format!("{byte:02X}"))
+            .collect();
+        let (state, connected) =
+            if *protocol == Protocol::Tcp { ("0A", "01") } else { ("07", "01") };
         text += &format!("@{}\n  sl  local_address rem_address   st tx_queue\n", protocol.word());
-        text += &format!("   {index}: {hex}:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000\n");
-        text += &format!("   {index}: {hex}:0001 00000000:0001 {connected} 00000000:00000000 00:00000000\n");
+        text += &format!(
+            "   {index}: {hex}:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000\n"
+        );
+        text += &format!(
+            "   {index}: {hex}:0001 00000000:0001 {connected} 00000000:00000000 00:00000000\n"
+        );
     }
     text + "@end\n"
 }
 
-const OURS: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
-const ANOTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA6rWI3G1sz07DnfFlrouTcysQlj2P+jpNSOEWD9OJ3X";
+const OURS: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+const ANOTHER: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA6rWI3G1sz07DnfFlrouTcysQlj2P+jpNSOEWD9OJ3X";
 const HOST: &str = "vm.example";
 
 /// A host key is trusted only where a file says so, a changed or revoked one never, an unknown one once.
@@ -250,7 +283,11 @@ pub fn known_hosts(data: &[u8]) {
     for (key, shown) in [(&ours, &ours), (&ours, &another)] {
         let pin = Some(key.fingerprint(HashAlg::Sha256).to_string());
         let pinned = HostKeyPolicy { pin, ..reads.clone() }.of(HOST, port).check(shown);
-        assert_eq!(pinned.ok(), (key == shown).then_some(Trust::Pinned), "a pin outweighs every file");
+        assert_eq!(
+            pinned.ok(),
+            (key == shown).then_some(Trust::Pinned),
+            "a pin outweighs every file"
+        );
     }
     let revoked = file("revoked", &[format!("@revoked * {OURS}\n").as_bytes(), content].concat());
     assert!(policy_that_learns(revoked).of(HOST, port).check(&ours).is_err());
@@ -259,7 +296,10 @@ pub fn known_hosts(data: &[u8]) {
     let knew_another = reads.of(HOST, port).check(&another).is_ok();
     match learning.of(HOST, port).check(&ours) {
         Ok(Trust::AcceptedOnce) => {
-            assert!(before.is_err() && !knew_another, "only the key of an unknown host is accepted");
+            assert!(
+                before.is_err() && !knew_another,
+                "only the key of an unknown host is accepted"
+            );
             assert_eq!(learning.of(HOST, port).check(&ours).unwrap(), Trust::Known);
             assert!(learning.of(HOST, port).check(&another).is_err(), "once");
             assert!(std::fs::read(folder.path().join("learning")).unwrap().starts_with(content));
@@ -289,7 +329,8 @@ pub fn reports(data: &[u8]) {
     assert_eq!(named("failure"), totals.failed);
     assert_eq!(named("error"), totals.errored + totals.blocked + totals.not_run);
     assert_eq!(named("skipped"), totals.not_selected);
-    let cases: Vec<_> = document.descendants().filter(|node| node.has_tag_name("testcase")).collect();
+    let cases: Vec<_> =
+        document.descendants().filter(|node| node.has_tag_name("testcase")).collect();
     assert_eq!(cases.len(), totals.assertions);
     for row in &report.results {
         let case = cases.iter().find(|case| case.attribute("name") == Some(&row.id));
@@ -304,7 +345,9 @@ pub fn reports(data: &[u8]) {
 }
 
 fn says_what_the_row_says(case: &Node, row: &ResultRow) {
-    let verdict = case.children().find(|node| ["failure", "error", "skipped"].contains(&node.tag_name().name()));
+    let verdict = case
+        .children()
+        .find(|node| ["failure", "error", "skipped"].contains(&node.tag_name().name()));
     let Some(verdict) = verdict else { return assert_eq!(row.message, None) };
     let message = row.message.as_deref().unwrap_or_default();
     assert_eq!(verdict.attribute("message").unwrap_or_default(), harmless_line(message));
@@ -317,7 +360,10 @@ fn report(bytes: &mut Bytes) -> Report {
     let outcomes = plan.assertions.iter().map(|one| (one.id.clone(), outcome(bytes))).collect();
     let mut record = VmRecord {
         banner: Some(bytes.text()),
-        timeline: Timeline { login: Some(Duration::from_millis(bytes.number())), ..Timeline::default() },
+        timeline: Timeline {
+            login: Some(Duration::from_millis(bytes.number())),
+            ..Timeline::default()
+        },
         cause: Some(cause(bytes)),
         ..VmRecord::default()
     };
@@ -343,14 +389,25 @@ fn outcome(bytes: &mut Bytes) -> Outcome {
     };
     let attempts = (0..bytes.byte() % 4).map(|_| attempt(bytes)).collect();
     let stream = |bytes: &mut Bytes| Stream::bounded(&bytes.text(), usize::from(bytes.byte()));
-    let output = (bytes.byte() & 1 == 1).then(|| Output { stdout: stream(bytes), stderr: stream(bytes) });
-    Outcome { attempts, verdict, duration: Duration::from_millis(bytes.number()), output, wire: None }
+    let output =
+        (bytes.byte() & 1 == 1).then(|| Output { stdout: stream(bytes), stderr: stream(bytes) });
+    Outcome {
+        attempts,
+        verdict,
+        duration: Duration::from_millis(bytes.number()),
+        output,
+        wire: None,
+    }
 }
 
 fn verdict(bytes: &mut Bytes) -> Verdict {
     match bytes.byte() % 6 {
         0 => Verdict::Passed,
-        1 => Verdict::Failed(Mismatch { message: bytes.text(), expected: bytes.text(), actual: bytes.text() }),
+        1 => Verdict::Failed(Mismatch {
+            message: bytes.text(),
+            expected: bytes.text(),
+            actual: bytes.text(),
+        }),
         2 => Verdict::Errored(cause(bytes)),
         3 => Verdict::Blocked(cause(bytes)),
         4 => Verdict::NotRun(bytes.text()),
@@ -359,7 +416,8 @@ fn verdict(bytes: &mut Bytes) -> Verdict {
 }
 
 fn cause(bytes: &mut Bytes) -> Cause {
-    let stages = [Stage::Resolve, Stage::Banner, Stage::Auth, Stage::Sudo, Stage::Timeout, Stage::Answer];
+    let stages =
+        [Stage::Resolve, Stage::Banner, Stage::Auth, Stage::Sudo, Stage::Timeout, Stage::Answer];
     Cause {
         vm: "redis".to_owned(),
         stage: stages[usize::from(bytes.byte()) % stages.len()],
@@ -382,9 +440,13 @@ pub fn harmless_text(data: &[u8]) {
     assert!(is_tame(&line) && !line.contains(['\n', '\t']));
     let limit = data.len() / 2;
     assert!(shortened(&text, limit).chars().count() <= limit + " [...]".len());
-    let bounded = Stream::bounded(&text.repeat(1 + 2 * Stream::LIMIT / (1 + text.len())), data.len() % 3);
+    let bounded =
+        Stream::bounded(&text.repeat(1 + 2 * Stream::LIMIT / (1 + text.len())), data.len() % 3);
     assert!(bounded.text.len() <= Stream::LIMIT + 100);
-    assert_eq!(bounded.cut().is_some_and(|cut| bounded.text.contains(&cut)), bounded.truncated_bytes > 0);
+    assert_eq!(
+        bounded.cut().is_some_and(|cut| bounded.text.contains(&cut)),
+        bounded.truncated_bytes > 0
+    );
 }
 
 /// Wherever a secret stands in a text and however it is written, it is not there any more.
@@ -425,8 +487,12 @@ pub fn redactor(data: &[u8]) {
 
 fn written(secret: &str, before: &str, after: &str, way: u8) -> String {
     let percent = |is_plain: fn(char) -> bool| -> String {
-        let escaped = |one: char| one.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
-        secret.chars().map(|one| if is_plain(one) { one.to_string() } else { escaped(one) }).collect()
+        let escaped =
+            |one: char| one.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+        secret
+            .chars()
+            .map(|one| if is_plain(one) { one.to_string() } else { escaped(one) })
+            .collect()
     };
     let among = || [before, secret, after].concat();
     match way % 8 {
@@ -445,7 +511,12 @@ fn written(secret: &str, before: &str, after: &str, way: u8) -> String {
 fn is_tame(text: &str) -> bool {
     text.chars().all(|one| match one {
         '\n' | '\t' => true,
-        '\u{fffe}' | '\u{ffff}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
+        '\u{fffe}'
+        | '\u{ffff}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}' => false,
         other => !other.is_control(),
     })
 }

@@ -93,8 +93,10 @@ fn play(
     redactor: &Redactor,
 ) -> Option<Finished> {
     let progress = Progress::new(plan, selected);
-    let runner = Runner::start(plan, selected, secrets, settings, progress.listener(redactor.clone()));
-    let runner = runner.inspect_err(|error| eprintln!("error: cannot start the run: {error}")).ok()?;
+    let runner =
+        Runner::start(plan, selected, secrets, settings, progress.listener(redactor.clone()));
+    let runner =
+        runner.inspect_err(|error| eprintln!("error: cannot start the run: {error}")).ok()?;
     let finished = runner.finish(plan);
     progress.end();
     Some(finished)
@@ -109,7 +111,9 @@ fn tell(level: &str, what: &impl Display) {
 fn show(text: &str) {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => eprintln!("error: cannot print: {error}"),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("error: cannot print: {error}")
+        }
         _ => {}
     }
 }

@@ -27,7 +27,10 @@ pub fn read_evidence(mark: &str, services: &[&str]) -> String {
     for service in services {
         let name = quoted(service);
         let status = format!("systemctl status --no-pager --full -n 0 -- {name} | head -n 12");
-        piece(service, &format!("{status}; journalctl --no-pager --quiet -o short-iso -n 12 -u {name}"));
+        piece(
+            service,
+            &format!("{status}; journalctl --no-pager --quiet -o short-iso -n 12 -u {name}"),
+        );
     }
     piece("sockets", "ss -Hltnup | head -n 60 || cat /proc/net/tcp /proc/net/tcp6");
     piece("addresses", "ip -br address; ip route");
@@ -66,8 +69,10 @@ mod tests {
 
     #[test]
     fn pieces_are_told_apart_by_the_mark_alone() {
-        let text = "noise\nM1 redis-server.service\ninactive\nM2 disk\nM1 disk\n/ 100%\nM1 memory\n\n";
-        let about: Vec<_> = parse("M1", text).into_iter().map(|piece| (piece.about, piece.text)).collect();
+        let text =
+            "noise\nM1 redis-server.service\ninactive\nM2 disk\nM1 disk\n/ 100%\nM1 memory\n\n";
+        let about: Vec<_> =
+            parse("M1", text).into_iter().map(|piece| (piece.about, piece.text)).collect();
         let expected = [("redis-server.service", "inactive\nM2 disk\n"), ("disk", "/ 100%\n")];
         assert_eq!(about, expected.map(|(about, text)| (about.to_owned(), text.to_owned())));
     }

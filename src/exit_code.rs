@@ -79,11 +79,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::outcome::VerdictKind::{self, Blocked, Errored, Failed, NotRun, NotSelected, Passed};
+    use crate::outcome::VerdictKind::{
+        self, Blocked, Errored, Failed, NotRun, NotSelected, Passed,
+    };
 
     #[test]
     fn the_worst_definite_answer_decides() {
-        let of = |kinds: &[VerdictKind]| ExitCode::of_run(None, Totals::count(kinds.iter().copied()), true, true);
+        let of = |kinds: &[VerdictKind]| {
+            ExitCode::of_run(None, Totals::count(kinds.iter().copied()), true, true)
+        };
         for (kinds, code) in [
             (&[Passed, NotSelected][..], ExitCode::Conforms),
             (&[Passed, Failed, Errored, Blocked, NotRun], ExitCode::Failed),
@@ -100,9 +104,11 @@ mod tests {
     #[test]
     fn a_run_that_was_ended_early_is_never_green() {
         let green = Totals::count([Passed]);
-        for (stop, code) in
-            [(Stop::Deadline(Duration::from_secs(1)), 124), (Stop::Interrupt, 130), (Stop::Terminate, 143)]
-        {
+        for (stop, code) in [
+            (Stop::Deadline(Duration::from_secs(1)), 124),
+            (Stop::Interrupt, 130),
+            (Stop::Terminate, 143),
+        ] {
             assert_eq!(ExitCode::of_run(Some(stop), green, true, true) as u8, code);
         }
         assert_eq!(ExitCode::of_run(None, green, true, false), ExitCode::Internal);
@@ -110,7 +116,13 @@ mod tests {
 
     #[test]
     fn what_was_seen_on_a_vm_that_did_not_stay_the_same_is_not_green() {
-        assert_eq!(ExitCode::of_run(None, Totals::count([Passed]), false, true), ExitCode::CouldNotTell);
-        assert_eq!(ExitCode::of_run(None, Totals::count([Passed, Failed]), false, true), ExitCode::Failed);
+        assert_eq!(
+            ExitCode::of_run(None, Totals::count([Passed]), false, true),
+            ExitCode::CouldNotTell
+        );
+        assert_eq!(
+            ExitCode::of_run(None, Totals::count([Passed, Failed]), false, true),
+            ExitCode::Failed
+        );
     }
 }

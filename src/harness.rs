@@ -47,12 +47,15 @@ struct Environment {
 
 impl Environment {
     fn read() -> Result<Self, HarnessError> {
-        let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let path = |name: &str| {
+            std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+        };
         let suites = std::env::var_os("BOOTPROOF_SUITE").filter(|value| !value.is_empty());
         Ok(Self {
             inventory: path("BOOTPROOF_INVENTORY").unwrap_or_else(settings::default_inventory),
             suites: suites.map_or_else(Vec::new, |list| std::env::split_paths(&list).collect()),
-            reports: path("BOOTPROOF_REPORTS").unwrap_or_else(|| PathBuf::from(settings::DEFAULT_REPORTS)),
+            reports: path("BOOTPROOF_REPORTS")
+                .unwrap_or_else(|| PathBuf::from(settings::DEFAULT_REPORTS)),
             run: RunSettings {
                 wait: settings::span_variable("BOOTPROOF_WAIT")?.unwrap_or(Duration::ZERO),
                 once: false,
@@ -80,12 +83,17 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, HarnessError> {
         // Names only: nothing is connected to, and nothing else is printed.
         return Ok(libtest_mimic::run(&arguments, trials(&plan, |_| Ok(()))).exit_code());
     }
-    eprintln!("bootproof: inventory {}, suite {}", plan.inventory.file, plan.suite_files.join(", "));
+    eprintln!(
+        "bootproof: inventory {}, suite {}",
+        plan.inventory.file,
+        plan.suite_files.join(", ")
+    );
     let selected = selected(&plan, &arguments);
     let secrets = settings::read_secrets(&plan, &selected)?;
     let redactor = Arc::new(Redactor::new(&secrets.values()));
     let reports = reports(&environment, &plan, &redactor);
-    let runner = Arc::new(Runner::start(&plan, &selected, &secrets, environment.run, listener(&redactor))?);
+    let runner =
+        Arc::new(Runner::start(&plan, &selected, &secrets, environment.run, listener(&redactor))?);
     arguments.test_threads.get_or_insert(selected.len().clamp(1, THREADS_AT_MOST));
 
     let conclusion = libtest_mimic::run(&arguments, runner_trials(&plan, &runner, &redactor));
@@ -113,7 +121,9 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, HarnessError> {
 /// Where reports go, with a first one that says that the run has not ended.
 fn reports(environment: &Environment, plan: &Plan, redactor: &Redactor) -> Option<Destinations> {
     if environment.process_per_trial {
-        eprintln!("bootproof: no report under nextest, which starts a process for each trial; use its own JUnit");
+        eprintln!(
+            "bootproof: no report under nextest, which starts a process for each trial; use its own JUnit"
+        );
         return None;
     }
     let reports = Destinations::in_folder(&environment.reports);
@@ -123,7 +133,10 @@ fn reports(environment: &Environment, plan: &Plan, redactor: &Redactor) -> Optio
     Some(reports)
 }
 
-fn trials(plan: &Plan, runner: impl Fn(AssertionId) -> Result<(), Failed> + Clone + Send + 'static) -> Vec<Trial> {
+fn trials(
+    plan: &Plan,
+    runner: impl Fn(AssertionId) -> Result<(), Failed> + Clone + Send + 'static,
+) -> Vec<Trial> {
     let trial = |id: &AssertionId| {
         let (id, runner) = (id.clone(), runner.clone());
         Trial::test(id.to_string(), move || runner(id))

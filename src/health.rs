@@ -42,7 +42,8 @@ pub fn read_services<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     format!("systemctl show --all -p {PROPERTIES} -- {}", names.join(" "))
 }
 
-const PROPERTIES: &str = "Id,Type,ActiveState,SubState,UnitFileState,ConditionResult,Result,NRestarts";
+const PROPERTIES: &str =
+    "Id,Type,ActiveState,SubState,UnitFileState,ConditionResult,Result,NRestarts";
 
 /// The health of a VM at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,15 +99,26 @@ impl Service {
 
     /// It failed, goes round in circles, or is enabled and does not run.
     pub fn is_suspect(&self) -> bool {
-        let idle = self.active == "inactive" && self.file_state == "enabled" && self.is_daemon() && !self.skipped;
+        let idle = self.active == "inactive"
+            && self.file_state == "enabled"
+            && self.is_daemon()
+            && !self.skipped;
         self.failed_for_good() || self.is_restarting() || idle
     }
 
     /// How it is, in one line: `failed (exit-code), restarted 5 times`.
     pub fn describe(&self) -> String {
-        let result = if self.result.is_empty() || self.result == "success" { &self.sub } else { &self.result };
+        let result = if self.result.is_empty() || self.result == "success" {
+            &self.sub
+        } else {
+            &self.result
+        };
         let state = format!("{} ({result})", self.active);
-        if self.restarts == 0 { state } else { format!("{state}, restarted {}", times(self.restarts)) }
+        if self.restarts == 0 {
+            state
+        } else {
+            format!("{state}, restarted {}", times(self.restarts))
+        }
     }
 }
 
@@ -118,7 +130,9 @@ impl Health {
     /// Reads what [`READ_HEALTH`] printed; `None` when it is cut off.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim_end().strip_suffix("@end")?;
-        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().trim();
+        let value = |key: &str| {
+            text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().trim()
+        };
         let now: u64 = value("now ").parse().unwrap_or(0);
         let start = |line: &str| {
             let mut words = line.strip_prefix("invocation:")?.split(' ');
@@ -146,8 +160,13 @@ impl Health {
 
     /// The services that were started or stopped between `before` and `self`.
     pub fn moved_since<'a>(&'a self, before: &'a Self) -> Vec<&'a str> {
-        let names = before.starts.keys().chain(self.starts.keys().filter(|name| !before.starts.contains_key(*name)));
-        let id = |health: &'a Self, name: &String| health.starts.get(name).map(|start| start.id.as_str());
+        let names = before
+            .starts
+            .keys()
+            .chain(self.starts.keys().filter(|name| !before.starts.contains_key(*name)));
+        let id = |health: &'a Self, name: &String| {
+            health.starts.get(name).map(|start| start.id.as_str())
+        };
         names.filter(|name| id(before, name) != id(self, name)).map(String::as_str).collect()
     }
 
@@ -162,10 +181,14 @@ impl Health {
         if self.is_another_boot_than(before) {
             return vec!["it rebooted during the run".to_owned()];
         }
-        let mut unrest: Vec<String> = services.iter().filter_map(|one| self.service_unrest(before, one)).collect();
+        let mut unrest: Vec<String> =
+            services.iter().filter_map(|one| self.service_unrest(before, one)).collect();
         match (before.oom_kills, self.oom_kills) {
             (Some(then), Some(now)) if now > then => {
-                unrest.push(format!("the kernel killed processes for lack of memory {}", times(now - then)));
+                unrest.push(format!(
+                    "the kernel killed processes for lack of memory {}",
+                    times(now - then)
+                ));
             }
             _ => {}
         }
@@ -228,7 +251,8 @@ mod tests {
     }
 
     fn health(boot: &str, oom: u64, starts: &str) -> Health {
-        Health::parse(&format!("boot-id {boot}\noom-kills {oom}\nnow 1000\n{starts}@end\n")).unwrap()
+        Health::parse(&format!("boot-id {boot}\noom-kills {oom}\nnow 1000\n{starts}@end\n"))
+            .unwrap()
     }
 
     #[test]
@@ -240,9 +264,17 @@ mod tests {
 
     #[test]
     fn a_reboot_a_restart_and_a_kill_are_told() {
-        let before = health("a", 1, "invocation:redis-server.service 1 100.5\ninvocation:ssh.service 2 100.0\n");
+        let before = health(
+            "a",
+            1,
+            "invocation:redis-server.service 1 100.5\ninvocation:ssh.service 2 100.0\n",
+        );
         assert_eq!(health("b", 0, "").unrest_since(&before, &[]), ["it rebooted during the run"]);
-        let after = health("a", 3, "invocation:redis-server.service 9 999.9\ninvocation:ssh.service 2 100.0\n");
+        let after = health(
+            "a",
+            3,
+            "invocation:redis-server.service 9 999.9\ninvocation:ssh.service 2 100.0\n",
+        );
         assert_eq!(after.moved_since(&before), ["redis-server.service"]);
         let moved = parse_services(&service("redis-server", "active", "running", 2));
         assert_eq!(
@@ -266,17 +298,24 @@ mod tests {
         let after = health("a", 0, "invocation:new.service 1 990.0\n");
         assert_eq!(after.moved_since(&before), ["tidy.service", "new.service"]);
         let oneshot = service("tidy", "inactive", "dead", 0).replace("simple", "oneshot");
-        let moved = parse_services(&format!("{oneshot}\n{}", service("new", "active", "running", 0)));
+        let moved =
+            parse_services(&format!("{oneshot}\n{}", service("new", "active", "running", 0)));
         assert_eq!(moved.len(), 2);
         assert_eq!(after.unrest_since(&before, &moved), Vec::<String>::new());
     }
 
     #[test]
     fn what_was_restarted_in_the_last_minute_is_unrest_even_if_not_while_it_was_looked_at() {
-        let seen = health("a", 0, "invocation:redis-server.service 1 941.0\ninvocation:ssh.service 1 100.0\n");
+        let seen = health(
+            "a",
+            0,
+            "invocation:redis-server.service 1 941.0\ninvocation:ssh.service 1 100.0\n",
+        );
         assert_eq!(seen.young(), ["redis-server.service"]);
         let circles = parse_services(&service("redis-server", "active", "running", 7));
-        assert!(seen.unrest_since(&seen, &circles)[0].contains("by systemd less than a minute ago"));
+        assert!(
+            seen.unrest_since(&seen, &circles)[0].contains("by systemd less than a minute ago")
+        );
         let once = parse_services(&service("redis-server", "active", "running", 0));
         assert_eq!(seen.unrest_since(&seen, &once), Vec::<String>::new());
     }
@@ -289,7 +328,8 @@ mod tests {
                 service("redis-server", "inactive", "dead", 0),
                 service("immich", "failed", "failed", 5),
                 service("once", "inactive", "dead", 0).replace("simple", "oneshot"),
-                service("elsewhere", "inactive", "dead", 0).replace("ConditionResult=yes", "ConditionResult=no"),
+                service("elsewhere", "inactive", "dead", 0)
+                    .replace("ConditionResult=yes", "ConditionResult=no"),
             ]
             .join("\n"),
         );

@@ -152,7 +152,14 @@ pub struct Cause {
 
 impl fmt::Display for Cause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} at {} ({}): {}", self.vm, self.stage.word(), self.address, self.message)
+        write!(
+            formatter,
+            "{} at {} ({}): {}",
+            self.vm,
+            self.stage.word(),
+            self.address,
+            self.message
+        )
     }
 }
 
@@ -221,7 +228,8 @@ impl Stream {
         }
         let half = Self::LIMIT / 2;
         let head = &text[..text.floor_char_boundary(half.min(text.len()))];
-        let tail = &text[text.ceil_char_boundary(text.len().saturating_sub(half).max(head.len()))..];
+        let tail =
+            &text[text.ceil_char_boundary(text.len().saturating_sub(half).max(head.len()))..];
         let truncated_bytes = text.len() - head.len() - tail.len() + lost;
         let cut = cut(truncated_bytes);
         Self { text: format!("{head}{cut}{tail}"), truncated_bytes }
@@ -253,7 +261,10 @@ mod tests {
 
     #[test]
     fn a_short_stream_is_kept_whole() {
-        assert_eq!(Stream::bounded("abc", 0), Stream { text: "abc".to_owned(), truncated_bytes: 0 });
+        assert_eq!(
+            Stream::bounded("abc", 0),
+            Stream { text: "abc".to_owned(), truncated_bytes: 0 }
+        );
         assert!(Stream::bounded("abc", 1).text.starts_with("abc"));
     }
 }

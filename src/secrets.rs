@@ -35,7 +35,9 @@ impl fmt::Debug for Secret {
 #[derive(Debug, Error)]
 pub enum SecretError {
     /// The environment variable is not set.
-    #[error("VM `{vm}`: the environment variable {name} is not set\n  hint: the inventory takes a secret from it")]
+    #[error(
+        "VM `{vm}`: the environment variable {name} is not set\n  hint: the inventory takes a secret from it"
+    )]
     Env {
         /// The VM.
         vm: String,
@@ -43,7 +45,9 @@ pub enum SecretError {
         name: String,
     },
     /// The file cannot be read.
-    #[error("VM `{vm}`: cannot read the secret in {path}: {error}\n  hint: the inventory takes a secret from it")]
+    #[error(
+        "VM `{vm}`: cannot read the secret in {path}: {error}\n  hint: the inventory takes a secret from it"
+    )]
     File {
         /// The VM.
         vm: String,
@@ -73,8 +77,9 @@ impl Secrets {
     /// Reads the secrets of `vms` from where the inventory says.
     pub fn read<'a>(vms: impl IntoIterator<Item = &'a Vm>) -> Result<Self, SecretError> {
         let one = |vm: &Vm| {
-            let value =
-                |source: &Option<SecretSource>| source.as_ref().map(|source| read(&vm.name, source)).transpose();
+            let value = |source: &Option<SecretSource>| {
+                source.as_ref().map(|source| read(&vm.name, source)).transpose()
+            };
             let secrets = VmSecrets {
                 password: value(&vm.ssh.password)?,
                 sudo_password: value(&vm.ssh.sudo_password)?,
@@ -89,7 +94,10 @@ impl Secrets {
     pub fn at_hand<'a>(vms: impl IntoIterator<Item = &'a Vm>) -> Vec<Secret> {
         let sources = vms.into_iter().flat_map(|vm| {
             let Ssh { password, sudo_password, key_passphrase, .. } = &vm.ssh;
-            [password, sudo_password, key_passphrase].into_iter().flatten().map(|source| read(&vm.name, source))
+            [password, sudo_password, key_passphrase]
+                .into_iter()
+                .flatten()
+                .map(|source| read(&vm.name, source))
         });
         sources.filter_map(Result::ok).collect()
     }
@@ -101,7 +109,8 @@ impl Secrets {
 
     /// Every value, for masking.
     pub fn values(&self) -> Vec<Secret> {
-        let all = self.0.values().flat_map(|vm| [&vm.password, &vm.sudo_password, &vm.key_passphrase]);
+        let all =
+            self.0.values().flat_map(|vm| [&vm.password, &vm.sudo_password, &vm.key_passphrase]);
         all.flatten().cloned().collect()
     }
 }
@@ -111,13 +120,13 @@ fn read(vm: &str, source: &SecretSource) -> Result<Secret, SecretError> {
         SecretSource::Literal(secret) => Ok(Secret::from(secret.as_str())),
         SecretSource::Named(SecretPlace::Env(name)) => {
             let value = std::env::var(name).map(Zeroizing::new);
-            value.map(Secret).map_err(|_| SecretError::Env { vm: vm.to_owned(), name: name.clone() })
+            value
+                .map(Secret)
+                .map_err(|_| SecretError::Env { vm: vm.to_owned(), name: name.clone() })
         }
         SecretSource::Named(SecretPlace::File(path)) => {
-            let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| SecretError::File {
-                vm: vm.to_owned(),
-                path: path.display().to_string(),
-                error,
+            let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
+                SecretError::File { vm: vm.to_owned(), path: path.display().to_string(), error }
             })?;
             Ok(Secret::from(text.lines().next().unwrap_or_default()))
         }

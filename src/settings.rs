@@ -81,10 +81,12 @@ pub fn span_variable(name: &'static str) -> Result<Option<Duration>, SettingsErr
 
 /// Reads inventory and suites and binds them; no suite means the default one.
 pub fn load_plan(inventory: &Path, suites: &[PathBuf]) -> Result<Plan, SettingsError> {
-    let inventory = Inventory::parse(&inventory.display().to_string(), &Zeroizing::new(read(inventory)?))?;
+    let inventory =
+        Inventory::parse(&inventory.display().to_string(), &Zeroizing::new(read(inventory)?))?;
     let default = [PathBuf::from(DEFAULT_SUITE)];
     let files = if suites.is_empty() { &default } else { suites };
-    let suites = files.iter().map(|file| Ok(Suite::parse(&file.display().to_string(), &read(file)?)?));
+    let suites =
+        files.iter().map(|file| Ok(Suite::parse(&file.display().to_string(), &read(file)?)?));
     let suites = suites.collect::<Result<Vec<_>, SettingsError>>()?;
     Ok(Plan::resolve(&suites, inventory)?)
 }
@@ -104,11 +106,17 @@ pub fn read(path: &Path) -> Result<String, SettingsError> {
 }
 
 fn is_default(path: &Path) -> bool {
-    [LOCAL_INVENTORY, DEFAULT_INVENTORY, DEFAULT_SUITE].iter().any(|default| path == Path::new(default))
+    [LOCAL_INVENTORY, DEFAULT_INVENTORY, DEFAULT_SUITE]
+        .iter()
+        .any(|default| path == Path::new(default))
 }
 
 /// The ids on the VMs of `limit` (all, if there are none) that contain one of `filters` (all, if there are none).
-pub fn select(plan: &Plan, limit: &[String], filters: &[String]) -> Result<HashSet<AssertionId>, SettingsError> {
+pub fn select(
+    plan: &Plan,
+    limit: &[String],
+    filters: &[String],
+) -> Result<HashSet<AssertionId>, SettingsError> {
     let vms = &plan.inventory.vms;
     if let Some(vm) = limit.iter().find(|vm| !vms.contains_key(*vm)) {
         let hint = hint_for_unknown(vm, vms.keys().map(String::as_str));
@@ -116,13 +124,17 @@ pub fn select(plan: &Plan, limit: &[String], filters: &[String]) -> Result<HashS
     }
     let selected = plan.assertions.iter().filter(|one| {
         (limit.is_empty() || limit.contains(&one.vm))
-            && (filters.is_empty() || filters.iter().any(|filter| one.id.as_str().contains(filter.as_str())))
+            && (filters.is_empty()
+                || filters.iter().any(|filter| one.id.as_str().contains(filter.as_str())))
     });
     Ok(selected.map(|one| one.id.clone()).collect())
 }
 
 /// The secrets of every VM that a run of `selected` can touch: jump hosts have theirs, too.
-pub fn read_secrets(plan: &Plan, selected: &HashSet<AssertionId>) -> Result<Secrets, SettingsError> {
+pub fn read_secrets(
+    plan: &Plan,
+    selected: &HashSet<AssertionId>,
+) -> Result<Secrets, SettingsError> {
     use crate::spec::inventory::Via;
     let vms = &plan.inventory.vms;
     let chosen = plan.assertions.iter().filter(|one| selected.contains(&one.id));

@@ -24,7 +24,8 @@ use serde::Deserialize;
 
 const FAULTS: &str = "tests/faults/immich-photo-vault.json";
 const SERVER: &str = include_str!("faults/server.py");
-const SUITES: [&str; 2] = ["suites/immich-photo-vault-validation.json", "suites/immich-photo-vault-contract.json"];
+const SUITES: [&str; 2] =
+    ["suites/immich-photo-vault-validation.json", "suites/immich-photo-vault-contract.json"];
 
 /// Where the matrix is left for whoever does not watch.
 const MATRIX: &str = "reports/faults.txt";
@@ -106,7 +107,8 @@ impl Fault {
     }
 
     fn scripts(&self) -> Vec<(String, String)> {
-        let mut scripts: Vec<_> = self.plant.iter().map(|(vm, script)| (vm.clone(), script.clone())).collect();
+        let mut scripts: Vec<_> =
+            self.plant.iter().map(|(vm, script)| (vm.clone(), script.clone())).collect();
         if let Some(Serve { on, unit, port, mode }) = &self.serve {
             let program = format!("MODE = '{mode}'\nPORT = {port}\n{SERVER}");
             let script = format!(
@@ -131,7 +133,11 @@ impl Fault {
 fn lab(arguments: &[&str]) -> Result<(), String> {
     let output = Command::new(env!("CARGO_BIN_EXE_bootproof")).arg("lab").args(arguments).output();
     let output = output.map_err(|error| error.to_string())?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
 }
 
 /// Runs a script as root on a VM, by OpenSSH.
@@ -156,15 +162,20 @@ fn run_as_root(vm: &str, password: &str, script: &str) -> Result<(), String> {
 }
 
 /// Asks what `asks` wants of the suites, once or for so long.
-fn run(suites: &[PathBuf], wait: Duration, asks: impl Fn(&PlannedAssertion) -> bool) -> Result<Report, String> {
+fn run(
+    suites: &[PathBuf],
+    wait: Duration,
+    asks: impl Fn(&PlannedAssertion) -> bool,
+) -> Result<Report, String> {
     let told = |error: settings::SettingsError| error.to_string();
     let plan: Plan = settings::load_plan(Path::new(LOCAL_INVENTORY), suites).map_err(told)?;
     let selected: HashSet<AssertionId> =
         plan.assertions.iter().filter(|one| asks(one)).map(|one| one.id.clone()).collect();
     let secrets = settings::read_secrets(&plan, &selected).map_err(told)?;
-    let settings = RunSettings { wait, once: wait.is_zero(), deadline: Some(DEADLINE), evidence: false };
-    let runner =
-        Runner::start(&plan, &selected, &secrets, settings, Arc::new(|_| {})).map_err(|error| error.to_string())?;
+    let settings =
+        RunSettings { wait, once: wait.is_zero(), deadline: Some(DEADLINE), evidence: false };
+    let runner = Runner::start(&plan, &selected, &secrets, settings, Arc::new(|_| {}))
+        .map_err(|error| error.to_string())?;
     let finished = runner.finish(&plan);
     if matches!(finished.stop, Some(Stop::Interrupt | Stop::Terminate)) {
         // The runner has taken the signal; it was meant for all of this. The lab keeps what is planted in it.
@@ -186,7 +197,11 @@ fn is_red(row: &ResultRow) -> bool {
 fn told(row: &ResultRow) -> String {
     let hint = row.cause.as_ref().and_then(|cause| cause.hint.clone()).unwrap_or_default();
     let actual = row.actual.clone().unwrap_or_default();
-    format!("{} | {} | {actual} | {hint}", row.message.clone().unwrap_or_default(), row.because.join("; "))
+    format!(
+        "{} | {} | {actual} | {hint}",
+        row.message.clone().unwrap_or_default(),
+        row.because.join("; ")
+    )
 }
 
 /// Where the report is not what the fault demands, a line each.
@@ -194,7 +209,12 @@ fn differences(fault: &Fault, report: &Report) -> Vec<String> {
     let mut differences = Vec::new();
     for row in report.results.iter().filter(|row| is_red(row)) {
         match fault.red.get(&row.id) {
-            None => differences.push(format!("{} should not be red: {} {}", row.id, row.verdict.word(), told(row))),
+            None => differences.push(format!(
+                "{} should not be red: {} {}",
+                row.id,
+                row.verdict.word(),
+                told(row)
+            )),
             Some(wanted) => {
                 let (verdict, words) = wanted.split_once(": ").unwrap_or((wanted, ""));
                 if verdict != row.verdict.word() || !told(row).contains(words) {
@@ -204,15 +224,25 @@ fn differences(fault: &Fault, report: &Report) -> Vec<String> {
             }
         }
     }
-    let red: HashSet<&str> = report.results.iter().filter(|row| is_red(row)).map(|row| row.id.as_str()).collect();
-    differences
-        .extend(fault.red.keys().filter(|id| !red.contains(id.as_str())).map(|id| format!("{id} should be red")));
+    let red: HashSet<&str> =
+        report.results.iter().filter(|row| is_red(row)).map(|row| row.id.as_str()).collect();
+    differences.extend(
+        fault
+            .red
+            .keys()
+            .filter(|id| !red.contains(id.as_str()))
+            .map(|id| format!("{id} should be red")),
+    );
     for vm in &report.vms {
         let seen = vm.unstable.join("; ");
         match fault.unstable.get(&vm.name) {
             Some(words) if seen.contains(words.as_str()) && !seen.is_empty() => {}
-            Some(words) => differences.push(format!("{} should be unstable ({words}), is: {seen}", vm.name)),
-            None if !seen.is_empty() => differences.push(format!("{} should not be unstable: {seen}", vm.name)),
+            Some(words) => {
+                differences.push(format!("{} should be unstable ({words}), is: {seen}", vm.name))
+            }
+            None if !seen.is_empty() => {
+                differences.push(format!("{} should not be unstable: {seen}", vm.name))
+            }
             None => {}
         }
     }
@@ -221,9 +251,13 @@ fn differences(fault: &Fault, report: &Report) -> Vec<String> {
 
 /// `3 failed, 2 blocked, 1 unstable`, or `green`.
 fn counted(failed: usize, errored: usize, blocked: usize, unstable: usize) -> String {
-    let parts = [(failed, "failed"), (errored, "errored"), (blocked, "blocked"), (unstable, "unstable")];
-    let parts: Vec<_> =
-        parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let parts =
+        [(failed, "failed"), (errored, "errored"), (blocked, "blocked"), (unstable, "unstable")];
+    let parts: Vec<_> = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
     if parts.is_empty() { "green".to_owned() } else { parts.join(", ") }
 }
 
@@ -240,7 +274,8 @@ fn got(report: &Report) -> String {
 /// Plants a fault, looks, heals; the row of the matrix, and what differs.
 fn play(fault: &Fault, password: &str) -> (String, Vec<String>) {
     let started = Instant::now();
-    let planted = fault.scripts().iter().try_for_each(|(vm, script)| run_as_root(vm, password, script));
+    let planted =
+        fault.scripts().iter().try_for_each(|(vm, script)| run_as_root(vm, password, script));
     let planted = planted.and_then(|()| match &fault.lab {
         Some(words) => lab(&words.split(' ').collect::<Vec<_>>()),
         None => Ok(()),
@@ -259,8 +294,13 @@ fn play(fault: &Fault, password: &str) -> (String, Vec<String>) {
         (Some(why), true) => format!("as expected: {why}"),
         (None, true) => "found".to_owned(),
     };
-    let row =
-        format!("{:52} {:32} {:32} {:>4} s  {verdict}", fault.name, expected(fault), got, started.elapsed().as_secs());
+    let row = format!(
+        "{:52} {:32} {:32} {:>4} s  {verdict}",
+        fault.name,
+        expected(fault),
+        got,
+        started.elapsed().as_secs()
+    );
     (row, differences)
 }
 
@@ -281,7 +321,8 @@ type Matrix = Arc<Mutex<Vec<String>>>;
 
 fn prepare(arguments: &Arguments) -> Result<(Vec<Trial>, Matrix), String> {
     let text = std::fs::read_to_string(FAULTS).map_err(|error| format!("{FAULTS}: {error}"))?;
-    let faults: Vec<Fault> = serde_json::from_str(&text).map_err(|error| format!("{FAULTS}: {error}"))?;
+    let faults: Vec<Fault> =
+        serde_json::from_str(&text).map_err(|error| format!("{FAULTS}: {error}"))?;
     let matrix = Matrix::default();
     let password = if arguments.list { String::new() } else { ready()? };
     let trial = |fault: Fault| {
@@ -302,15 +343,27 @@ fn prepare(arguments: &Arguments) -> Result<(Vec<Trial>, Matrix), String> {
 /// A fault says something only on a lab on which all was well before: it is looked at, and then kept.
 fn ready() -> Result<String, String> {
     if !Path::new(LOCAL_INVENTORY).exists() {
-        return Err("the lab is not up\n  hint: boot it with `bootproof lab up`, or run `make faults`".to_owned());
+        return Err(
+            "the lab is not up\n  hint: boot it with `bootproof lab up`, or run `make faults`"
+                .to_owned(),
+        );
     }
     let inventory: serde_json::Value = std::fs::read_to_string(LOCAL_INVENTORY)
         .map_err(|error| error.to_string())
         .and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()))?;
     let report = run(&both_suites(), Duration::from_mins(3), |_| true)?;
-    let mut ill: Vec<_> =
-        report.results.iter().filter(|row| is_red(row)).map(|row| format!("\n  {}: {}", row.id, told(row))).collect();
-    ill.extend(report.vms.iter().flat_map(|vm| vm.unstable.iter().map(move |why| format!("\n  {}: {why}", vm.name))));
+    let mut ill: Vec<_> = report
+        .results
+        .iter()
+        .filter(|row| is_red(row))
+        .map(|row| format!("\n  {}: {}", row.id, told(row)))
+        .collect();
+    ill.extend(
+        report
+            .vms
+            .iter()
+            .flat_map(|vm| vm.unstable.iter().map(move |why| format!("\n  {}: {why}", vm.name))),
+    );
     if !ill.is_empty() {
         return Err(format!("the lab is not healthy to begin with:{}", ill.concat()));
     }
@@ -325,7 +378,8 @@ fn conclude(arguments: &Arguments, (trials, matrix): (Vec<Trial>, Matrix)) -> Ex
     if arguments.list || rows.is_empty() {
         return conclusion.exit_code();
     }
-    let mut text = format!("{:52} {:32} {:32} {:>6}  verdict\n", "fault", "expected", "got", "time");
+    let mut text =
+        format!("{:52} {:32} {:32} {:>6}  verdict\n", "fault", "expected", "got", "time");
     for row in rows.iter() {
         let _ = writeln!(text, "{row}");
     }

@@ -128,7 +128,12 @@ impl CommandOutput {
 
     /// The expected text, which says what the command is for; else the command.
     pub fn slug(&self) -> String {
-        let words = [self.contains.as_deref(), self.equals.as_deref(), Some(&self.command), Some("command")];
+        let words = [
+            self.contains.as_deref(),
+            self.equals.as_deref(),
+            Some(&self.command),
+            Some("command"),
+        ];
         words.into_iter().flatten().map(slug).find(|slug| !slug.is_empty()).unwrap_or_default()
     }
 
@@ -149,14 +154,17 @@ impl CommandOutput {
 
     /// Whether it ended and printed as expected.
     pub fn judge(&self, seen: &CommandResult) -> Judgement {
-        let judgement = self.judge_end(seen).unwrap_or_else(|| self.text().judge("output", &seen.stdout.text));
+        let judgement =
+            self.judge_end(seen).unwrap_or_else(|| self.text().judge("output", &seen.stdout.text));
         match judgement {
             Judgement::Holds => Judgement::Holds,
             // What is missing can explain any difference, so the difference proves nothing about the VM's services.
-            _ if missing_tool(&seen.stderr.text).is_some() => {
-                Judgement::Unclear(Unclear::MissingTool(missing_tool(&seen.stderr.text).unwrap_or_default()))
+            _ if missing_tool(&seen.stderr.text).is_some() => Judgement::Unclear(
+                Unclear::MissingTool(missing_tool(&seen.stderr.text).unwrap_or_default()),
+            ),
+            _ if seen.stdout.lost > 0 => {
+                Judgement::Unclear(Unclear::TooMuchOutput(seen.stdout.text.len()))
             }
-            _ if seen.stdout.lost > 0 => Judgement::Unclear(Unclear::TooMuchOutput(seen.stdout.text.len())),
             differs => differs,
         }
     }
@@ -190,13 +198,22 @@ fn last_line(text: &str) -> Option<&str> {
 /// made, and is silent about the one that it did not make.
 fn failed_connection(command: &str, stderr: &str) -> Option<String> {
     let steps = command.split("&&").map(str::trim).take_while(|step| step.starts_with("nc "));
-    let made = stderr.lines().filter(|line| line.starts_with("Connection to ") && line.contains("succeeded!")).count();
+    let made = stderr
+        .lines()
+        .filter(|line| line.starts_with("Connection to ") && line.contains("succeeded!"))
+        .count();
     let step = steps.clone().nth(made)?;
     let mut words = step.split_whitespace().rev();
     let (port, host) = (words.next()?, words.next()?);
     // With `-v` it does speak of what failed; its own words are better than ours.
     let silent = !stderr.contains("nc: ");
-    silent.then(|| format!("no connection to {host} port {port} (`{step}`, step {} of {})", made + 1, steps.count()))
+    silent.then(|| {
+        format!(
+            "no connection to {host} port {port} (`{step}`, step {} of {})",
+            made + 1,
+            steps.count()
+        )
+    })
 }
 
 /// The program that the shell did not find, from what bash and dash say about it on standard error.
@@ -214,7 +231,11 @@ mod tests {
 
     fn ended(code: u32, stdout: &str, stderr: &str) -> CommandResult {
         let capture = |text: &str| Captured { text: text.to_owned(), lost: 0 };
-        CommandResult { end: CommandEnd::Exited(code), stdout: capture(stdout), stderr: capture(stderr) }
+        CommandResult {
+            end: CommandEnd::Exited(code),
+            stdout: capture(stdout),
+            stderr: capture(stderr),
+        }
     }
 
     fn echo_ok() -> CommandOutput {
@@ -228,7 +249,11 @@ mod tests {
     #[test]
     fn the_right_words_with_the_wrong_exit_status_are_a_failure() {
         assert_eq!(echo_ok().judge(&ended(0, "ok\n", "")), Judgement::Holds);
-        let Judgement::Differs(mismatch) = echo_ok().judge(&ended(7, "ok\n", "curl: (7) refused\n")) else { panic!() };
+        let Judgement::Differs(mismatch) =
+            echo_ok().judge(&ended(7, "ok\n", "curl: (7) refused\n"))
+        else {
+            panic!()
+        };
         assert_eq!(mismatch.message, "exit status 7, expected 0: curl: (7) refused");
     }
 
@@ -249,7 +274,9 @@ mod tests {
             "exit status 1, expected 0: no connection to 10.71.0.40 port 6379 (`nc -z -w 5 10.71.0.40 6379`, step 2 of 2)"
         );
         assert!(message("").contains("no connection to 10.71.0.30 port 5432"));
-        assert!(message("nc: connect to 10.71.0.30 port 5432 (tcp) failed\n").ends_with("(tcp) failed"));
+        assert!(
+            message("nc: connect to 10.71.0.30 port 5432 (tcp) failed\n").ends_with("(tcp) failed")
+        );
     }
 
     #[test]
@@ -261,20 +288,30 @@ mod tests {
 
     #[test]
     fn death_by_a_signal_is_not_exit_0() {
-        let killed = CommandResult { end: CommandEnd::Signalled("KILL".to_owned()), ..ended(0, "ok", "") };
+        let killed =
+            CommandResult { end: CommandEnd::Signalled("KILL".to_owned()), ..ended(0, "ok", "") };
         assert!(matches!(echo_ok().judge(&killed), Judgement::Differs(_)));
     }
 
     #[test]
     fn a_missing_program_is_told_apart_from_a_wrong_answer() {
-        for stderr in
-            ["bash: line 1: jq: command not found\n", "sh: 1: jq: not found\n", "-bash: line 1: jq: command not found"]
-        {
+        for stderr in [
+            "bash: line 1: jq: command not found\n",
+            "sh: 1: jq: not found\n",
+            "-bash: line 1: jq: command not found",
+        ] {
             let judgement = echo_ok().judge(&ended(127, "", stderr));
-            assert_eq!(judgement, Judgement::Unclear(Unclear::MissingTool("jq".to_owned())), "{stderr}");
+            assert_eq!(
+                judgement,
+                Judgement::Unclear(Unclear::MissingTool("jq".to_owned())),
+                "{stderr}"
+            );
         }
         // The command's own words about something else that was not found are its answer.
-        assert!(matches!(echo_ok().judge(&ended(1, "", "error: file not found\n")), Judgement::Differs(_)));
+        assert!(matches!(
+            echo_ok().judge(&ended(1, "", "error: file not found\n")),
+            Judgement::Differs(_)
+        ));
         // And when the expectation holds all the same, nothing is unclear.
         assert_eq!(echo_ok().judge(&ended(0, "ok", "sh: 1: jq: not found\n")), Judgement::Holds);
     }
@@ -292,17 +329,25 @@ mod tests {
     fn a_command_tells_where_it_connects() {
         let ends = |command: &str| {
             let wanted = CommandOutput { command: command.to_owned(), ..CommandOutput::default() };
-            wanted.connects_to().iter().map(|(host, port)| format!("{host} {port}")).collect::<Vec<_>>()
+            wanted
+                .connects_to()
+                .iter()
+                .map(|(host, port)| format!("{host} {port}"))
+                .collect::<Vec<_>>()
         };
         assert_eq!(ends("curl -fsS http://localhost:2283/api | jq ."), ["localhost 2283"]);
-        assert_eq!(ends("nc -z -w 5 10.71.0.30 5432 && nc -z redis 6379"), ["10.71.0.30 5432", "redis 6379"]);
+        assert_eq!(
+            ends("nc -z -w 5 10.71.0.30 5432 && nc -z redis 6379"),
+            ["10.71.0.30 5432", "redis 6379"]
+        );
         assert_eq!(ends("grep -q 5 /etc/passwd && echo ok"), [""; 0]);
     }
 
     #[test]
     fn the_name_is_what_is_expected() {
         assert_eq!(echo_ok().slug(), "ok");
-        let bare = CommandOutput { command: "test -d /var/lib".to_owned(), ..CommandOutput::default() };
+        let bare =
+            CommandOutput { command: "test -d /var/lib".to_owned(), ..CommandOutput::default() };
         assert_eq!(bare.slug(), "test-d-var-lib");
     }
 }

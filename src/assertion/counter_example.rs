@@ -165,24 +165,35 @@ fn of_command(check: &CommandOutput) -> Result<Vec<CounterExample>, String> {
     if groups.iter().flatten().any(|one| one.place.alternative) {
         return all();
     }
-    let each: Result<Vec<_>, String> = groups.iter().map(|group| broken(check, &script, group)).collect();
+    let each: Result<Vec<_>, String> =
+        groups.iter().map(|group| broken(check, &script, group)).collect();
     // A program that may write is not run where another one has failed.
     each.or_else(|_| all())
 }
 
 /// The command in which these programs look at nothing.
-fn broken(check: &CommandOutput, script: &Script, programs: &[&Program]) -> Result<CounterExample, String> {
+fn broken(
+    check: &CommandOutput,
+    script: &Script,
+    programs: &[&Program],
+) -> Result<CounterExample, String> {
     let mut changes: Vec<(Range<usize>, String)> = Vec::new();
     let mut what: Vec<String> = Vec::new();
     for program in programs {
-        let subjects = if wanted_to_fail(check, program) { Vec::new() } else { subjects(&check.command, program) };
+        let subjects = if wanted_to_fail(check, program) {
+            Vec::new()
+        } else {
+            subjects(&check.command, program)
+        };
         let told = if subjects.is_empty() {
             let word = if wanted_to_fail(check, program) { "true" } else { "false" };
             changes.push((program.range.clone(), word.to_owned()));
             format!("`{word}` in the place of `{}`", shortened(program.text))
         } else {
-            let told: Vec<_> =
-                subjects.iter().map(|(range, new)| format!("{} for {}", new, &check.command[range.clone()])).collect();
+            let told: Vec<_> = subjects
+                .iter()
+                .map(|(range, new)| format!("{} for {}", new, &check.command[range.clone()]))
+                .collect();
             changes.extend(subjects);
             format!("`{}` with {}", program.name, told.join(" and "))
         };
@@ -190,9 +201,14 @@ fn broken(check: &CommandOutput, script: &Script, programs: &[&Program]) -> Resu
             what.push(told);
         }
     }
-    let replaced =
-        |one: &Program| changes.iter().any(|(range, _)| range.start <= one.range.start && one.range.end <= range.end);
-    if let Some(other) = script.every_program().iter().find(|one| !replaced(one) && !only_reads(one)) {
+    let replaced = |one: &Program| {
+        changes
+            .iter()
+            .any(|(range, _)| range.start <= one.range.start && one.range.end <= range.end)
+    };
+    if let Some(other) =
+        script.every_program().iter().find(|one| !replaced(one) && !only_reads(one))
+    {
         return Err(format!("`{}` would still be run, and may do more than read", other.name));
     }
     changes.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
@@ -214,14 +230,16 @@ fn subjects(command: &str, program: &Program) -> Vec<(Range<usize>, String)> {
     if !only_reads(program) {
         return Vec::new();
     }
-    let mut words: Vec<_> = program.words.iter().filter(|range| !command[(*range).clone()].starts_with('-')).collect();
+    let mut words: Vec<_> =
+        program.words.iter().filter(|range| !command[(*range).clone()].starts_with('-')).collect();
     if LOOK_FOR.contains(&base_name(program)) && words.len() > 1 {
         words.remove(0);
     }
     let last = words.last().copied();
     let changed = |range: &Range<usize>| {
         let word = &command[range.clone()];
-        let port = word.parse::<u16>().ok().filter(|_| base_name(program) == "nc" && Some(range) == last);
+        let port =
+            word.parse::<u16>().ok().filter(|_| base_name(program) == "nc" && Some(range) == last);
         let new = port.map(|port| closed_port(port).to_string()).or_else(|| elsewhere(word))?;
         Some((range.clone(), new))
     };
@@ -230,8 +248,10 @@ fn subjects(command: &str, program: &Program) -> Vec<(Range<usize>, String)> {
 
 /// The word with a closed port, or as a path at which nothing is.
 fn elsewhere(word: &str) -> Option<String> {
-    static PORT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r":(\d{2,5})\b").expect("a valid pattern"));
-    static PATH: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^/[\w.@+,:=*?/-]*$").expect("a valid pattern"));
+    static PORT: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r":(\d{2,5})\b").expect("a valid pattern"));
+    static PATH: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^/[\w.@+,:=*?/-]*$").expect("a valid pattern"));
     if PATH.is_match(word) {
         return (!word.starts_with("/dev/")).then(|| format!("{ABSENT}{word}"));
     }
@@ -253,26 +273,37 @@ fn only_reads(program: &Program) -> bool {
     let words: Vec<&str> = program.text.split_whitespace().skip(1).collect();
     let has = |any: &[&str]| words.iter().any(|word| any.contains(word));
     let flag = |letters: &[char]| {
-        words.iter().any(|word| word.starts_with('-') && !word.starts_with("--") && word.contains(letters))
+        words
+            .iter()
+            .any(|word| word.starts_with('-') && !word.starts_with("--") && word.contains(letters))
     };
     match base_name(program) {
-        "awk" | "gawk" | "mawk" => {
-            !["system(", "> \"", ">\"", "| \"", "|\"", "-i "].iter().any(|sign| program.text.contains(sign))
-        }
+        "awk" | "gawk" | "mawk" => !["system(", "> \"", ">\"", "| \"", "|\"", "-i "]
+            .iter()
+            .any(|sign| program.text.contains(sign)),
         "command" => has(&["-v", "-V"]),
         "curl" => {
             let to_nothing = program.text.contains("-o /dev/null");
             let long = words.iter().any(|word| word.starts_with("--"));
-            !long && !flag(&['O', 'T', 'd', 'F', 'X', 'K', 'c', 'D']) && (to_nothing || !flag(&['o']))
+            !long
+                && !flag(&['O', 'T', 'd', 'F', 'X', 'K', 'c', 'D'])
+                && (to_nothing || !flag(&['o']))
         }
         "date" => !flag(&['s']) && !program.text.contains("--set"),
-        "find" => !has(&["-delete", "-exec", "-execdir", "-ok", "-okdir", "-fprint", "-fprint0", "-fprintf", "-fls"]),
+        "find" => !has(&[
+            "-delete", "-exec", "-execdir", "-ok", "-okdir", "-fprint", "-fprint0", "-fprintf",
+            "-fls",
+        ]),
         "hostname" => words.iter().all(|word| word.starts_with('-')),
-        "ip" => !has(&["add", "del", "delete", "set", "flush", "change", "replace", "append", "exec"]),
+        "ip" => {
+            !has(&["add", "del", "delete", "set", "flush", "change", "replace", "append", "exec"])
+        }
         "sed" => !flag(&['i']) && !program.text.contains("--in-place"),
         "sort" => !flag(&['o']) && !program.text.contains("--output"),
         "ss" => !flag(&['K']),
-        "systemctl" => has(&["is-active", "is-enabled", "is-failed", "show", "status", "cat", "list-units"]),
+        "systemctl" => {
+            has(&["is-active", "is-enabled", "is-failed", "show", "status", "cat", "list-units"])
+        }
         name => READ.contains(&name),
     }
 }
@@ -282,8 +313,11 @@ mod tests {
     use super::*;
 
     fn commands(command: &str, exit_code: u32) -> Result<Vec<String>, String> {
-        let check =
-            CommandOutput { command: command.to_owned(), exit_code: Some(exit_code), ..CommandOutput::default() };
+        let check = CommandOutput {
+            command: command.to_owned(),
+            exit_code: Some(exit_code),
+            ..CommandOutput::default()
+        };
         let text = |example: CounterExample| match example.expectation {
             Expectation::CommandOutput(check) => check.command,
             other => panic!("{other:?}"),
@@ -295,10 +329,16 @@ mod tests {
     fn a_program_looks_where_nothing_is() {
         for (command, broken) in [
             ("cat /etc/hosts", &["cat /bootproof-absent/etc/hosts"][..]),
-            ("grep -q '^x' /a 2>/dev/null && echo ok", &["grep -q '^x' /bootproof-absent/a 2>/dev/null && echo ok"]),
+            (
+                "grep -q '^x' /a 2>/dev/null && echo ok",
+                &["grep -q '^x' /bootproof-absent/a 2>/dev/null && echo ok"],
+            ),
             (
                 "nc -z -w 5 h 5432 && nc -z h 6379 && echo ok",
-                &["nc -z -w 5 h 65111 && nc -z h 6379 && echo ok", "nc -z -w 5 h 5432 && nc -z h 65111 && echo ok"],
+                &[
+                    "nc -z -w 5 h 65111 && nc -z h 6379 && echo ok",
+                    "nc -z -w 5 h 5432 && nc -z h 65111 && echo ok",
+                ],
             ),
             (
                 "curl -fsS http://localhost:2283/ping | jq -e '.a' >/dev/null && echo ok",
@@ -306,20 +346,33 @@ mod tests {
             ),
             ("ss -Hltn 'sport = :6379' | sort", &["ss -Hltn 'sport = :65111' | sort"]),
             ("printf 'PING' | nc -w 3 h 6379", &["printf 'PING' | nc -w 3 h 65111"]),
-            ("[ -f /a ] || test -f /b", &["[ -f /bootproof-absent/a ] || test -f /bootproof-absent/b"]),
+            (
+                "[ -f /a ] || test -f /b",
+                &["[ -f /bootproof-absent/a ] || test -f /bootproof-absent/b"],
+            ),
             ("hostname", &["false"]),
             ("cd / && psql -c 'SELECT 1' > /dev/null", &["cd / && false > /dev/null"]),
             ("python3 /opt/check.py /var", &["false"]),
-            ("! command -v nft && ! grep -q . /p", &["! true && ! grep -q . /p", "! command -v nft && ! true"]),
+            (
+                "! command -v nft && ! grep -q . /p",
+                &["! true && ! grep -q . /p", "! command -v nft && ! true"],
+            ),
             ("grep -q x /a || systemctl restart b", &["grep -q x /bootproof-absent/a || false"]),
             ("grep -q x /a; systemctl restart b", &["grep -q x /bootproof-absent/a; false"]),
             ("cat /a && echo \"$(touch /b)\"", &["cat /bootproof-absent/a && echo \"$(false)\""]),
             ("[ \"$(touch /b)\" ]", &["false"]),
-            ("find /a -delete && /usr/bin/stat /b", &["false && /usr/bin/stat /bootproof-absent/b"]),
+            (
+                "find /a -delete && /usr/bin/stat /b",
+                &["false && /usr/bin/stat /bootproof-absent/b"],
+            ),
             ("id x | grep y; id x", &["false | grep y; false"]),
             ("x=$(ip route); [ \"$x\" ]", &["x=$(false); [ \"$x\" ]", "x=$(ip route); false"]),
         ] {
-            assert_eq!(commands(command, 0), Ok(broken.iter().map(ToString::to_string).collect()), "{command}");
+            assert_eq!(
+                commands(command, 0),
+                Ok(broken.iter().map(ToString::to_string).collect()),
+                "{command}"
+            );
         }
         assert_eq!(commands("sudo -n true", 1), Ok(vec!["true".to_owned()]));
     }
@@ -347,9 +400,13 @@ mod tests {
             let urls = of_request(&serde_json::from_value(keys).unwrap()).into_iter();
             urls.map(|example| example.what).collect::<Vec<_>>()
         };
-        assert_eq!(request("GET"), ["GET http://localhost:65111/ping", "GET http://localhost/bootproof-absent/ping"]);
+        assert_eq!(
+            request("GET"),
+            ["GET http://localhost:65111/ping", "GET http://localhost/bootproof-absent/ping"]
+        );
         assert_eq!(request("POST"), ["POST http://localhost:65111/ping"]);
-        let port: PortListening = serde_json::from_str(r#"{"port": 65111, "protocol": "udp"}"#).unwrap();
+        let port: PortListening =
+            serde_json::from_str(r#"{"port": 65111, "protocol": "udp"}"#).unwrap();
         assert_eq!(of_port(&port).what, "65112/udp listens");
     }
 }

@@ -129,7 +129,10 @@ impl HttpResponds {
             mistakes.push(("status", format!("{} is no HTTP status", self.status)));
         }
         if self.method.is_empty() || !self.method.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            mistakes.push(("method", format!("`{}` is no HTTP method; write it in capitals", self.method)));
+            mistakes.push((
+                "method",
+                format!("`{}` is no HTTP method; write it in capitals", self.method),
+            ));
         }
         mistakes
     }
@@ -138,7 +141,11 @@ impl HttpResponds {
     pub fn judge(&self, seen: &HttpResult) -> Judgement {
         let (status, body) = match seen {
             HttpResult::NoAnswer(why) => {
-                return Judgement::differs(format!("no HTTP answer from {}: {why}", self.url), self.describe(), why);
+                return Judgement::differs(
+                    format!("no HTTP answer from {}: {why}", self.url),
+                    self.describe(),
+                    why,
+                );
             }
             HttpResult::Answered { status, body } => (*status, body),
         };
@@ -153,7 +160,9 @@ impl HttpResponds {
             );
         }
         match self.text().judge("body", &body.text) {
-            Judgement::Differs(_) if body.lost > 0 => Judgement::Unclear(Unclear::TooMuchOutput(body.text.len())),
+            Judgement::Differs(_) if body.lost > 0 => {
+                Judgement::Unclear(Unclear::TooMuchOutput(body.text.len()))
+            }
             judgement => judgement,
         }
     }
@@ -164,8 +173,10 @@ mod tests {
     use super::*;
 
     fn ping() -> HttpResponds {
-        serde_json::from_str(r#"{"url": "http://localhost:2283/api/server-info/ping", "jq": ".res == \"pong\""}"#)
-            .unwrap()
+        serde_json::from_str(
+            r#"{"url": "http://localhost:2283/api/server-info/ping", "jq": ".res == \"pong\""}"#,
+        )
+        .unwrap()
     }
 
     fn answered(status: u16, body: &str) -> HttpResult {

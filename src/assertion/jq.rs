@@ -14,17 +14,27 @@ pub fn judge(program: &str, json: &str) -> Judgement {
     match jq_rs::run(program, json) {
         Ok(output) => match output.lines().rfind(|line| !line.trim().is_empty()) {
             Some("true") => Judgement::Holds,
-            Some(last) => {
-                Judgement::differs(format!("jq `{program}` answered {last}, not true"), format!("jq: {program}"), json)
-            }
-            None => Judgement::differs(format!("jq `{program}` answered nothing"), format!("jq: {program}"), json),
+            Some(last) => Judgement::differs(
+                format!("jq `{program}` answered {last}, not true"),
+                format!("jq: {program}"),
+                json,
+            ),
+            None => Judgement::differs(
+                format!("jq `{program}` answered nothing"),
+                format!("jq: {program}"),
+                json,
+            ),
         },
-        Err(_) if serde_json::from_str::<serde_json::Value>(json).is_err() => {
-            Judgement::differs(format!("jq `{program}`: the text is not JSON"), format!("jq: {program}"), json)
-        }
-        Err(jq_rs::Error::System { reason: Some(reason) }) => {
-            Judgement::differs(format!("jq `{program}`: {}", reason.trim()), format!("jq: {program}"), json)
-        }
+        Err(_) if serde_json::from_str::<serde_json::Value>(json).is_err() => Judgement::differs(
+            format!("jq `{program}`: the text is not JSON"),
+            format!("jq: {program}"),
+            json,
+        ),
+        Err(jq_rs::Error::System { reason: Some(reason) }) => Judgement::differs(
+            format!("jq `{program}`: {}", reason.trim()),
+            format!("jq: {program}"),
+            json,
+        ),
         Err(error) => Judgement::Unclear(Unclear::Jq(error.to_string())),
     }
 }

@@ -170,7 +170,9 @@ impl Expectation {
     pub fn doubts(&self) -> Vec<vacuous::Doubt> {
         match self {
             Self::CommandOutput(expected) => vacuous::doubts(expected),
-            Self::PortListening(_) | Self::HttpResponds(_) | Self::Wire(_) | Self::Peer(_) => Vec::new(),
+            Self::PortListening(_) | Self::HttpResponds(_) | Self::Wire(_) | Self::Peer(_) => {
+                Vec::new()
+            }
         }
     }
 
@@ -196,15 +198,25 @@ impl Expectation {
 }
 
 impl Judgement {
-    fn differs(message: impl Into<String>, expected: impl Into<String>, actual: impl Into<String>) -> Self {
-        Self::Differs(Mismatch { message: message.into(), expected: expected.into(), actual: actual.into() })
+    fn differs(
+        message: impl Into<String>,
+        expected: impl Into<String>,
+        actual: impl Into<String>,
+    ) -> Self {
+        Self::Differs(Mismatch {
+            message: message.into(),
+            expected: expected.into(),
+            actual: actual.into(),
+        })
     }
 }
 
 /// `text` in lower case, with `-` for everything that is no letter or digit; at most 40 characters.
 pub fn slug(text: &str) -> String {
-    let dashed: String =
-        text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let dashed: String = text
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .collect();
     let words: Vec<&str> = dashed.split('-').filter(|word| !word.is_empty()).collect();
     let mut slug = words.join("-");
     slug.truncate(40);

@@ -91,7 +91,9 @@ impl Identity {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words[..] {
                 ["machine-id", id] => identity.machine_id = Some(id.to_owned()),
-                ["mac", mac] if !mac.trim_matches(['0', ':']).is_empty() => drop(identity.macs.insert(mac.to_owned())),
+                ["mac", mac] if !mac.trim_matches(['0', ':']).is_empty() => {
+                    drop(identity.macs.insert(mac.to_owned()))
+                }
                 // fib_trie: an address, and below it what it is to this machine.
                 [branch, address] if branch.ends_with("--") => leaf = address.parse().ok(),
                 ["/32", "host", "LOCAL"] => identity.addresses.extend(leaf),
@@ -127,9 +129,13 @@ impl Peer {
     /// What is expected, in one line.
     pub fn describe(&self) -> String {
         match self.aspect {
-            Aspect::Identity { address: None } => "machine-id, host key and MAC addresses are its own".to_owned(),
+            Aspect::Identity { address: None } => {
+                "machine-id, host key and MAC addresses are its own".to_owned()
+            }
             Aspect::Identity { address: Some(address) } => {
-                format!("machine-id, host key and MAC addresses are its own, and it alone has {address}")
+                format!(
+                    "machine-id, host key and MAC addresses are its own, and it alone has {address}"
+                )
             }
             Aspect::Clock { within, .. } => {
                 format!("its clock is within {} of the others", humantime::format_duration(within))
@@ -180,7 +186,9 @@ impl Peer {
             (Aspect::Identity { address }, PeerSeen::Identity(own, others)) => {
                 let known = known(others);
                 match self.judge_identity(address, own, &known) {
-                    Judgement::Holds if known.is_empty() => Judgement::Unclear(Unclear::NobodyToCompare),
+                    Judgement::Holds if known.is_empty() => {
+                        Judgement::Unclear(Unclear::NobodyToCompare)
+                    }
                     judgement => judgement,
                 }
             }
@@ -195,7 +203,12 @@ impl Peer {
         }
     }
 
-    fn judge_identity(&self, address: Option<IpAddr>, own: &Identity, others: &[(&str, &Identity)]) -> Judgement {
+    fn judge_identity(
+        &self,
+        address: Option<IpAddr>,
+        own: &Identity,
+        others: &[(&str, &Identity)],
+    ) -> Judgement {
         let mut shared = Vec::new();
         let mut missing = Vec::new();
         for (name, other) in others {
@@ -205,14 +218,19 @@ impl Peer {
             if own.host_key == other.host_key {
                 shared.push(format!("the host key of {name}"));
             }
-            shared.extend(own.macs.intersection(&other.macs).map(|mac| format!("the MAC address {mac} of {name}")));
+            shared.extend(
+                own.macs
+                    .intersection(&other.macs)
+                    .map(|mac| format!("the MAC address {mac} of {name}")),
+            );
             shared.extend(
                 address
                     .filter(|address| other.addresses.contains(address))
                     .map(|address| format!("its address {address} on {name}, too")),
             );
         }
-        let theirs = self.others.iter().filter_map(|(name, address)| Some((name, address.as_ref()?)));
+        let theirs =
+            self.others.iter().filter_map(|(name, address)| Some((name, address.as_ref()?)));
         let taken = theirs.filter(|(_, address)| own.addresses.contains(address));
         shared.extend(taken.map(|(name, address)| format!("{address}, the address of {name}")));
         if let Some(address) = address.filter(|address| !own.addresses.contains(address)) {
@@ -229,7 +247,8 @@ impl Peer {
 
     /// The median of all clocks, ours among them, is right: one that is off does not put the others in the wrong.
     fn judge_clock(&self, within: Duration, own: Clock, others: &[(&str, &Clock)]) -> Judgement {
-        let mut all: Vec<f64> = others.iter().map(|(_, clock)| clock.ahead).chain([own.ahead, 0.0]).collect();
+        let mut all: Vec<f64> =
+            others.iter().map(|(_, clock)| clock.ahead).chain([own.ahead, 0.0]).collect();
         all.sort_by(f64::total_cmp);
         let right = f64::midpoint(all[(all.len() - 1) / 2], all[all.len() / 2]);
         let off = own.ahead - right;
@@ -243,7 +262,8 @@ impl Peer {
         let direction = if off > 0.0 { "ahead" } else { "behind" };
         let by = Duration::try_from_secs_f64(off.abs().round()).unwrap_or(Duration::MAX);
         let told = others.iter().map(|(name, clock)| format!("{name} {:+.1} s", clock.ahead));
-        let told: Vec<_> = std::iter::once(format!("{} {:+.1} s", self.vm, own.ahead)).chain(told).collect();
+        let told: Vec<_> =
+            std::iter::once(format!("{} {:+.1} s", self.vm, own.ahead)).chain(told).collect();
         Judgement::differs(
             format!("its clock is {} {direction}", humantime::format_duration(by)),
             self.describe(),
@@ -265,10 +285,19 @@ fn known<T>(others: &[(String, Option<T>)]) -> Vec<(&str, &T)> {
 impl fmt::Display for Identity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let macs: Vec<_> = self.macs.iter().map(String::as_str).collect();
-        let addresses: Vec<_> =
-            self.addresses.iter().filter(|one| !one.is_loopback()).map(ToString::to_string).collect();
+        let addresses: Vec<_> = self
+            .addresses
+            .iter()
+            .filter(|one| !one.is_loopback())
+            .map(ToString::to_string)
+            .collect();
         let (id, macs) = (self.machine_id.as_deref().unwrap_or("none"), macs.join(", "));
-        write!(formatter, "machine-id {id}, host key {}, MAC {macs}, addresses {}", self.host_key, addresses.join(", "))
+        write!(
+            formatter,
+            "machine-id {id}, host key {}, MAC {macs}, addresses {}",
+            self.host_key,
+            addresses.join(", ")
+        )
     }
 }
 
@@ -283,7 +312,8 @@ mod tests {
         fd710000000000000000000000000040 02 40 00 88     eth0\n@end\n";
 
     fn identity(address: &str) -> Identity {
-        Identity::parse(&PRINTED.replace("10.71.0.40", address).replace("3f1c", address), address).unwrap()
+        Identity::parse(&PRINTED.replace("10.71.0.40", address).replace("3f1c", address), address)
+            .unwrap()
     }
 
     fn peer(aspect: Aspect) -> Peer {
@@ -306,7 +336,8 @@ mod tests {
         let seen = Identity::parse(PRINTED, "SHA256:x").unwrap();
         assert_eq!(seen.machine_id.as_deref(), Some("3f1c"));
         assert_eq!(seen.macs, BTreeSet::from(["52:54:00:00:00:01".to_owned()]));
-        let addresses = ["10.71.0.40", "fe80::5054:ff:fe00:1"].map(|address| address.parse().unwrap());
+        let addresses =
+            ["10.71.0.40", "fe80::5054:ff:fe00:1"].map(|address| address.parse().unwrap());
         assert_eq!(seen.addresses, BTreeSet::from(addresses));
         for cut in ["", "machine-id 3f1c\n@end\n", PRINTED.trim_end_matches("@end\n")] {
             assert_eq!(Identity::parse(cut, "x"), None, "{cut}");
@@ -316,7 +347,8 @@ mod tests {
     fn judged(own: &Identity, others: [Option<Identity>; 2]) -> Judgement {
         let [a, b] = others;
         let others = vec![("a".to_owned(), a), ("b".to_owned(), b)];
-        peer(Aspect::Identity { address: "10.71.0.40".parse().ok() }).judge(&PeerSeen::Identity(own.clone(), others))
+        peer(Aspect::Identity { address: "10.71.0.40".parse().ok() })
+            .judge(&PeerSeen::Identity(own.clone(), others))
     }
 
     #[test]
@@ -334,18 +366,26 @@ mod tests {
         let same_address = Identity { addresses: own.addresses.clone(), ..other.clone() };
         assert_eq!(message(&beside(same_address)), "it has its address 10.71.0.40 on b, too");
         let lost = Identity { addresses: BTreeSet::new(), ..own.clone() };
-        assert_eq!(message(&judged(&lost, [Some(other.clone()), None])), "it does not have its address 10.71.0.40");
+        assert_eq!(
+            message(&judged(&lost, [Some(other.clone()), None])),
+            "it does not have its address 10.71.0.40"
+        );
         let mut thief = own.clone();
         thief.addresses.insert("10.71.0.10".parse().unwrap());
         // Its owner need not be there to say so.
-        let without_owner = judged(&thief, [None, Some(Identity { addresses: BTreeSet::new(), ..other })]);
+        let without_owner =
+            judged(&thief, [None, Some(Identity { addresses: BTreeSet::new(), ..other })]);
         assert_eq!(message(&without_owner), "it has 10.71.0.10, the address of a");
     }
 
     #[test]
     fn an_unknown_machine_id_is_nobodys() {
-        let without = |address| Identity { machine_id: None, macs: BTreeSet::new(), ..identity(address) };
-        assert_eq!(judged(&without("10.71.0.40"), [Some(without("10.71.0.10")), None]), Judgement::Holds);
+        let without =
+            |address| Identity { machine_id: None, macs: BTreeSet::new(), ..identity(address) };
+        assert_eq!(
+            judged(&without("10.71.0.40"), [Some(without("10.71.0.10")), None]),
+            Judgement::Holds
+        );
     }
 
     #[test]
@@ -354,12 +394,19 @@ mod tests {
         assert_eq!(judgement, Judgement::Unclear(Unclear::NobodyToCompare));
         // What it is itself is known.
         let message_of = judged(&identity("10.71.0.10"), [None, None]);
-        assert!(message(&message_of).starts_with("it has 10.71.0.10, the address of a"), "{message_of:?}");
+        assert!(
+            message(&message_of).starts_with("it has 10.71.0.10, the address of a"),
+            "{message_of:?}"
+        );
     }
 
     fn clock(own: f64, others: [f64; 2]) -> Judgement {
         let clock = |ahead| Clock { ahead, doubt: 0.1 };
-        let others = ["a", "b"].map(str::to_owned).into_iter().zip(others.map(|ahead| Some(clock(ahead)))).collect();
+        let others = ["a", "b"]
+            .map(str::to_owned)
+            .into_iter()
+            .zip(others.map(|ahead| Some(clock(ahead))))
+            .collect();
         peer(Aspect::Clock { within: Duration::from_secs(5), read: READ_CLOCK })
             .judge(&PeerSeen::Clock(clock(own), others))
     }
@@ -384,7 +431,10 @@ mod tests {
         assert!((seen.ahead - 1.0).abs() < 1e-6 && (seen.doubt - 0.5).abs() < 1e-6, "{seen:?}");
         // Busybox' date.
         let coarse = Clock::parse("1000.%N\n", 999.0, 1000.0).unwrap();
-        assert!((coarse.ahead - 1.0).abs() < 1e-6 && (coarse.doubt - 1.0).abs() < 1e-6, "{coarse:?}");
+        assert!(
+            (coarse.ahead - 1.0).abs() < 1e-6 && (coarse.doubt - 1.0).abs() < 1e-6,
+            "{coarse:?}"
+        );
         assert_eq!(Clock::parse("no date", 0.0, 1.0), None);
     }
 }

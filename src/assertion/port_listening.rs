@@ -115,8 +115,12 @@ impl PortListening {
     }
 
     fn ports(&self, seen: &Listeners) -> String {
-        let mut ports: Vec<u16> =
-            seen.0.iter().filter(|socket| socket.protocol == self.protocol).map(|socket| socket.port).collect();
+        let mut ports: Vec<u16> = seen
+            .0
+            .iter()
+            .filter(|socket| socket.protocol == self.protocol)
+            .map(|socket| socket.port)
+            .collect();
         ports.sort_unstable();
         ports.dedup();
         if ports.is_empty() { "none".to_owned() } else { list(&ports) }
@@ -146,7 +150,9 @@ pub fn parse_socket_tables(text: &str) -> Result<Listeners, String> {
             ("@end", _) => return Ok(Listeners(listeners)),
             (line, _) if line.starts_with("sl ") => {}
             (line, Some(protocol)) => listeners.extend(parse_socket(protocol, line)?),
-            (line, None) => return Err(format!("unexpected line before the socket tables: {line:?}")),
+            (line, None) => {
+                return Err(format!("unexpected line before the socket tables: {line:?}"));
+            }
         }
     }
     Err("the socket tables are cut off".to_owned())
@@ -155,7 +161,8 @@ pub fn parse_socket_tables(text: &str) -> Result<Listeners, String> {
 fn parse_socket(protocol: Protocol, line: &str) -> Result<Option<Listener>, String> {
     let bad = || format!("not a line of a socket table: {line:?}");
     let mut fields = line.split_ascii_whitespace().skip(1);
-    let (Some(local), Some(_remote), Some(state)) = (fields.next(), fields.next(), fields.next()) else {
+    let (Some(local), Some(_remote), Some(state)) = (fields.next(), fields.next(), fields.next())
+    else {
         return Err(bad());
     };
     // include/net/tcp_states.h: 0A is TCP_LISTEN; an unconnected UDP socket shows 07, TCP_CLOSE.
@@ -223,14 +230,20 @@ mod tests {
             (80, Some("::1")),
             (5432, Some("::1")),
         ] {
-            assert_eq!(port(number, address).judge(&seen), Judgement::Holds, "{number} {address:?}");
+            assert_eq!(
+                port(number, address).judge(&seen),
+                Judgement::Holds,
+                "{number} {address:?}"
+            );
         }
     }
 
     #[test]
     fn a_connected_socket_or_another_address_is_not_listening() {
         let seen = parse_socket_tables(TABLES).unwrap();
-        let Judgement::Differs(only) = port(6379, Some("10.71.0.40")).judge(&seen) else { panic!("127.0.0.1 only") };
+        let Judgement::Differs(only) = port(6379, Some("10.71.0.40")).judge(&seen) else {
+            panic!("127.0.0.1 only")
+        };
         assert_eq!(only.message, "6379/tcp listens on 127.0.0.1 only, not on 10.71.0.40");
         let Judgement::Differs(nothing) = port(2283, None).judge(&seen) else { panic!("closed") };
         assert_eq!(nothing.message, "nothing listens on 2283/tcp");
@@ -240,7 +253,9 @@ mod tests {
 
     #[test]
     fn tables_that_are_cut_off_or_garbled_are_never_an_empty_table() {
-        for text in ["", "@tcp\n", "hello\n@end", "@tcp\n 0: xyz\n@end", "@tcp\n 0: 0100:1 0:0 0A\n@end"] {
+        for text in
+            ["", "@tcp\n", "hello\n@end", "@tcp\n 0: xyz\n@end", "@tcp\n 0: 0100:1 0:0 0A\n@end"]
+        {
             assert!(parse_socket_tables(text).is_err(), "{text:?}");
         }
     }

@@ -57,12 +57,16 @@ pub struct End {
 const DEEPEST: u32 = 100;
 
 /// They look at nothing; how they end is known.
-const LOOK_AT_NOTHING: [&str; 12] =
-    ["true", ":", "false", "echo", "printf", "exit", "return", "set", "sleep", "cd", "export", "umask"];
+const LOOK_AT_NOTHING: [&str; 12] = [
+    "true", ":", "false", "echo", "printf", "exit", "return", "set", "sleep", "cd", "export",
+    "umask",
+];
 
 /// They end well when there is nothing to read, and print nothing.
-const QUIET_WITHOUT_INPUT: [&str; 15] =
-    ["cat", "column", "cut", "head", "jq", "nl", "paste", "rev", "sed", "sort", "tac", "tail", "tee", "tr", "uniq"];
+const QUIET_WITHOUT_INPUT: [&str; 15] = [
+    "cat", "column", "cut", "head", "jq", "nl", "paste", "rev", "sed", "sort", "tac", "tail",
+    "tee", "tr", "uniq",
+];
 
 impl<'a> Script<'a> {
     /// Reads a command of bash or sh; none if it is not understood.
@@ -84,7 +88,9 @@ impl<'a> Script<'a> {
     pub fn every_program(&self) -> Vec<Program<'a>> {
         let mut programs = Vec::new();
         descend(self.tree.root_node(), &mut |node| {
-            if matches!(node.kind(), "command" | "test_command") && !LOOK_AT_NOTHING.contains(&self.name(node)) {
+            if matches!(node.kind(), "command" | "test_command")
+                && !LOOK_AT_NOTHING.contains(&self.name(node))
+            {
                 programs.push(self.program(node, Place::default()));
             }
         });
@@ -109,8 +115,13 @@ impl<'a> Script<'a> {
 
     /// How it ends in a world; none if that cannot be told.
     pub fn end_in(&self, world: World) -> Option<End> {
-        Walk { script: self, world, pipefail: self.sets("pipefail"), errexit: self.sets("errexit") || self.sets("-e") }
-            .end(self.tree.root_node(), false)
+        Walk {
+            script: self,
+            world,
+            pipefail: self.sets("pipefail"),
+            errexit: self.sets("errexit") || self.sets("-e"),
+        }
+        .end(self.tree.root_node(), false)
     }
 
     fn sets(&self, option: &str) -> bool {
@@ -118,10 +129,10 @@ impl<'a> Script<'a> {
         descend(self.tree.root_node(), &mut |node| {
             found |= node.kind() == "command"
                 && self.name(node) == "set"
-                && self
-                    .text(node)
-                    .split_whitespace()
-                    .any(|word| word == option || (option == "-e" && word.starts_with('-') && word.contains('e')));
+                && self.text(node).split_whitespace().any(|word| {
+                    word == option
+                        || (option == "-e" && word.starts_with('-') && word.contains('e'))
+                });
         });
         found
     }
@@ -146,7 +157,11 @@ impl<'a> Script<'a> {
             "pipeline" => {
                 for (index, child) in children.iter().enumerate() {
                     let feeds = place.feeds || index + 1 < children.len();
-                    self.gather(*child, Place { feeds, fed: place.fed || index > 0, ..place }, programs);
+                    self.gather(
+                        *child,
+                        Place { feeds, fed: place.fed || index > 0, ..place },
+                        programs,
+                    );
                 }
             }
             kind => {
@@ -163,7 +178,13 @@ impl<'a> Script<'a> {
     fn program(&self, node: Node, place: Place) -> Program<'a> {
         let mut words = Vec::new();
         plain_words(node, &mut words);
-        Program { text: self.text(node), name: self.name(node), range: node.byte_range(), words, place }
+        Program {
+            text: self.text(node),
+            name: self.name(node),
+            range: node.byte_range(),
+            words,
+            place,
+        }
     }
 
     /// What a word stands for; none if it depends on the VM.
@@ -173,7 +194,9 @@ impl<'a> Script<'a> {
             "word" => (!text.contains(['*', '?', '[', '~'])).then(|| text.replace('\\', "")),
             "number" | "string_content" => Some(text.to_owned()),
             "raw_string" => Some(text.trim_matches('\'').to_owned()),
-            "string" | "concatenation" => named(node).into_iter().map(|part| self.literal(part)).collect(),
+            "string" | "concatenation" => {
+                named(node).into_iter().map(|part| self.literal(part)).collect()
+            }
             _ => None,
         }
     }
@@ -257,7 +280,9 @@ impl Walk<'_, '_> {
             "redirected_statement" => self.redirected(node, starved),
             "for_statement" => self.end(node.child_by_field_name("body")?, starved),
             "if_statement" => self.branch(node, starved),
-            "variable_assignment" | "variable_assignments" | "declaration_command" => self.assignment(node),
+            "variable_assignment" | "variable_assignments" | "declaration_command" => {
+                self.assignment(node)
+            }
             "command_substitution" => self.sequence_of(node, false),
             _ => None,
         }
@@ -284,7 +309,11 @@ impl Walk<'_, '_> {
         let [left, right] = named(node)[..] else { return None };
         let and = has_token(node, "&&");
         let first = self.end(left, starved)?;
-        if first.exited || first.ok != and { Some(first) } else { Some(joined(first, &self.end(right, starved)?)) }
+        if first.exited || first.ok != and {
+            Some(first)
+        } else {
+            Some(joined(first, &self.end(right, starved)?))
+        }
     }
 
     fn pipeline(&self, stages: &[Node], mut starved: bool) -> Option<End> {
@@ -306,7 +335,9 @@ impl Walk<'_, '_> {
             .collect();
         let reads = redirects.iter().any(|text| text.starts_with('<'));
         let end = self.end(node.child_by_field_name("body")?, starved && !reads)?;
-        let elsewhere = redirects.iter().any(|text| [">", "1>", "&>"].iter().any(|sign| text.starts_with(sign)));
+        let elsewhere = redirects
+            .iter()
+            .any(|text| [">", "1>", "&>"].iter().any(|sign| text.starts_with(sign)));
         Some(if elsewhere { End { printed: String::new(), more: false, ..end } } else { end })
     }
 
@@ -348,8 +379,10 @@ impl Walk<'_, '_> {
     }
 
     fn command(&self, node: Node, starved: bool) -> Option<End> {
-        let words: Vec<Option<String>> =
-            node.children_by_field_name("argument", &mut node.walk()).map(|word| self.script.literal(word)).collect();
+        let words: Vec<Option<String>> = node
+            .children_by_field_name("argument", &mut node.walk())
+            .map(|word| self.script.literal(word))
+            .collect();
         let first = words.first().cloned().flatten();
         let text = self.script.text(node);
         Some(match self.script.name(node) {
@@ -359,7 +392,8 @@ impl Walk<'_, '_> {
             "printf" => printed(&words),
             name if LOOK_AT_NOTHING.contains(&name) => End { ok: true, ..End::default() },
             name => {
-                let ok = !(self.world.fails)(text) && (!starved || self.lives_without_input(name, text));
+                let ok =
+                    !(self.world.fails)(text) && (!starved || self.lives_without_input(name, text));
                 End { ok, more: !self.world.silent, ..End::default() }
             }
         })
@@ -376,7 +410,12 @@ impl Walk<'_, '_> {
 }
 
 fn joined(first: End, then: &End) -> End {
-    End { ok: then.ok, printed: first.printed + &then.printed, more: first.more || then.more, exited: then.exited }
+    End {
+        ok: then.ok,
+        printed: first.printed + &then.printed,
+        more: first.more || then.more,
+        exited: then.exited,
+    }
 }
 
 fn echoed(words: Vec<Option<String>>) -> End {
@@ -387,7 +426,9 @@ fn echoed(words: Vec<Option<String>>) -> End {
 
 fn printed(words: &[Option<String>]) -> End {
     match words {
-        [Some(text)] if !text.contains('%') => End { ok: true, printed: text.replace("\\n", "\n"), ..End::default() },
+        [Some(text)] if !text.contains('%') => {
+            End { ok: true, printed: text.replace("\\n", "\n"), ..End::default() }
+        }
         _ => End { ok: true, more: true, ..End::default() },
     }
 }
@@ -398,7 +439,8 @@ mod tests {
 
     /// How `text` ends when the programs that begin with one of `failing` fail and nobody prints anything.
     fn end(text: &str, failing: &[&str]) -> Option<(bool, String)> {
-        let fails = |program: &str| failing.contains(&program.split(' ').next().unwrap_or_default());
+        let fails =
+            |program: &str| failing.contains(&program.split(' ').next().unwrap_or_default());
         let world = World { fails: &fails, silent: true, negated_is_so: false, old_jq: false };
         Script::parse(text)?.end_in(world).map(|end| (end.ok, end.printed))
     }
@@ -442,7 +484,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_says_nothing() {
-        for text in ["a && | b", "while a; do b; done", "case x in x) a;; esac", "a & b", "if a; then b"] {
+        for text in
+            ["a && | b", "while a; do b; done", "case x in x) a;; esac", "a & b", "if a; then b"]
+        {
             assert_eq!(end(text, &[]), None, "{text}");
         }
         let nested = |depth| format!("{}a{}", "(".repeat(depth), ")".repeat(depth));
@@ -452,10 +496,15 @@ mod tests {
 
     #[test]
     fn programs_know_their_place() {
-        let script =
-            Script::parse("x=$(a /p | b x) && ! c 1 \"$(d)\" > /f && echo \"$(e 'f g' 1)\" 2>&1 || h 2").unwrap();
-        let names: Vec<_> =
-            script.programs().iter().map(|one| (one.name, one.place, &script.text[one.words[0].clone()])).collect();
+        let script = Script::parse(
+            "x=$(a /p | b x) && ! c 1 \"$(d)\" > /f && echo \"$(e 'f g' 1)\" 2>&1 || h 2",
+        )
+        .unwrap();
+        let names: Vec<_> = script
+            .programs()
+            .iter()
+            .map(|one| (one.name, one.place, &script.text[one.words[0].clone()]))
+            .collect();
         let place = Place::default();
         assert_eq!(
             names,

@@ -33,13 +33,19 @@ impl TextExpectation<'_> {
     pub fn mistakes(&self) -> Vec<(&'static str, String)> {
         let mut mistakes = Vec::new();
         if self.contains == Some("") {
-            mistakes.push(("contains", "every text contains the empty text; this check cannot fail".to_owned()));
+            mistakes.push((
+                "contains",
+                "every text contains the empty text; this check cannot fail".to_owned(),
+            ));
         }
         if let Some(pattern) = self.matches {
             match compile(pattern) {
                 Err(error) => mistakes.push(("matches", error)),
                 Ok(regex) if regex.is_match("") && regex.is_match("x\u{1}") => {
-                    mistakes.push(("matches", format!("/{pattern}/ matches every text; this check cannot fail")));
+                    mistakes.push((
+                        "matches",
+                        format!("/{pattern}/ matches every text; this check cannot fail"),
+                    ));
                 }
                 Ok(_) => {}
             }
@@ -58,7 +64,11 @@ impl TextExpectation<'_> {
         if let Some(part) = self.contains
             && !text.contains(part)
         {
-            return Judgement::differs(format!("{what} does not contain {part:?}"), expected(), text);
+            return Judgement::differs(
+                format!("{what} does not contain {part:?}"),
+                expected(),
+                text,
+            );
         }
         if let Some(whole) = self.equals
             && trim_line_ends(text) != trim_line_ends(whole)
@@ -68,7 +78,11 @@ impl TextExpectation<'_> {
         if let Some(pattern) = self.matches
             && !compile(pattern).is_ok_and(|regex| regex.is_match(text))
         {
-            return Judgement::differs(format!("{what} does not match /{pattern}/"), expected(), text);
+            return Judgement::differs(
+                format!("{what} does not match /{pattern}/"),
+                expected(),
+                text,
+            );
         }
         self.jq.map_or(Judgement::Holds, |program| jq::judge(program, text))
     }
@@ -86,7 +100,8 @@ fn trim_line_ends(text: &str) -> &str {
 mod tests {
     use super::*;
 
-    const NONE: TextExpectation<'static> = TextExpectation { contains: None, equals: None, matches: None, jq: None };
+    const NONE: TextExpectation<'static> =
+        TextExpectation { contains: None, equals: None, matches: None, jq: None };
 
     #[test]
     fn each_part_must_hold() {

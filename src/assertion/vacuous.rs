@@ -29,14 +29,16 @@ const LONGEST_NAME: usize = 60;
 
 /// What a command's text tells about its worth as a check. A command that must not exit 0 is not doubted.
 pub(super) fn doubts(check: &CommandOutput) -> Vec<Doubt> {
-    let Some(script) = Script::parse(&check.command).filter(|_| check.exit_code.unwrap_or(0) == 0) else {
+    let Some(script) = Script::parse(&check.command).filter(|_| check.exit_code.unwrap_or(0) == 0)
+    else {
         return Vec::new();
     };
     let programs = script.programs();
     if passes_always(check, &script, &programs) {
         return vec![cannot_fail(&programs)];
     }
-    let everything_fails = World { fails: &|_| true, silent: true, negated_is_so: true, old_jq: false };
+    let everything_fails =
+        World { fails: &|_| true, silent: true, negated_is_so: true, old_jq: false };
     let mut origins = programs.iter().filter(|one| one.place.feeds && !one.place.fed);
     origins
         .find_map(|origin| lost(check, &script, &programs, origin))
@@ -54,8 +56,14 @@ fn passes_always(check: &CommandOutput, script: &Script, programs: &[Program]) -
     let texts: Vec<&str> = distinct(programs, |_| true).into_iter().collect();
     texts.len() <= MOST_PROGRAMS
         && (0..1u32 << texts.len()).all(|ends| {
-            let fails = |text: &str| texts.iter().position(|one| *one == text).is_some_and(|at| ends >> at & 1 == 1);
-            passes(check, script, World { fails: &fails, silent: false, negated_is_so: false, old_jq: false })
+            let fails = |text: &str| {
+                texts.iter().position(|one| *one == text).is_some_and(|at| ends >> at & 1 == 1)
+            };
+            passes(
+                check,
+                script,
+                World { fails: &fails, silent: false, negated_is_so: false, old_jq: false },
+            )
         })
 }
 
@@ -75,13 +83,20 @@ fn surely_as_expected(check: &CommandOutput, end: End) -> bool {
 }
 
 /// A doubt when the check passes although the program that a pipe begins with has failed, and all else is as it should.
-fn lost(check: &CommandOutput, script: &Script, programs: &[Program], origin: &Program) -> Option<Doubt> {
+fn lost(
+    check: &CommandOutput,
+    script: &Script,
+    programs: &[Program],
+    origin: &Program,
+) -> Option<Doubt> {
     let negated = distinct(programs, |one| one.place.negated);
     let fails = |text: &str| text == origin.text || negated.contains(text);
     let world = World { fails: &fails, silent: true, negated_is_so: false, old_jq: false };
     let name = shortened(origin.text);
     let why = if passes(check, script, world) {
-        format!("this check passes when `{name}` fails: of a pipe, only the last command's status counts")
+        format!(
+            "this check passes when `{name}` fails: of a pipe, only the last command's status counts"
+        )
     } else if passes(check, script, World { old_jq: true, ..world }) {
         format!(
             "this check passes when `{name}` fails, unless the VM has jq 1.7 or newer: `jq -e` without input exited 0"
@@ -100,10 +115,14 @@ fn lost(check: &CommandOutput, script: &Script, programs: &[Program], origin: &P
 fn cannot_fail(programs: &[Program]) -> Doubt {
     let why = match programs {
         [] => "this check cannot fail: no program of it looks at the VM".to_owned(),
-        [one] => format!("this check cannot fail: it passes however `{}` ends", shortened(one.text)),
+        [one] => {
+            format!("this check cannot fail: it passes however `{}` ends", shortened(one.text))
+        }
         _ => "this check cannot fail: it passes however its programs end".to_owned(),
     };
-    let hint = "leave out what takes the failure back (`|| true`, `;`); join what must hold with `&&`".to_owned();
+    let hint =
+        "leave out what takes the failure back (`|| true`, `;`); join what must hold with `&&`"
+            .to_owned();
     Doubt { key: "command", never_fails: true, why, hint }
 }
 
@@ -116,7 +135,9 @@ fn forgiven(programs: &[Program]) -> Doubt {
         key: "command",
         never_fails: false,
         why: format!("this check passes when {what}, for whatever reason"),
-        hint: format!("if it is to fail, say so: `! {name} && echo ...`; else leave out what takes the failure back"),
+        hint: format!(
+            "if it is to fail, say so: `! {name} && echo ...`; else leave out what takes the failure back"
+        ),
     }
 }
 
@@ -162,13 +183,28 @@ mod tests {
     #[test]
     fn what_passes_when_something_fails_is_doubted() {
         for (command, key, text, said) in [
-            ("nc -z h 1 || echo ok", "contains", "ok", "passes when `nc -z h 1` fails, for whatever reason"),
+            (
+                "nc -z h 1 || echo ok",
+                "contains",
+                "ok",
+                "passes when `nc -z h 1` fails, for whatever reason",
+            ),
             ("a; echo server-ok", "equals", "server-ok", "passes when `a` fails"),
             ("a -x || true", "matches", "^$", "passes when `a -x` fails"),
             ("curl h | sort", "", "", "passes when `curl h` fails: of a pipe"),
-            ("cat /a | grep bad || echo none", "equals", "none", "passes when `cat /a` fails: of a pipe"),
+            (
+                "cat /a | grep bad || echo none",
+                "equals",
+                "none",
+                "passes when `cat /a` fails: of a pipe",
+            ),
             ("! curl h | grep -q bad", "", "", "passes when `curl h` fails: of a pipe"),
-            ("curl h | jq -e .ok > /dev/null && echo ok", "contains", "ok", "unless the VM has jq 1.7"),
+            (
+                "curl h | jq -e .ok > /dev/null && echo ok",
+                "contains",
+                "ok",
+                "unless the VM has jq 1.7",
+            ),
         ] {
             let doubts = doubts(&check(command, key, text));
             assert!(
@@ -189,11 +225,18 @@ mod tests {
             ("set -o pipefail; curl h | sort", "", ""),
             ("curl h | grep -q ok", "", ""),
             ("printf 'PING\\r\\n' | nc h 1", "contains", "PONG"),
-            ("dpkg -l | awk 'END { exit NR < 9 }' || exit 1; dpkg -l | grep bad || echo none", "equals", "none"),
+            (
+                "dpkg -l | awk 'END { exit NR < 9 }' || exit 1; dpkg -l | grep bad || echo none",
+                "equals",
+                "none",
+            ),
             ("while a; do b; done; true", "", ""),
         ] {
             assert_eq!(doubts(&check(command, key, text)), [], "{command}");
         }
-        assert_eq!(doubts(&CommandOutput { exit_code: Some(1), ..check("sudo -n true", "", "") }), []);
+        assert_eq!(
+            doubts(&CommandOutput { exit_code: Some(1), ..check("sudo -n true", "", "") }),
+            []
+        );
     }
 }

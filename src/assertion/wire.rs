@@ -78,7 +78,9 @@ impl Wire {
         if self.protocol == Protocol::Udp {
             return self.judge_udp(listens.as_deref());
         }
-        let actual = || format!("{}, {}", self.told_of_listening(listens.as_deref()), told_of_reaching(seen));
+        let actual = || {
+            format!("{}, {}", self.told_of_listening(listens.as_deref()), told_of_reaching(seen))
+        };
         match (self.deny, &seen.unreached) {
             (false, Some(why)) => {
                 let message = format!(
@@ -91,23 +93,33 @@ impl Wire {
                 Judgement::differs(message, self.describe(), actual())
             }
             (true, None) => {
-                let message = format!("{} reaches {}:{}, which is denied", self.from, self.to, self.port);
+                let message =
+                    format!("{} reaches {}:{}, which is denied", self.from, self.to, self.port);
                 Judgement::differs(message, self.describe(), actual())
             }
             // Where nothing listens, nothing connects: that says nothing about a way.
-            (true, Some(_)) if listens.as_ref().is_none_or(Vec::is_empty) => {
-                Judgement::Unclear(Unclear::NothingToDeny(self.told_of_listening(listens.as_deref())))
-            }
+            (true, Some(_)) if listens.as_ref().is_none_or(Vec::is_empty) => Judgement::Unclear(
+                Unclear::NothingToDeny(self.told_of_listening(listens.as_deref())),
+            ),
             (false, None) | (true, Some(_)) => Judgement::Holds,
         }
     }
 
     fn judge_udp(&self, listens: Option<&[IpAddr]>) -> Judgement {
         match listens {
-            Some(addresses) if self.deny && !addresses.is_empty() => Judgement::Unclear(Unclear::UdpCannotBeTried),
-            Some(addresses) if addresses.iter().any(|bound| self.is_served_by(*bound)) => Judgement::Holds,
+            Some(addresses) if self.deny && !addresses.is_empty() => {
+                Judgement::Unclear(Unclear::UdpCannotBeTried)
+            }
+            Some(addresses) if addresses.iter().any(|bound| self.is_served_by(*bound)) => {
+                Judgement::Holds
+            }
             Some(_) if !self.deny => {
-                let message = format!("{}:{}/udp is not served: {}", self.to, self.port, self.likely(listens, ""));
+                let message = format!(
+                    "{}:{}/udp is not served: {}",
+                    self.to,
+                    self.port,
+                    self.likely(listens, "")
+                );
                 Judgement::differs(message, self.describe(), self.told_of_listening(listens))
             }
             _ => Judgement::Unclear(Unclear::NothingToDeny(self.told_of_listening(listens))),
@@ -124,12 +136,15 @@ impl Wire {
                     "it listens there, so the way is barred: a firewall, a route, or the address on another VM ({why})"
                 )
             }
-            Some(addresses) => format!("it listens on {} only, not on {}", list(addresses), self.address),
+            Some(addresses) => {
+                format!("it listens on {} only, not on {}", list(addresses), self.address)
+            }
         }
     }
 
     fn is_served_by(&self, bound: IpAddr) -> bool {
-        bound.is_unspecified() || self.address.parse::<IpAddr>().is_ok_and(|wanted| wanted == bound.to_canonical())
+        bound.is_unspecified()
+            || self.address.parse::<IpAddr>().is_ok_and(|wanted| wanted == bound.to_canonical())
     }
 
     fn told_of_listening(&self, listens: Option<&[IpAddr]>) -> String {
@@ -171,8 +186,11 @@ mod tests {
     }
 
     fn seen(bound: Option<&[&str]>, unreached: Option<&str>) -> WireSeen {
-        let listener =
-            |address: &&str| Listener { protocol: Protocol::Tcp, address: address.parse().unwrap(), port: 6379 };
+        let listener = |address: &&str| Listener {
+            protocol: Protocol::Tcp,
+            address: address.parse().unwrap(),
+            port: 6379,
+        };
         WireSeen {
             listeners: bound.map(|all| Listeners(all.iter().map(listener).collect())),
             unreached: unreached.map(str::to_owned),
@@ -191,7 +209,10 @@ mod tests {
         assert_eq!(wire(false).judge(&seen(Some(&["10.71.0.40"]), None)), Judgement::Holds);
         // Reached is reached, whatever the far end says or does not say.
         assert_eq!(wire(false).judge(&seen(None, None)), Judgement::Holds);
-        assert_eq!(message(&wire(true), &seen(Some(&["0.0.0.0"]), None)), "app reaches redis:6379, which is denied");
+        assert_eq!(
+            message(&wire(true), &seen(Some(&["0.0.0.0"]), None)),
+            "app reaches redis:6379, which is denied"
+        );
         assert_eq!(wire(true).judge(&seen(Some(&["0.0.0.0"]), Some("refused"))), Judgement::Holds);
     }
 
@@ -199,7 +220,10 @@ mod tests {
     fn where_a_wire_is_broken_shows_from_its_two_ends() {
         let likely = |bound: Option<&[&str]>| message(&wire(false), &seen(bound, Some("refused")));
         assert!(likely(Some(&[])).ends_with("nothing listens on 6379 there"));
-        assert!(likely(Some(&["127.0.0.1", "::1"])).ends_with("it listens on 127.0.0.1, ::1 only, not on 10.71.0.40"));
+        assert!(
+            likely(Some(&["127.0.0.1", "::1"]))
+                .ends_with("it listens on 127.0.0.1, ::1 only, not on 10.71.0.40")
+        );
         for open in ["0.0.0.0", "::", "10.71.0.40", "::ffff:10.71.0.40"] {
             assert!(likely(Some(&[open])).contains("the way is barred"), "{open}");
         }
@@ -225,7 +249,10 @@ mod tests {
     fn a_denied_wire_proves_nothing_where_nothing_listens() {
         for bound in [None, Some(&[][..])] {
             let judgement = wire(true).judge(&seen(bound, Some("refused")));
-            assert!(matches!(judgement, Judgement::Unclear(Unclear::NothingToDeny(_))), "{judgement:?}");
+            assert!(
+                matches!(judgement, Judgement::Unclear(Unclear::NothingToDeny(_))),
+                "{judgement:?}"
+            );
         }
     }
 }

@@ -118,7 +118,8 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
     let Some(finished) = super::play(&plan, &selected, &secrets, run, &redactor) else {
         return Ok(ExitCode::Internal);
     };
-    let report = Report::new(&plan, &finished, &redactor).with_coverage_required(arguments.fail_uncovered);
+    let report =
+        Report::new(&plan, &finished, &redactor).with_coverage_required(arguments.fail_uncovered);
     let failed_to_write = tell(&destinations.write(&report));
     match arguments.format {
         Format::Human => super::show(&terminal::render(&report, arguments.colour())),
@@ -132,10 +133,13 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
 /// Of checks that can never fail: green says nothing about them, and `lint` need not have been asked.
 fn vacuous(plan: &Plan, selected: &HashSet<AssertionId>) -> Vec<String> {
     let chosen = plan.assertions.iter().filter(|one| selected.contains(&one.id));
-    let doubts = chosen.flat_map(|one| one.expectation.doubts().into_iter().map(move |doubt| (one, doubt)));
+    let doubts =
+        chosen.flat_map(|one| one.expectation.doubts().into_iter().map(move |doubt| (one, doubt)));
     let never = doubts.filter(|(_, doubt)| doubt.never_fails);
     never
-        .map(|(one, doubt)| format!("{}:{}: {}: {}\n  hint: {}", one.file, one.line, one.id, doubt.why, doubt.hint))
+        .map(|(one, doubt)| {
+            format!("{}:{}: {}: {}\n  hint: {}", one.file, one.line, one.id, doubt.why, doubt.hint)
+        })
         .collect()
 }
 

@@ -41,7 +41,8 @@ pub fn run(arguments: &ImportArgs) -> Result<ExitCode, Box<dyn Error>> {
     if !arguments.force {
         in_the_way(&arguments.into, &blueprint)?;
     }
-    let changes: Vec<_> = blueprint.files.iter().map(|file| store::change(&arguments.into, file)).collect();
+    let changes: Vec<_> =
+        blueprint.files.iter().map(|file| store::change(&arguments.into, file)).collect();
     if let Err(error) = store::write(&arguments.into, &blueprint.files) {
         super::tell("error", &format!("{error}\n  hint: nothing was changed"));
         return Ok(ExitCode::Internal);
@@ -52,8 +53,10 @@ pub fn run(arguments: &ImportArgs) -> Result<ExitCode, Box<dyn Error>> {
 
 /// What the import would destroy or mix.
 fn in_the_way(into: &Path, blueprint: &Blueprint) -> Result<(), String> {
-    let differing = blueprint.files.iter().filter(|file| store::change(into, file) == Change::Differs);
-    let differing: String = differing.map(|file| format!("\n  {}", shown(into, &file.path))).collect();
+    let differing =
+        blueprint.files.iter().filter(|file| store::change(into, file) == Change::Differs);
+    let differing: String =
+        differing.map(|file| format!("\n  {}", shown(into, &file.path))).collect();
     if !differing.is_empty() {
         return Err(format!(
             "these files are there and say something else; nothing was written{differing}\n  \
@@ -90,7 +93,8 @@ fn told(into: &Path, blueprint: &Blueprint, changes: &[Change]) -> String {
     };
     let files: String = blueprint.files.iter().zip(changes).map(line).collect();
     let [inventory, suite, recipes] =
-        [&blueprint.inventory, &blueprint.suite, Path::new("recipes")].map(|path| shown(into, path));
+        [&blueprint.inventory, &blueprint.suite, Path::new("recipes")]
+            .map(|path| shown(into, path));
     format!(
         "{files}\n{}: {}, {}, {}. Next:\n  \
          bootproof lint {inventory} {suite} {recipes}/*/recipe.json\n  \

@@ -26,10 +26,18 @@ use crate::spec::inventory::{Inventory, Vm};
 
 /// Build, boot and take down the reference lab: four real VMs in QEMU
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  bootproof lab up && bootproof check --wait 5m; bootproof lab down")]
+#[command(
+    after_help = "Example:\n  bootproof lab up && bootproof check --wait 5m; bootproof lab down"
+)]
 pub struct LabArgs {
     /// Where images, disks and logs are kept
-    #[arg(long, global = true, value_name = "FOLDER", env = "BOOTPROOF_LAB_DIR", default_value = ".lab")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FOLDER",
+        env = "BOOTPROOF_LAB_DIR",
+        default_value = ".lab"
+    )]
     lab_dir: PathBuf,
 
     /// Where the recipes are
@@ -49,8 +57,10 @@ enum LabCommand {
         vms: Vec<String>,
     },
     /// Boot the VMs on a private network and write inventory/local.json
-    #[command(after_help = "Examples:\n  bootproof lab up\n  bootproof lab up --image redis=/images/redis.qcow2\n\n\
-        Images that are not there are built first. Ports are on 127.0.0.1 only.")]
+    #[command(
+        after_help = "Examples:\n  bootproof lab up\n  bootproof lab up --image redis=/images/redis.qcow2\n\n\
+        Images that are not there are built first. Ports are on 127.0.0.1 only."
+    )]
     Up {
         /// Only these VMs
         vms: Vec<String>,
@@ -61,7 +71,9 @@ enum LabCommand {
     /// Tell how every VM is
     Status,
     /// Log in to a VM, or run a command on it, with OpenSSH
-    #[command(after_help = "Examples:\n  bootproof lab ssh redis\n  bootproof lab ssh redis -- redis-cli ping")]
+    #[command(
+        after_help = "Examples:\n  bootproof lab ssh redis\n  bootproof lab ssh redis -- redis-cli ping"
+    )]
     Ssh {
         /// The VM
         vm: String,
@@ -122,8 +134,13 @@ enum LabCommand {
 }
 
 fn given_image(text: &str) -> Result<(String, PathBuf), String> {
-    let (vm, file) = text.split_once('=').ok_or("write VM=FILE, such as redis=/images/redis.qcow2")?;
-    if Path::new(file).is_file() { Ok((vm.to_owned(), file.into())) } else { Err(format!("there is no file {file}")) }
+    let (vm, file) =
+        text.split_once('=').ok_or("write VM=FILE, such as redis=/images/redis.qcow2")?;
+    if Path::new(file).is_file() {
+        Ok((vm.to_owned(), file.into()))
+    } else {
+        Err(format!("there is no file {file}"))
+    }
 }
 
 pub fn run(arguments: LabArgs) -> ExitCode {
@@ -139,7 +156,9 @@ pub fn run(arguments: LabArgs) -> ExitCode {
         LabCommand::Logs { vm, follow } => logs(&folder, vm, *follow),
         LabCommand::Snapshot { vms } => deed(&folder, vms, Deed::Snapshot),
         LabCommand::Restore { vms, keep_clock: true } => deed(&folder, vms, Deed::Restore),
-        LabCommand::Restore { vms, .. } => deed(&folder, vms, Deed::Restore).and_then(|()| set_clocks(&folder, vms)),
+        LabCommand::Restore { vms, .. } => {
+            deed(&folder, vms, Deed::Restore).and_then(|()| set_clocks(&folder, vms))
+        }
         LabCommand::Pause { vms } => deed(&folder, vms, Deed::Pause),
         LabCommand::Resume { vms } => deed(&folder, vms, Deed::Resume),
         LabCommand::Reboot { vms } => deed(&folder, vms, Deed::Reboot),
@@ -163,7 +182,9 @@ fn build(folder: &LabFolder, recipes: &[RecipeFolder]) -> Result<Vec<image::Imag
     let next = Mutex::new(recipes.iter());
     let worker = || {
         loop {
-            let Some(recipe) = next.lock().ok().and_then(|mut next| next.next()) else { return Ok(()) };
+            let Some(recipe) = next.lock().ok().and_then(|mut next| next.next()) else {
+                return Ok(());
+            };
             image::build(folder, recipe, &|name, text| lines.tell(name, text))?;
         }
     };
@@ -173,43 +194,64 @@ fn build(folder: &LabFolder, recipes: &[RecipeFolder]) -> Result<Vec<image::Imag
     Ok(recipes.iter().map(|recipe| image::location(folder, recipe)).collect())
 }
 
-fn up(folder: &LabFolder, recipes: &Path, vms: &[String], images: &[(String, PathBuf)]) -> Result<(), LabError> {
+fn up(
+    folder: &LabFolder,
+    recipes: &Path,
+    vms: &[String],
+    images: &[(String, PathBuf)],
+) -> Result<(), LabError> {
     let recipes = RecipeFolder::read_all(recipes, vms)?;
     let names: Vec<_> = recipes.iter().map(|one| one.recipe.name.as_str()).collect();
     if let Some((unknown, _)) = images.iter().find(|(vm, _)| !names.contains(&vm.as_str())) {
         let hint = hint_for_unknown(unknown, names);
-        return Err(LabError::new(format!("--image names `{unknown}`, which is not among the VMs")).hint(hint));
+        return Err(LabError::new(format!(
+            "--image names `{unknown}`, which is not among the VMs"
+        ))
+        .hint(hint));
     }
     if let Some(state) = state::up(folder)? {
         if !state::ready_note(folder).exists() {
-            return Err(
-                LabError::new("the lab is being brought up by another process").hint("wait for it, or interrupt it")
-            );
+            return Err(LabError::new("the lab is being brought up by another process")
+                .hint("wait for it, or interrupt it"));
         }
         return already_up(&state, &names, images);
     }
-    let given =
-        |recipe: &RecipeFolder| images.iter().find(|(vm, _)| *vm == recipe.recipe.name).map(|(_, file)| file.clone());
-    let (theirs, ours): (Vec<_>, Vec<_>) = recipes.into_iter().partition(|recipe| given(recipe).is_some());
+    let given = |recipe: &RecipeFolder| {
+        images.iter().find(|(vm, _)| *vm == recipe.recipe.name).map(|(_, file)| file.clone())
+    };
+    let (theirs, ours): (Vec<_>, Vec<_>) =
+        recipes.into_iter().partition(|recipe| given(recipe).is_some());
     let built = build(folder, &ours)?;
-    let ours = ours.into_iter().zip(built).map(|(recipe, image)| Wanted { recipe, source: Source::Built(image) });
-    let theirs =
-        theirs.into_iter().map(|recipe| Wanted { source: Source::Given(given(&recipe).unwrap_or_default()), recipe });
+    let ours = ours
+        .into_iter()
+        .zip(built)
+        .map(|(recipe, image)| Wanted { recipe, source: Source::Built(image) });
+    let theirs = theirs
+        .into_iter()
+        .map(|recipe| Wanted { source: Source::Given(given(&recipe).unwrap_or_default()), recipe });
     let wanted: Vec<_> = ours.chain(theirs).collect();
     let lines = Lines::new(wanted.iter().map(|one| one.recipe.recipe.name.as_str()));
-    let done = up::up(folder, &wanted, Path::new(LOCAL_INVENTORY), &|name, text| lines.tell(name, text));
+    let done =
+        up::up(folder, &wanted, Path::new(LOCAL_INVENTORY), &|name, text| lines.tell(name, text));
     lines.end();
     done?;
     println!("{} up; {LOCAL_INVENTORY} has addresses and host keys", counted(wanted.len(), "VM"));
     Ok(())
 }
 
-fn already_up(state: &LabState, names: &[&str], images: &[(String, PathBuf)]) -> Result<(), LabError> {
-    let same_vms =
-        state.machines.len() == names.len() && state.machines.iter().all(|one| names.contains(&one.name.as_str()));
+fn already_up(
+    state: &LabState,
+    names: &[&str],
+    images: &[(String, PathBuf)],
+) -> Result<(), LabError> {
+    let same_vms = state.machines.len() == names.len()
+        && state.machines.iter().all(|one| names.contains(&one.name.as_str()));
     let same_images = images.iter().all(|(vm, file)| {
         let file = file.canonicalize().ok();
-        state.machines.iter().any(|machine| machine.name == *vm && Some(&machine.image) == file.as_ref())
+        state
+            .machines
+            .iter()
+            .any(|machine| machine.name == *vm && Some(&machine.image) == file.as_ref())
     });
     if same_vms && same_images {
         println!("the lab is up already; `bootproof lab status` tells how it is");
@@ -232,7 +274,11 @@ fn status(folder: &LabFolder) -> ExitCode {
     };
     let age = state.started.elapsed().unwrap_or_default().as_secs();
     let how = if state::ready_note(folder).exists() { "up" } else { "being brought up" };
-    let mut text = format!("{how} for {} ({})\n", humantime::format_duration(Duration::from_secs(age)), state.accel);
+    let mut text = format!(
+        "{how} for {} ({})\n",
+        humantime::format_duration(Duration::from_secs(age)),
+        state.accel
+    );
     let all = down::status(folder, &state);
     for lost in down::lost_network(folder) {
         text += &format!("{lost}: gone; take the lab down and up again\n");
@@ -252,8 +298,13 @@ fn status(folder: &LabFolder) -> ExitCode {
 fn local_vm(vm: &str) -> Result<Vm, LabError> {
     let path = Path::new(LOCAL_INVENTORY);
     let text = settings::read(path).map_err(|_| LabError::not_up())?;
-    let inventory = Inventory::parse(LOCAL_INVENTORY, &text).map_err(|errors| LabError::new(errors.to_string()))?;
-    inventory.vms.get(vm).cloned().ok_or_else(|| LabError::unknown_vm(vm, inventory.vms.keys().map(String::as_str)))
+    let inventory = Inventory::parse(LOCAL_INVENTORY, &text)
+        .map_err(|errors| LabError::new(errors.to_string()))?;
+    inventory
+        .vms
+        .get(vm)
+        .cloned()
+        .ok_or_else(|| LabError::unknown_vm(vm, inventory.vms.keys().map(String::as_str)))
 }
 
 /// Set when OpenSSH asks this program for a VM's password.
@@ -287,18 +338,34 @@ fn ssh(folder: &LabFolder, vm: &str, command: &[String]) -> Result<(), LabError>
 /// A restored VM believes that it is still the moment of its snapshot.
 fn set_clocks(folder: &LabFolder, vms: &[String]) -> Result<(), LabError> {
     let state = state_of_up(folder)?;
-    at_once(state.chosen(vms)?.into_iter().filter(|one| one.ours), |one| set_clock(folder, &one.name))
+    at_once(state.chosen(vms)?.into_iter().filter(|one| one.ours), |one| {
+        set_clock(folder, &one.name)
+    })
 }
 
 fn set_clock(folder: &LabFolder, name: &str) -> Result<(), LabError> {
     let vm = local_vm(name)?;
-    let password = Secrets::read([&vm]).map_err(|error| LabError::new(error.to_string()))?.of(name).sudo_password;
+    let password = Secrets::read([&vm])
+        .map_err(|error| LabError::new(error.to_string()))?
+        .of(name)
+        .sudo_password;
     let failed = || LabError::io(format!("set the clock of {name}"));
     let mut line = ssh_line(folder, &vm)?;
-    line.args(["--", "sudo", "-S", "-p", "''", "sh", "-c", "'echo ready; read now; date -u -s @$now > /dev/null'"]);
+    line.args([
+        "--",
+        "sudo",
+        "-S",
+        "-p",
+        "''",
+        "sh",
+        "-c",
+        "'echo ready; read now; date -u -s @$now > /dev/null'",
+    ]);
     line.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = line.spawn().map_err(failed())?;
-    if let (Some(mut stdin), Some(stdout), Some(password)) = (child.stdin.take(), child.stdout.as_mut(), password) {
+    if let (Some(mut stdin), Some(stdout), Some(password)) =
+        (child.stdin.take(), child.stdout.as_mut(), password)
+    {
         // Should it end before it reads, its own words tell why.
         let _ = writeln!(stdin, "{}", password.expose());
         // A login takes seconds; only now is it known what time it will be.
@@ -318,9 +385,13 @@ fn ssh_line(folder: &LabFolder, vm: &Vm) -> Result<Command, LabError> {
     let own = std::env::current_exe().map_err(LabError::io("find bootproof itself"))?;
     let known_hosts = state::ssh_known_hosts(folder);
     if vm.ssh.host_key.is_none() {
-        let hint = format!("log in yourself: ssh -p {} {}@{}", vm.ssh.port, vm.ssh.user, vm.ssh.host);
-        return Err(LabError::new(format!("the host key of {} is not known: its image is not of our making", vm.name))
-            .hint(hint));
+        let hint =
+            format!("log in yourself: ssh -p {} {}@{}", vm.ssh.port, vm.ssh.user, vm.ssh.host);
+        return Err(LabError::new(format!(
+            "the host key of {} is not known: its image is not of our making",
+            vm.name
+        ))
+        .hint(hint));
     }
     let mut line = Command::new("ssh");
     line.args([
@@ -350,13 +421,16 @@ fn ssh_line(folder: &LabFolder, vm: &Vm) -> Result<Command, LabError> {
 fn logs(folder: &LabFolder, vm: &str, follow: bool) -> Result<(), LabError> {
     let path = state::console(folder, vm);
     let mut file = fs::File::open(&path).map_err(|error| {
-        LabError::io(format!("open the console of `{vm}`"))(error).hint("`bootproof lab status` lists the VMs")
+        LabError::io(format!("open the console of `{vm}`"))(error)
+            .hint("`bootproof lab status` lists the VMs")
     })?;
     loop {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(LabError::io("read the console"))?;
         let text = String::from_utf8_lossy(&bytes);
-        let written = std::io::stdout().write_all(plain(&text).as_bytes()).and_then(|()| std::io::stdout().flush());
+        let written = std::io::stdout()
+            .write_all(plain(&text).as_bytes())
+            .and_then(|()| std::io::stdout().flush());
         // Whoever reads us may have gone: `bootproof lab logs redis | head`.
         if written.is_err() || !follow {
             return Ok(());
@@ -369,7 +443,8 @@ fn deed(folder: &LabFolder, vms: &[String], deed: Deed) -> Result<(), LabError> 
     let state = state_of_up(folder)?;
     let chosen = state.chosen(vms)?;
     let lines = Lines::new(chosen.iter().map(|machine| machine.name.as_str()));
-    let done = control::to_each(folder, &state, &chosen, deed, &|name, text| lines.tell(name, text));
+    let done =
+        control::to_each(folder, &state, &chosen, deed, &|name, text| lines.tell(name, text));
     lines.end();
     done
 }

@@ -77,8 +77,13 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
         let file = inventory.file.clone();
         match Plan::resolve(&suites, inventory) {
             Ok(plan) => {
-                let (own, others): (Vec<_>, Vec<_>) = plan.assertions.iter().partition(|one| one.file == file);
-                let own = if own.is_empty() { String::new() } else { format!(", and {} more are its own", own.len()) };
+                let (own, others): (Vec<_>, Vec<_>) =
+                    plan.assertions.iter().partition(|one| one.file == file);
+                let own = if own.is_empty() {
+                    String::new()
+                } else {
+                    format!(", and {} more are its own", own.len())
+                };
                 println!("{file}: all {} assertions are on VMs of it{own}: ok", others.len());
                 findings.extend(lint::login_ports(&suites, &plan.inventory));
             }
@@ -101,7 +106,9 @@ fn tell(finding: &Finding) {
     match &finding.level {
         Level::Error => super::tell("error", &finding.error),
         Level::Warning => super::tell("warning", &finding.error),
-        Level::Waived(reason) => super::tell("waived", &format!("{}\n  waiver: {reason}", finding.error)),
+        Level::Waived(reason) => {
+            super::tell("waived", &format!("{}\n  waiver: {reason}", finding.error))
+        }
     }
 }
 
@@ -128,7 +135,11 @@ impl Files {
                 for remark in &plan.remarks {
                     super::tell("warning", &remark);
                 }
-                println!("{file}: plan, {} nodes, {} assertions: ok", plan.nodes.len(), plan.assertions);
+                println!(
+                    "{file}: plan, {} nodes, {} assertions: ok",
+                    plan.nodes.len(),
+                    plan.assertions
+                );
                 self.plans.push((path.to_owned(), *plan));
             }
         }
@@ -137,7 +148,10 @@ impl Files {
     /// The warnings of a plan that did not arrive in the files of its lab.
     fn lost_warnings(&self) -> Vec<String> {
         let lost = |(path, plan): &(PathBuf, Blueprint)| {
-            let lost = plan.warnings.iter().filter(|(node, text)| self.has_lost(&plan.lab, node.as_deref(), text));
+            let lost = plan
+                .warnings
+                .iter()
+                .filter(|(node, text)| self.has_lost(&plan.lab, node.as_deref(), text));
             let file = path.display();
             let told = lost.map(|(node, text)| {
                 let home = node.as_ref().map_or("the inventory".to_owned(), |node| format!("the recipe of {node}"));
@@ -156,9 +170,12 @@ impl Files {
                 .filter(|one| one.lab == lab && one.name == node)
                 .map(|one| one.warnings.contains(text))
                 .collect(),
-            None => {
-                self.inventories.iter().filter(|one| one.lab == lab).map(|one| one.warnings.contains(text)).collect()
-            }
+            None => self
+                .inventories
+                .iter()
+                .filter(|one| one.lab == lab)
+                .map(|one| one.warnings.contains(text))
+                .collect(),
         };
         !kept.is_empty() && !kept.contains(&true)
     }
@@ -183,7 +200,12 @@ fn read(path: &Path) -> Result<Read, Box<dyn Error>> {
         let folder = path.parent().unwrap_or(Path::new("."));
         return Ok(Read::Recipe(Box::new(RecipeFolder::read(folder)?)));
     }
-    let hint = "an inventory has `vms`, a suite `scenarios`, a recipe `os`, a plan `nodes`".to_owned();
-    let error = source.error("", "this is neither an inventory nor a suite nor a recipe nor a plan", Some(hint));
+    let hint =
+        "an inventory has `vms`, a suite `scenarios`, a recipe `os`, a plan `nodes`".to_owned();
+    let error = source.error(
+        "",
+        "this is neither an inventory nor a suite nor a recipe nor a plan",
+        Some(hint),
+    );
     Err(SpecErrors::from(error).into())
 }

@@ -16,7 +16,9 @@ use crate::spec::plan::{AssertionId, Plan};
 
 /// Print every assertion's id and every remote command, and connect to nothing
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  bootproof plan -i inventory/immich-photo-vault.json --limit redis")]
+#[command(
+    after_help = "Example:\n  bootproof plan -i inventory/immich-photo-vault.json --limit redis"
+)]
 pub struct PlanArgs {
     #[command(flatten)]
     pub selection: Selection,
@@ -30,7 +32,13 @@ pub struct Selection {
     pub inventory: Option<PathBuf>,
 
     /// A suite; can be given several times [default: suites/immich-photo-vault-validation.json]
-    #[arg(short, long = "suite", value_name = "FILE", env = "BOOTPROOF_SUITE", value_delimiter = ':')]
+    #[arg(
+        short,
+        long = "suite",
+        value_name = "FILE",
+        env = "BOOTPROOF_SUITE",
+        value_delimiter = ':'
+    )]
     pub suites: Vec<PathBuf>,
 
     /// Only assertions on these VMs
@@ -54,11 +62,14 @@ impl Selection {
         let selected = settings::select(plan, &self.limit, &self.filters)?;
         if selected.is_empty() {
             let limit = (!self.limit.is_empty()).then(|| format!("on {}", self.limit.join(", ")));
-            let filters =
-                (!self.filters.is_empty()).then(|| format!("with `{}` in its id", self.filters.join("` or `")));
+            let filters = (!self.filters.is_empty())
+                .then(|| format!("with `{}` in its id", self.filters.join("` or `")));
             let which: Vec<_> = limit.into_iter().chain(filters).collect();
             let hint = "`bootproof plan` lists all ids";
-            super::tell("error", &format!("there is no assertion {}\n  hint: {hint}", which.join(", ")));
+            super::tell(
+                "error",
+                &format!("there is no assertion {}\n  hint: {hint}", which.join(", ")),
+            );
         }
         Ok(selected)
     }
@@ -70,7 +81,8 @@ pub fn run(arguments: &PlanArgs) -> Result<ExitCode, SettingsError> {
     let redactor = Redactor::new(&Secrets::at_hand(plan.inventory.vms.values()));
     let mut text = String::new();
     for (vm, assertions) in plan.by_vm() {
-        let chosen: Vec<_> = assertions.into_iter().filter(|one| selected.contains(&one.id)).collect();
+        let chosen: Vec<_> =
+            assertions.into_iter().filter(|one| selected.contains(&one.id)).collect();
         if chosen.is_empty() {
             continue;
         }
@@ -87,7 +99,8 @@ pub fn run(arguments: &PlanArgs) -> Result<ExitCode, SettingsError> {
     }
     let coverage = CoverageReport::of(&plan);
     text += &format!("{}\n", coverage.describe());
-    text += &coverage.uncovered.iter().map(|row| format!("  {}\n", row.message)).collect::<String>();
+    text +=
+        &coverage.uncovered.iter().map(|row| format!("  {}\n", row.message)).collect::<String>();
     text += &format!(
         "{} of {} on {}\n",
         selected.len(),

@@ -23,11 +23,13 @@ impl Progress {
         let all = MultiProgress::new();
         let attended = console::user_attended_stderr();
         let width = plan.inventory.vms.keys().map(String::len).max().unwrap_or(0);
-        let style =
-            ProgressStyle::with_template(&format!("{{spinner}} {{prefix:{width}}} {{pos}}/{{len}} {{wide_msg}}"))
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template(&format!(
+            "{{spinner}} {{prefix:{width}}} {{pos}}/{{len}} {{wide_msg}}"
+        ))
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = |(name, count): (&str, usize)| {
-            let line = all.add(ProgressBar::new(u64::try_from(count).unwrap_or(0)).with_style(style.clone()));
+            let line = all
+                .add(ProgressBar::new(u64::try_from(count).unwrap_or(0)).with_style(style.clone()));
             line.set_prefix(name.to_owned());
             line.set_message("connecting");
             if attended {
@@ -36,7 +38,10 @@ impl Progress {
             (name.to_owned(), line)
         };
         let counts = plan.by_vm().into_iter().map(|(vm, assertions)| {
-            (vm.name.as_str(), assertions.into_iter().filter(|one| selected.contains(&one.id)).count())
+            (
+                vm.name.as_str(),
+                assertions.into_iter().filter(|one| selected.contains(&one.id)).count(),
+            )
         });
         Self { bars: Arc::new(counts.filter(|(_, count)| *count > 0).map(bar).collect()), attended }
     }
@@ -53,9 +58,13 @@ impl Progress {
             };
             let Some(line) = bars.get(vm) else { return };
             let text = match &event {
-                Event::Waiting { why, .. } => format!("waiting: {}", harmless_line(&redactor.line(why))),
+                Event::Waiting { why, .. } => {
+                    format!("waiting: {}", harmless_line(&redactor.line(why)))
+                }
                 Event::Ready { .. } => "logged in".to_owned(),
-                Event::Lost { cause } => format!("given up: {}", harmless_line(&redactor.line(&cause.to_string()))),
+                Event::Lost { cause } => {
+                    format!("given up: {}", harmless_line(&redactor.line(&cause.to_string())))
+                }
                 Event::Done { .. } => return line.inc(1),
             };
             if attended {

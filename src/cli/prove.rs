@@ -87,17 +87,26 @@ pub fn run(arguments: &ProveArgs) -> Result<ExitCode, SettingsError> {
     let proof = Proof::of(&plan, &selected);
     if arguments.dry_run {
         super::show(&proof.cases.iter().map(intent).collect::<String>());
-        return Ok(if selected.is_empty() { ExitCode::NothingSelected } else { ExitCode::Conforms });
+        return Ok(if selected.is_empty() {
+            ExitCode::NothingSelected
+        } else {
+            ExitCode::Conforms
+        });
     }
     let ids = proof.ids();
     let secrets = settings::read_secrets(&proof.plan, &ids)?;
     let redactor = Redactor::new(&secrets.values());
-    let settings =
-        RunSettings { wait: Duration::ZERO, once: true, deadline: Some(arguments.deadline), evidence: false };
+    let settings = RunSettings {
+        wait: Duration::ZERO,
+        once: true,
+        deadline: Some(arguments.deadline),
+        evidence: false,
+    };
     let Some(finished) = super::play(&proof.plan, &ids, &secrets, settings, &redactor) else {
         return Ok(ExitCode::Internal);
     };
-    let rows: Vec<Row> = proof.cases.iter().map(|case| row(case, &finished.outcomes, &redactor)).collect();
+    let rows: Vec<Row> =
+        proof.cases.iter().map(|case| row(case, &finished.outcomes, &redactor)).collect();
     match arguments.format {
         Format::Human => super::show(&table(&rows)),
         Format::Json => super::show(&format!("{:#}\n", serde_json::json!({ "results": rows }))),
@@ -128,7 +137,9 @@ impl Proven {
 
 fn intent(case: &Case) -> String {
     let lines = match &case.examples {
-        Ok(examples) => examples.iter().map(|one| format!("  {}\n", harmless_line(&one.what))).collect(),
+        Ok(examples) => {
+            examples.iter().map(|one| format!("  {}\n", harmless_line(&one.what))).collect()
+        }
         Err(reason) => format!("  none: {}\n", harmless_line(reason)),
     };
     format!("{}\n{lines}", case.id)
@@ -146,14 +157,19 @@ fn row(case: &Case, outcomes: &HashMap<AssertionId, Outcome>, redactor: &Redacto
         Ok(examples) => {
             let rows: Vec<ExampleRow> = examples.iter().map(example).collect();
             let control = &outcomes[&case.id].verdict;
-            let red = control.message().map(|text| format!("it does not pass as it is: {}", line(&text)));
-            let unclear = rows.iter().find(|row| !matches!(row.verdict, VerdictKind::Failed | VerdictKind::Passed));
+            let red =
+                control.message().map(|text| format!("it does not pass as it is: {}", line(&text)));
+            let unclear = rows
+                .iter()
+                .find(|row| !matches!(row.verdict, VerdictKind::Failed | VerdictKind::Passed));
             let reason = red.or_else(|| unclear.map(|row| row.message.clone().unwrap_or_default()));
             (rows, reason)
         }
     };
     let verdict = match reason {
-        _ if counter_examples.iter().any(|row| row.verdict == VerdictKind::Passed) => Proven::PassesAnyway,
+        _ if counter_examples.iter().any(|row| row.verdict == VerdictKind::Passed) => {
+            Proven::PassesAnyway
+        }
         Some(_) => Proven::Unproven,
         None => Proven::CanFail,
     };
@@ -174,7 +190,8 @@ fn lines(row: &Row) -> String {
         text += &format!("  {}\n", shortened(reason, LINE_LIMIT));
     }
     for example in &row.counter_examples {
-        let word = if example.verdict == VerdictKind::Failed { "red" } else { example.verdict.word() };
+        let word =
+            if example.verdict == VerdictKind::Failed { "red" } else { example.verdict.word() };
         text += &format!("  {word}: {}\n", shortened(&example.what, LINE_LIMIT));
     }
     text

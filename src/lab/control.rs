@@ -58,7 +58,8 @@ fn to_one(
 ) -> Result<(), LabError> {
     let started = Instant::now();
     let name = &machine.name;
-    let mut qmp = Qmp::connect(&state.qmp(name)).map_err(|error| LabError::new(format!("{name}: {error}")))?;
+    let mut qmp = Qmp::connect(&state.qmp(name))
+        .map_err(|error| LabError::new(format!("{name}: {error}")))?;
     let done = match deed {
         Deed::Snapshot => snapshot(&mut qmp),
         Deed::Restore => restore(&mut qmp),
@@ -87,17 +88,26 @@ fn snapshot(qmp: &mut Qmp) -> Result<(), LabError> {
     if has_snapshot(qmp)? {
         qmp.job("snapshot-delete", json!({"tag": TAG, "devices": [DISK]}), SNAPSHOT_TIMEOUT)?;
     }
-    qmp.job("snapshot-save", json!({"tag": TAG, "vmstate": DISK, "devices": [DISK]}), SNAPSHOT_TIMEOUT)
+    qmp.job(
+        "snapshot-save",
+        json!({"tag": TAG, "vmstate": DISK, "devices": [DISK]}),
+        SNAPSHOT_TIMEOUT,
+    )
 }
 
 fn restore(qmp: &mut Qmp) -> Result<(), LabError> {
     if !has_snapshot(qmp)? {
-        return Err(LabError::new("there is no snapshot").hint("take one while all is well: bootproof lab snapshot"));
+        return Err(LabError::new("there is no snapshot")
+            .hint("take one while all is well: bootproof lab snapshot"));
     }
     // The snapshot then overwrites all of what it is now.
     wake(qmp)?;
     qmp.run("stop")?;
-    qmp.job("snapshot-load", json!({"tag": TAG, "vmstate": DISK, "devices": [DISK]}), SNAPSHOT_TIMEOUT)?;
+    qmp.job(
+        "snapshot-load",
+        json!({"tag": TAG, "vmstate": DISK, "devices": [DISK]}),
+        SNAPSHOT_TIMEOUT,
+    )?;
     qmp.run("cont").map(drop)
 }
 
@@ -105,7 +115,8 @@ fn has_snapshot(qmp: &mut Qmp) -> Result<bool, LabError> {
     let nodes = qmp.run("query-named-block-nodes")?;
     let disk = nodes.as_array().into_iter().flatten().find(|node| node["node-name"] == DISK);
     let disk = disk.ok_or_else(|| {
-        LabError::new("it has no disk of its own, so it has no snapshots").hint("an ISO of another maker has none")
+        LabError::new("it has no disk of its own, so it has no snapshots")
+            .hint("an ISO of another maker has none")
     })?;
     let kept = disk["image"]["snapshots"].as_array();
     Ok(kept.into_iter().flatten().any(|snapshot| snapshot["name"] == TAG))
@@ -125,7 +136,12 @@ fn wake(qmp: &mut Qmp) -> Result<(), LabError> {
 }
 
 /// The guest shuts down by itself, as when somebody presses the button; what it says of its new boot is awaited.
-fn reboot(folder: &LabFolder, qmp: &mut Qmp, machine: &Machine, progress: Progress) -> Result<(), LabError> {
+fn reboot(
+    folder: &LabFolder,
+    qmp: &mut Qmp,
+    machine: &Machine,
+    progress: Progress,
+) -> Result<(), LabError> {
     let said = || std::fs::read(console(folder, &machine.name)).unwrap_or_default();
     progress(&machine.name, "asked to power off");
     qmp.run("system_powerdown")?;
@@ -140,11 +156,15 @@ fn reboot(folder: &LabFolder, qmp: &mut Qmp, machine: &Machine, progress: Progre
     let mut last = Stage::PowerOn;
     while !matches!(last, Stage::HostKey(_)) {
         if Instant::now() > deadline {
-            return Err(LabError::new(format!("not up again within {}", humantime::format_duration(BOOT_TIMEOUT)))
-                .hint(format!("`bootproof lab logs {}` shows its console", machine.name)));
+            return Err(LabError::new(format!(
+                "not up again within {}",
+                humantime::format_duration(BOOT_TIMEOUT)
+            ))
+            .hint(format!("`bootproof lab logs {}` shows its console", machine.name)));
         }
         sleep(POLL);
-        let stage = stage_of_text(&String::from_utf8_lossy(said().get(before..).unwrap_or_default()));
+        let stage =
+            stage_of_text(&String::from_utf8_lossy(said().get(before..).unwrap_or_default()));
         if stage != last {
             progress(&machine.name, &stage.describe());
             last = stage;
@@ -161,7 +181,10 @@ fn await_status(qmp: &mut Qmp, wanted: &str, limit: Duration) -> Result<(), LabE
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(LabError::new(format!("still {status} after {}", humantime::format_duration(limit))));
+            return Err(LabError::new(format!(
+                "still {status} after {}",
+                humantime::format_duration(limit)
+            )));
         }
         sleep(POLL);
     }

@@ -28,7 +28,8 @@ pub(super) fn boot(run: &Path, wanted: &Wanted) -> Result<Boot, LabError> {
             Ok(Boot { iso: Some(Iso::Live(image.iso.clone())), disk: Some(disk) })
         }
         Source::Given(path) => {
-            let path = path.canonicalize().map_err(LabError::io(format!("open {}", path.display())))?;
+            let path =
+                path.canonicalize().map_err(LabError::io(format!("open {}", path.display())))?;
             match media(&path).map_err(LabError::io(format!("read {}", path.display())))? {
                 Media::Iso => Ok(Boot { iso: Some(Iso::Cd(path)), disk: None }),
                 media => {
@@ -67,9 +68,11 @@ fn overlay(disk: &Path, below: &Path, media: Media) -> Result<(), LabError> {
 fn make_disk(run: &Path, disk: &Path, gigabytes: u32) -> Result<(), LabError> {
     let content = run.join("persistence");
     fs::create_dir_all(&content).map_err(LabError::io("make a folder"))?;
-    fs::write(content.join("persistence.conf"), "/ union\n").map_err(LabError::io("write persistence.conf"))?;
+    fs::write(content.join("persistence.conf"), "/ union\n")
+        .map_err(LabError::io("write persistence.conf"))?;
     let file = File::create(disk).map_err(LabError::io(format!("make {}", disk.display())))?;
-    file.set_len(u64::from(gigabytes) << 30).map_err(LabError::io(format!("make {}", disk.display())))?;
+    file.set_len(u64::from(gigabytes) << 30)
+        .map_err(LabError::io(format!("make {}", disk.display())))?;
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let made = Command::new("mke2fs")
         .env("PATH", path)

@@ -48,8 +48,8 @@ pub fn down(folder: &LabFolder, inventory: &Path, progress: Progress) -> Result<
         end_supervisor(folder)?;
     }
     if folder.0.exists() {
-        let _lock =
-            state::lock(folder)?.ok_or_else(|| LabError::new("the lab is being brought up by another process"))?;
+        let _lock = state::lock(folder)?
+            .ok_or_else(|| LabError::new("the lab is being brought up by another process"))?;
         state::sweep(folder)?;
     }
     match fs::remove_file(inventory) {
@@ -66,13 +66,18 @@ const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(20);
 fn power_off(folder: &LabFolder, state: &LabState, progress: Progress) {
     for machine in &state.machines {
         // One that does not listen is ended with the supervisor.
-        let asked = Qmp::connect(&state.qmp(&machine.name)).and_then(|mut qmp| qmp.run("system_powerdown"));
-        progress(&machine.name, if asked.is_ok() { "asked to power off" } else { "does not answer" });
+        let asked =
+            Qmp::connect(&state.qmp(&machine.name)).and_then(|mut qmp| qmp.run("system_powerdown"));
+        progress(
+            &machine.name,
+            if asked.is_ok() { "asked to power off" } else { "does not answer" },
+        );
     }
     let deadline = Instant::now() + POWER_OFF_TIMEOUT;
     let ended = |machine: &Machine| {
         let status = || Qmp::connect(&state.qmp(&machine.name)).and_then(|mut qmp| qmp.status());
-        exit_note(&folder.run(), &machine.name).exists() || status().is_ok_and(|status| status == "shutdown")
+        exit_note(&folder.run(), &machine.name).exists()
+            || status().is_ok_and(|status| status == "shutdown")
     };
     while !state.machines.iter().all(ended) && Instant::now() < deadline {
         sleep(POLL);
@@ -86,7 +91,9 @@ fn power_off(folder: &LabFolder, state: &LabState, progress: Progress) {
 fn end_supervisor(folder: &LabFolder) -> Result<(), LabError> {
     let pid = fs::read_to_string(state::supervisor_pid(folder)).ok();
     let pid = pid.and_then(|text| rustix::process::Pid::from_raw(text.trim().parse().ok()?));
-    let pid = pid.ok_or_else(|| LabError::new("the lab is up, but its supervisor's process id is not known"))?;
+    let pid = pid.ok_or_else(|| {
+        LabError::new("the lab is up, but its supervisor's process id is not known")
+    })?;
     // It holds the lock, so the number is still its own. It may end by itself just now.
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     let deadline = Instant::now() + Duration::from_secs(10);

@@ -45,11 +45,18 @@ pub fn location(folder: &LabFolder, recipe: &RecipeFolder) -> Image {
     (BUILDER_VERSION, &recipe.text, GRUB, BASE_PACKAGES).hash(&mut hasher);
     (setup_script(&recipe.recipe, &files), files).hash(&mut hasher);
     let name = format!("{}-{:016x}", recipe.recipe.name, hasher.finish());
-    Image { iso: folder.images().join(format!("{name}.iso")), kernel: folder.images().join(format!("{name}.vmlinuz")) }
+    Image {
+        iso: folder.images().join(format!("{name}.iso")),
+        kernel: folder.images().join(format!("{name}.vmlinuz")),
+    }
 }
 
 /// The image of a recipe, built unless it is there.
-pub fn build(folder: &LabFolder, recipe: &RecipeFolder, progress: Progress) -> Result<Image, LabError> {
+pub fn build(
+    folder: &LabFolder,
+    recipe: &RecipeFolder,
+    progress: Progress,
+) -> Result<Image, LabError> {
     let image = location(folder, recipe);
     let name = &recipe.recipe.name;
     if image.iso.exists() && image.kernel.exists() {
@@ -74,7 +81,8 @@ pub fn build(folder: &LabFolder, recipe: &RecipeFolder, progress: Progress) -> R
     progress(name, "grub-mkrescue");
     build.iso()?;
     for (from, to) in [("vmlinuz", &image.kernel), ("image.iso", &image.iso)] {
-        fs::rename(work.path().join(from), to).map_err(LabError::io(format!("put {} in its place", to.display())))?;
+        fs::rename(work.path().join(from), to)
+            .map_err(LabError::io(format!("put {} in its place", to.display())))?;
     }
     remove_older(folder, name, &image);
     let size = fs::metadata(&image.iso).map_or(0, |data| data.len()) / 1024 / 1024;
@@ -105,8 +113,9 @@ fn remove_older(folder: &LabFolder, name: &str, image: &Image) {
         let file = entry.file_name();
         // `redis-` must not take `redis-replica-...` with it: after the name come the hash and a suffix only.
         let rest = file.to_str().and_then(|file| file.strip_prefix(&prefix));
-        let own =
-            rest.is_some_and(|rest| rest.split('.').next().is_some_and(|hash| hash.len() == 16 && !hash.contains('-')));
+        let own = rest.is_some_and(|rest| {
+            rest.split('.').next().is_some_and(|hash| hash.len() == 16 && !hash.contains('-'))
+        });
         if own && path != image.iso && path != image.kernel {
             // What cannot be removed only takes room.
             let _ = fs::remove_file(path);
@@ -128,15 +137,27 @@ impl Build<'_> {
             write_below(&self.work.join("files"), path, text)?;
         }
         // Passwords go through a file, never through an argument list.
-        let passwords: String =
-            self.recipe.recipe.os.users.iter().map(|user| format!("{}:{}\n", user.name, user.password)).collect();
+        let passwords: String = self
+            .recipe
+            .recipe
+            .os
+            .users
+            .iter()
+            .map(|user| format!("{}:{}\n", user.name, user.password))
+            .collect();
         write_below(self.work, "passwords", &passwords)?;
         write_below(self.work, "setup", &setup_script(&self.recipe.recipe, &files))?;
         let mut make = self.tool("mmdebstrap")?;
         make.args(["--variant=minbase", "--format=tar", "--components=main"])
             .arg(format!("--include={}", self.packages().join(",")))
-            .args(["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*"])
-            .args(["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright"])
+            .args([
+                "--dpkgopt=path-exclude=/usr/share/man/*",
+                "--dpkgopt=path-exclude=/usr/share/locale/*",
+            ])
+            .args([
+                "--dpkgopt=path-exclude=/usr/share/doc/*",
+                "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+            ])
             .args(hooks(&files).iter().map(|hook| format!("--customize-hook={hook}")))
             .args(["trixie", "-"])
             .args(debian_mirror())
@@ -144,9 +165,17 @@ impl Build<'_> {
         let mut making = make.spawn().map_err(LabError::io("start mmdebstrap"))?;
         let tar = making.stdout.take().ok_or_else(|| LabError::new("mmdebstrap has no output"))?;
         let mut pack = self.tool("mksquashfs")?;
-        pack.args(["-", "filesystem.squashfs", "-tar", "-comp", "zstd", "-Xcompression-level", "6"])
-            .args(["-no-progress", "-quiet"])
-            .stdin(tar);
+        pack.args([
+            "-",
+            "filesystem.squashfs",
+            "-tar",
+            "-comp",
+            "zstd",
+            "-Xcompression-level",
+            "6",
+        ])
+        .args(["-no-progress", "-quiet"])
+        .stdin(tar);
         let packed = pack.status().map_err(LabError::io("start mksquashfs"))?;
         // It holds our end of the pipe: with it gone, mmdebstrap cannot wait for a reader that has died.
         drop(pack);
@@ -171,7 +200,8 @@ impl Build<'_> {
             fs::rename(self.work.join(file), tree.join("live").join(file))
                 .map_err(LabError::io(format!("take {file}")))?;
         }
-        fs::copy(self.work.join("vmlinuz"), tree.join("live/vmlinuz")).map_err(LabError::io("take the kernel"))?;
+        fs::copy(self.work.join("vmlinuz"), tree.join("live/vmlinuz"))
+            .map_err(LabError::io("take the kernel"))?;
         let mut make = self.tool("grub-mkrescue")?;
         make.args(["-o", "image.iso", "iso", "--", "-volid", "BOOTPROOF"]);
         let done = make.status().map_err(LabError::io("start grub-mkrescue"))?;
@@ -183,10 +213,11 @@ impl Build<'_> {
         let log = File::options().append(true).open(self.log);
         let log = log.map_err(LabError::io(format!("write {}", self.log.display())))?;
         let path = std::env::var("PATH").unwrap_or_default();
-        let found =
-            std::env::split_paths(&format!("{path}:/usr/sbin:/sbin")).any(|folder| folder.join(program).exists());
+        let found = std::env::split_paths(&format!("{path}:/usr/sbin:/sbin"))
+            .any(|folder| folder.join(program).exists());
         if !found {
-            return Err(LabError::new(format!("`{program}` is not installed")).hint("run scripts/setup lab"));
+            return Err(LabError::new(format!("`{program}` is not installed"))
+                .hint("run scripts/setup lab"));
         }
         let mut command = Command::new(program);
         let errors = log.try_clone().map_err(LabError::io("write the log"))?;
@@ -219,7 +250,12 @@ fn debian_mirror() -> Option<String> {
         return Some(mirror);
     }
     let targets = Command::new("apt-get")
-        .args(["indextargets", "--format", "$(ORIGIN) $(LABEL) $(CODENAME) $(SITE)", "Created-By: Packages"])
+        .args([
+            "indextargets",
+            "--format",
+            "$(ORIGIN) $(LABEL) $(CODENAME) $(SITE)",
+            "Created-By: Packages",
+        ])
         .stderr(Stdio::null())
         .output()
         .ok()?;
@@ -241,8 +277,10 @@ fn write_below(folder: &Path, path: &str, text: &str) -> Result<(), LabError> {
 /// What mmdebstrap does with the finished system, whose folder is `$1`. Its own `upload` and `download` also work
 /// where the system belongs to another user (namespaces); their files are beside it in the work folder.
 fn hooks(files: &[SystemFile]) -> Vec<String> {
-    let parents: Vec<_> = files.iter().filter_map(|(path, ..)| Path::new(path).parent()?.to_str()).collect();
-    let mut hooks: Vec<_> = parents.iter().map(|parent| format!("mkdir -p \"$1{parent}\"")).collect();
+    let parents: Vec<_> =
+        files.iter().filter_map(|(path, ..)| Path::new(path).parent()?.to_str()).collect();
+    let mut hooks: Vec<_> =
+        parents.iter().map(|parent| format!("mkdir -p \"$1{parent}\"")).collect();
     hooks.extend(files.iter().map(|(path, ..)| format!("upload files{path} {path}")));
     hooks.extend(["passwords", "setup"].map(|file| format!("upload {file} /{file}")));
     hooks.push("chroot \"$1\" sh -eu /setup".to_owned());
@@ -261,7 +299,11 @@ fn setup_script(recipe: &Recipe, files: &[SystemFile]) -> String {
         script += &format!("chmod {mode:o} {path}\n");
     }
     for user in &recipe.os.users {
-        let groups = if user.groups.is_empty() { String::new() } else { format!("-G {} ", user.groups.join(",")) };
+        let groups = if user.groups.is_empty() {
+            String::new()
+        } else {
+            format!("-G {} ", user.groups.join(","))
+        };
         script += &format!("useradd -m -s /bin/bash {groups}{}\n", user.name);
     }
     // live-boot writes into the first folder; the second stops a generator that complains about every daemon-reload.
@@ -287,19 +329,32 @@ type SystemFile = (String, u32, String);
 fn system_files(folder: &RecipeFolder) -> Vec<SystemFile> {
     let recipe = &folder.recipe;
     let name = &recipe.name;
-    let dns: String = recipe.os.network.dns.iter().map(|server| format!("nameserver {server}\n")).collect();
+    let dns: String =
+        recipe.os.network.dns.iter().map(|server| format!("nameserver {server}\n")).collect();
     let mut files = vec![
         ("/etc/hostname".to_owned(), 0o644, format!("{name}\n")),
-        ("/etc/hosts".to_owned(), 0o644, format!("127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost\n")),
+        (
+            "/etc/hosts".to_owned(),
+            0o644,
+            format!("127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost\n"),
+        ),
         ("/etc/resolv.conf".to_owned(), 0o644, dns),
         ("/etc/systemd/network/80-lab.network".to_owned(), 0o644, NETWORK.to_owned()),
         ("/etc/systemd/system/image-host-key.service".to_owned(), 0o644, HOST_KEY_UNIT.to_owned()),
-        ("/etc/systemd/system/image-console.service".to_owned(), 0o644, console_unit(folder.scripts.len())),
+        (
+            "/etc/systemd/system/image-console.service".to_owned(),
+            0o644,
+            console_unit(folder.scripts.len()),
+        ),
     ];
     for (index, (file, text, after)) in folder.scripts.iter().enumerate() {
         let path = format!("/usr/local/lib/image/{file}");
         let after = after.as_deref().unwrap_or("basic.target");
-        files.push((format!("/etc/systemd/system/image-startup-{index}.service"), 0o644, startup_unit(&path, after)));
+        files.push((
+            format!("/etc/systemd/system/image-startup-{index}.service"),
+            0o644,
+            startup_unit(&path, after),
+        ));
         files.push((path, 0o755, text.clone()));
     }
     files
@@ -316,7 +371,8 @@ const HOST_KEY_UNIT: &str = "[Unit]\nDescription=Make this machine's SSH host ke
 
 /// Says on the console what whoever boots this machine must know: its key can be pinned, nothing is taken on trust.
 fn console_unit(scripts: usize) -> String {
-    let startup: String = (0..scripts).map(|index| format!(" image-startup-{index}.service")).collect();
+    let startup: String =
+        (0..scripts).map(|index| format!(" image-startup-{index}.service")).collect();
     format!(
         "[Unit]\nDescription=Tell the SSH host key on the console\nAfter=ssh.service image-host-key.service{startup}\n\n\
          [Service]\nType=oneshot\nRemainAfterExit=yes\n\
@@ -345,7 +401,8 @@ mod tests {
     use super::*;
 
     fn redis() -> RecipeFolder {
-        RecipeFolder::read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/redis"))).unwrap()
+        RecipeFolder::read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/redis")))
+            .unwrap()
     }
 
     #[test]
@@ -370,7 +427,8 @@ mod tests {
     #[test]
     fn the_script_runs_after_what_the_recipe_names() {
         let files = system_files(&redis());
-        let unit = files.iter().find(|(path, ..)| path.ends_with("image-startup-0.service")).unwrap();
+        let unit =
+            files.iter().find(|(path, ..)| path.ends_with("image-startup-0.service")).unwrap();
         assert!(unit.2.contains("After=network-online.target\n"), "{}", unit.2);
     }
 }

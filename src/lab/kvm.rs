@@ -16,10 +16,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How guests run here, and why, in one line. The answer is kept for as long as this machine is up.
 pub(super) fn choose(folder: &LabFolder, kernel: Option<&Path>) -> (Accel, String) {
     if fs::File::options().read(true).write(true).open("/dev/kvm").is_err() {
-        return (Accel::Tcg, "no KVM here (/dev/kvm does not open): VMs are emulated (TCG), which is slow".to_owned());
+        return (
+            Accel::Tcg,
+            "no KVM here (/dev/kvm does not open): VMs are emulated (TCG), which is slow"
+                .to_owned(),
+        );
     }
     let Some(kernel) = kernel else {
-        return (Accel::Tcg, "KVM was not tried, for want of an image of ours: VMs are emulated (TCG)".to_owned());
+        return (
+            Accel::Tcg,
+            "KVM was not tried, for want of an image of ours: VMs are emulated (TCG)".to_owned(),
+        );
     };
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let note = folder.0.join("kvm");
@@ -28,21 +35,38 @@ pub(super) fn choose(folder: &LabFolder, kernel: Option<&Path>) -> (Accel, Strin
     let works = known.map_or_else(|| a_kernel_speaks(kernel), |answer| answer.trim() == "works");
     if known.is_none() {
         // Only a note that saves ten seconds.
-        let _ = fs::write(&note, format!("{} {}\n", boot.trim(), if works { "works" } else { "does not work" }));
+        let _ = fs::write(
+            &note,
+            format!("{} {}\n", boot.trim(), if works { "works" } else { "does not work" }),
+        );
     }
     if works {
         (Accel::Kvm, "VMs run on KVM".to_owned())
     } else {
-        (Accel::Tcg, "KVM opens, but no kernel runs on it: VMs are emulated (TCG), which is slow".to_owned())
+        (
+            Accel::Tcg,
+            "KVM opens, but no kernel runs on it: VMs are emulated (TCG), which is slow".to_owned(),
+        )
     }
 }
 
 /// Boots a kernel without a system on KVM and listens for its first words.
 fn a_kernel_speaks(kernel: &Path) -> bool {
-    let Ok(folder) = tempfile::Builder::new().prefix("bootproof-kvm-").tempdir() else { return false };
+    let Ok(folder) = tempfile::Builder::new().prefix("bootproof-kvm-").tempdir() else {
+        return false;
+    };
     let console = folder.path().join("console");
     let child = Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64", "-machine", "q35", "-nodefaults", "-no-user-config"])
+        .args([
+            "--pdeathsig",
+            "KILL",
+            "--",
+            "qemu-system-x86_64",
+            "-machine",
+            "q35",
+            "-nodefaults",
+            "-no-user-config",
+        ])
         .args(["-display", "none", "-accel", "kvm", "-cpu", "host", "-m", "256", "-no-reboot"])
         .arg("-serial")
         .arg(format!("file:{}", console.display()))

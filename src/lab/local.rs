@@ -20,8 +20,9 @@ pub(super) fn write_known_hosts(
     state: &LabState,
     keys: &IndexMap<String, HostKey>,
 ) -> Result<(), LabError> {
-    let line =
-        |machine: &Machine| Some(format!("[127.0.0.1]:{} {}\n", machine.ssh_port, keys.get(&machine.name)?.public));
+    let line = |machine: &Machine| {
+        Some(format!("[127.0.0.1]:{} {}\n", machine.ssh_port, keys.get(&machine.name)?.public))
+    };
     let text: String = state.machines.iter().filter_map(line).collect();
     fs::write(state::ssh_known_hosts(folder), text).map_err(LabError::io("write the host keys"))
 }
@@ -41,7 +42,11 @@ pub(super) fn write_inventory(
         let recipe = &one.recipe.recipe;
         let vm = declared.as_ref().and_then(|lab| lab.vms.get(&recipe.name));
         // Only what differs from the first VM's user stands at the VM.
-        let own = recipe.os.users.first().filter(|own| (&own.name, &own.password) != (&user.name, &user.password));
+        let own = recipe
+            .os
+            .users
+            .first()
+            .filter(|own| (&own.name, &own.password) != (&user.name, &user.password));
         let ssh = Access {
             port: Some(machine.ssh_port),
             host_key: keys.get(&machine.name).map(|key| key.fingerprint.clone()),
@@ -60,17 +65,22 @@ pub(super) fn write_inventory(
         };
         (recipe.name.clone(), entry)
     };
-    let mut vms: IndexMap<String, VmEntry> = wanted.iter().zip(&state.machines).map(entry).collect();
-    let place = |vm: &str| declared.as_ref().and_then(|lab| lab.vms.get_index_of(vm)).unwrap_or(usize::MAX);
+    let mut vms: IndexMap<String, VmEntry> =
+        wanted.iter().zip(&state.machines).map(entry).collect();
+    let place =
+        |vm: &str| declared.as_ref().and_then(|lab| lab.vms.get_index_of(vm)).unwrap_or(usize::MAX);
     vms.sort_by(|left, _, right, _| place(left).cmp(&place(right)));
     let peers = declared.as_ref().and_then(|lab| lab.peers).map(|(peers, _)| peers);
-    let (mut connections, warnings) = declared.map(|lab| (lab.connections, lab.warnings)).unwrap_or_default();
+    let (mut connections, warnings) =
+        declared.map(|lab| (lab.connections, lab.warnings)).unwrap_or_default();
     connections.retain(|edge| vms.contains_key(&edge.from) && vms.contains_key(&edge.to));
     let unpinned = state.machines.iter().any(|machine| !machine.ours);
     let inventory = InventoryFile {
         schema: None,
         lab: first.lab.clone(),
-        description: Some("Written by `bootproof lab up`; removed by `bootproof lab down`.".to_owned()),
+        description: Some(
+            "Written by `bootproof lab up`; removed by `bootproof lab down`.".to_owned(),
+        ),
         known_hosts: unpinned.then(|| folder.run().join("known_hosts")),
         defaults: Access { host: Some("127.0.0.1".to_owned()), ..login(user) },
         readiness: Readiness::default(),
@@ -79,11 +89,13 @@ pub(super) fn write_inventory(
         peers,
         warnings,
     };
-    let text = serde_json::to_string_pretty(&inventory).map_err(|error| LabError::new(error.to_string()))?;
+    let text = serde_json::to_string_pretty(&inventory)
+        .map_err(|error| LabError::new(error.to_string()))?;
     let failed = || LabError::io(format!("write {}", path.display()));
     let parent = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(failed())?;
-    let mut file = tempfile::Builder::new().prefix(".local-").tempfile_in(parent).map_err(failed())?;
+    let mut file =
+        tempfile::Builder::new().prefix(".local-").tempfile_in(parent).map_err(failed())?;
     writeln!(file, "{text}").map_err(failed())?;
     // The passwords of the lab stand in it.
     file.as_file().set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed())?;

@@ -68,17 +68,45 @@ impl Spec {
         let path = |path: &Path| path.display().to_string().replace(',', ",,");
         let mut line: Vec<String> = vec!["qemu-system-x86_64".to_owned()];
         let mut add = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
-        add(&["-name", &self.name, "-machine", "q35", "-nodefaults", "-no-user-config", "-display", "none"]);
-        add(&["-accel", self.accel.word(), "-cpu", if self.accel == Accel::Kvm { "host" } else { "max" }]);
-        add(&["-smp", if self.accel == Accel::Kvm { "2" } else { "1" }, "-m", &format!("{}G", self.memory_gb)]);
+        add(&[
+            "-name",
+            &self.name,
+            "-machine",
+            "q35",
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+        ]);
+        add(&[
+            "-accel",
+            self.accel.word(),
+            "-cpu",
+            if self.accel == Accel::Kvm { "host" } else { "max" },
+        ]);
+        add(&[
+            "-smp",
+            if self.accel == Accel::Kvm { "2" } else { "1" },
+            "-m",
+            &format!("{}G", self.memory_gb),
+        ]);
         add(&["-serial", &format!("file:{}", path(&self.console))]);
-        add(&["-qmp", &format!("unix:{},server=on,wait=off", path(&self.sockets.join(format!("{}.qmp", self.name))))]);
+        add(&[
+            "-qmp",
+            &format!(
+                "unix:{},server=on,wait=off",
+                path(&self.sockets.join(format!("{}.qmp", self.name)))
+            ),
+        ]);
         match &self.boot.iso {
             Some(Iso::Live(iso)) => {
                 add(&["-drive", &format!("file={},if=virtio,format=raw,readonly=on", path(iso))]);
             }
             Some(Iso::Cd(iso)) => {
-                add(&["-drive", &format!("file={},if=none,id=cd,media=cdrom,format=raw,readonly=on", path(iso))]);
+                add(&[
+                    "-drive",
+                    &format!("file={},if=none,id=cd,media=cdrom,format=raw,readonly=on", path(iso)),
+                ]);
                 add(&["-device", "ide-cd,drive=cd,bootindex=0"]);
             }
             None => {}
@@ -90,29 +118,53 @@ impl Spec {
         // A VM that powers itself off stays here, so that it can be started or restored.
         add(&["-no-shutdown"]);
         add(&["-netdev", &format!("vde,id=lab,sock={}", path(&self.sockets.join("switch")))]);
-        add(&["-device", &format!("virtio-net-pci,netdev=lab,mac={}", self.mac()), "-device", "virtio-rng-pci"]);
+        add(&[
+            "-device",
+            &format!("virtio-net-pci,netdev=lab,mac={}", self.mac()),
+            "-device",
+            "virtio-rng-pci",
+        ]);
         line
     }
 }
 
 /// The switch and the gateway. Every VM hears only what is meant for it; the gateway serves DHCP, gives the default
 /// route, and carries 127.0.0.1's ports to the VMs' aliases.
-pub(super) fn network(subnet: &Subnet, sockets: &Path, forwards: &[(u16, String)]) -> Vec<Vec<String>> {
+pub(super) fn network(
+    subnet: &Subnet,
+    sockets: &Path,
+    forwards: &[(u16, String)],
+) -> Vec<Vec<String>> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let switch = sockets.join("switch").display().to_string();
     let switch_line = words(&["vde_switch", "-sock", &switch, "-mode", "0600"]);
     let escaped = switch.replace(',', ",,");
-    let forwards: String =
-        forwards.iter().map(|(port, alias)| format!(",hostfwd=tcp:127.0.0.1:{port}-{alias}:22")).collect();
+    let forwards: String = forwards
+        .iter()
+        .map(|(port, alias)| format!(",hostfwd=tcp:127.0.0.1:{port}-{alias}:22"))
+        .collect();
     let Subnet { prefix, own } = subnet;
     let user = format!(
         "user,id=user,ipv6=off,net={prefix}.0.0/16,host={prefix}.{own}.2,dns={prefix}.{own}.3,dhcpstart={prefix}.{own}.100{forwards}"
     );
-    let gateway = words(&["qemu-system-x86_64", "-M", "none", "-nodefaults", "-no-user-config", "-display", "none"]);
+    let gateway = words(&[
+        "qemu-system-x86_64",
+        "-M",
+        "none",
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+    ]);
     let gateway = [
         gateway,
         words(&["-netdev", &user, "-netdev", &format!("vde,id=lab,sock={escaped}")]),
-        words(&["-netdev", "hubport,id=one,hubid=0,netdev=user", "-netdev", "hubport,id=two,hubid=0,netdev=lab"]),
+        words(&[
+            "-netdev",
+            "hubport,id=one,hubid=0,netdev=user",
+            "-netdev",
+            "hubport,id=two,hubid=0,netdev=lab",
+        ]),
     ];
     vec![switch_line, gateway.concat()]
 }

@@ -89,7 +89,8 @@ impl LabFolder {
     /// Makes what every command needs.
     pub fn create(&self) -> Result<(), LabError> {
         for folder in [self.images(), self.logs()] {
-            std::fs::create_dir_all(&folder).map_err(LabError::io(format!("make {}", folder.display())))?;
+            std::fs::create_dir_all(&folder)
+                .map_err(LabError::io(format!("make {}", folder.display())))?;
         }
         Ok(())
     }
@@ -97,7 +98,10 @@ impl LabFolder {
 
 /// Text from a console, without what would move a cursor or change a colour.
 pub fn plain(text: &str) -> String {
-    console::strip_ansi_codes(text).chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+    console::strip_ansi_codes(text)
+        .chars()
+        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .collect()
 }
 
 /// Does something to each, all at once, and waits for all; the first error counts.
@@ -107,10 +111,13 @@ pub fn at_once<T: Send>(
 ) -> Result<(), LabError> {
     let work = &work;
     let results: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = items.into_iter().map(|item| scope.spawn(move || work(item))).collect();
+        let threads: Vec<_> =
+            items.into_iter().map(|item| scope.spawn(move || work(item))).collect();
         threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
     });
-    results.into_iter().try_for_each(|result| result.map_err(|_| LabError::new("a thread panicked"))?)
+    results
+        .into_iter()
+        .try_for_each(|result| result.map_err(|_| LabError::new("a thread panicked"))?)
 }
 
 /// Told what is going on: a VM (or the lab, if empty) and a line.

@@ -43,7 +43,10 @@ impl Qmp {
     /// Runs a command; what it returns.
     pub(super) fn run_with(&mut self, command: &str, arguments: &Value) -> Result<Value, LabError> {
         let line = format!("{}\n", json!({"execute": command, "arguments": arguments}));
-        self.reader.get_mut().write_all(line.as_bytes()).map_err(LabError::io(format!("send `{command}` to QEMU")))?;
+        self.reader
+            .get_mut()
+            .write_all(line.as_bytes())
+            .map_err(LabError::io(format!("send `{command}` to QEMU")))?;
         loop {
             let mut answer = self.read()?;
             if let Some(value) = answer.get_mut("return") {
@@ -63,7 +66,12 @@ impl Qmp {
     }
 
     /// Runs a command that goes on in the background as a job, and waits for the job's end.
-    pub(super) fn job(&mut self, command: &str, mut arguments: Value, limit: Duration) -> Result<(), LabError> {
+    pub(super) fn job(
+        &mut self,
+        command: &str,
+        mut arguments: Value,
+        limit: Duration,
+    ) -> Result<(), LabError> {
         arguments["job-id"] = JOB.into();
         // One that nobody waited for to its end, because whoever asked was interrupted.
         let _ = self.run_with("job-dismiss", &json!({"id": JOB}));
@@ -72,7 +80,9 @@ impl Qmp {
         loop {
             let jobs = self.run("query-jobs")?;
             let job = jobs.as_array().into_iter().flatten().find(|job| job["id"] == JOB);
-            let Some(job) = job else { return Err(LabError::new(format!("QEMU has lost the job `{command}`"))) };
+            let Some(job) = job else {
+                return Err(LabError::new(format!("QEMU has lost the job `{command}`")));
+            };
             if job["status"] == "concluded" {
                 self.run_with("job-dismiss", &json!({"id": JOB}))?;
                 return match job["error"].as_str() {
@@ -93,6 +103,7 @@ impl Qmp {
         if length == 0 {
             return Err(LabError::new("QEMU has closed its control socket"));
         }
-        serde_json::from_str(&line).map_err(|error| LabError::new(format!("QEMU said what is no JSON: {error}")))
+        serde_json::from_str(&line)
+            .map_err(|error| LabError::new(format!("QEMU said what is no JSON: {error}")))
     }
 }

@@ -157,11 +157,15 @@ pub struct StartupScript {
 }
 
 /// The name of one unit. systemd takes a list as well, so it is said that this is none.
-pub(super) fn one_unit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(super) fn one_unit<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
     match serde_json::Value::deserialize(deserializer)? {
         serde_json::Value::Null => Ok(None),
         serde_json::Value::String(unit) => Ok(Some(unit)),
-        _ => Err(serde::de::Error::custom("`after` is a text, not a list: write \"network-online.target\"")),
+        _ => Err(serde::de::Error::custom(
+            "`after` is a text, not a list: write \"network-online.target\"",
+        )),
     }
 }
 
@@ -201,7 +205,10 @@ impl Recipe {
             wrong("os.network.alias", WHAT_AN_ALIAS_IS);
         }
         if self.os.network.dns.is_empty() {
-            wrong("os.network.dns", "without a name server the VM resolves nothing, and each sudo waits for one");
+            wrong(
+                "os.network.dns",
+                "without a name server the VM resolves nothing, and each sudo waits for one",
+            );
         }
         if self.warnings.iter().any(|warning| warning.trim().is_empty()) {
             wrong("warnings", "a warning is empty");
@@ -210,32 +217,45 @@ impl Recipe {
             wrong("os.users", "without a user nobody can log in");
         }
         let plain = |text: &str| {
-            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte))
+            !text.is_empty()
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte))
         };
         if !plain(&self.name) {
             wrong("name", "a host name has letters, digits and `-`");
         }
-        for (index, package) in self.os.packages.iter().enumerate().filter(|(_, package)| !plain(package)) {
-            wrong(&format!("os.packages[{index}]"), &format!("`{package}` is no name of a Debian package"));
+        for (index, package) in
+            self.os.packages.iter().enumerate().filter(|(_, package)| !plain(package))
+        {
+            wrong(
+                &format!("os.packages[{index}]"),
+                &format!("`{package}` is no name of a Debian package"),
+            );
         }
         for (index, user) in self.os.users.iter().enumerate() {
             if !plain(&user.name)
                 || !user.groups.iter().all(|group| plain(group))
                 || user.password.contains(['\n', ':'])
             {
-                wrong(&format!("os.users[{index}]"), "this user, group or password cannot be written down in a system");
+                wrong(
+                    &format!("os.users[{index}]"),
+                    "this user, group or password cannot be written down in a system",
+                );
             }
         }
         for (index, script) in self.os.startup_scripts.iter().enumerate() {
             if !plain(&script.file) || script.after.as_deref().is_some_and(|after| !plain(after)) {
-                wrong(&format!("os.startup_scripts[{index}]"), "`file` and `after` are plain names");
+                wrong(
+                    &format!("os.startup_scripts[{index}]"),
+                    "`file` and `after` are plain names",
+                );
             }
         }
         errors
     }
 }
 
-pub(super) const WHAT_AN_ALIAS_IS: &str = "an alias is an IPv4 address with a prefix length, such as 10.71.0.10/24";
+pub(super) const WHAT_AN_ALIAS_IS: &str =
+    "an alias is an IPv4 address with a prefix length, such as 10.71.0.10/24";
 
 pub(super) fn is_alias(text: &str) -> bool {
     text.split_once('/').is_some_and(|(ip, bits)| {
@@ -257,17 +277,19 @@ pub struct RecipeFolder {
 impl RecipeFolder {
     /// Reads `FOLDER/recipe.json` and the scripts that it names.
     pub fn read(folder: &Path) -> Result<Self, LabError> {
-        let read =
-            |path: &Path| std::fs::read_to_string(path).map_err(LabError::io(format!("read {}", path.display())));
+        let read = |path: &Path| {
+            std::fs::read_to_string(path).map_err(LabError::io(format!("read {}", path.display())))
+        };
         let file = folder.join("recipe.json");
         let text = read(&file)?;
-        let recipe =
-            Recipe::parse(&file.display().to_string(), &text).map_err(|errors| LabError::new(errors.to_string()))?;
+        let recipe = Recipe::parse(&file.display().to_string(), &text)
+            .map_err(|errors| LabError::new(errors.to_string()))?;
         let mut scripts = Vec::new();
         for script in &recipe.os.startup_scripts {
             let path = folder.join(&script.file);
             let text = read(&path)?;
-            check_script(&text).map_err(|why| LabError::new(format!("{}: {why}", path.display())))?;
+            check_script(&text)
+                .map_err(|why| LabError::new(format!("{}: {why}", path.display())))?;
             scripts.push((script.file.clone(), text, script.after.clone()));
         }
         let alias = &recipe.os.network.alias;
@@ -280,25 +302,38 @@ impl RecipeFolder {
 
     /// What is not wrong with its scripts, and yet should be looked at.
     pub fn remarks(&self) -> Vec<String> {
-        let remark = |(file, text, _): &(String, String, _)| Some(format!("{file}: {}", script_remark(text)?));
+        let remark = |(file, text, _): &(String, String, _)| {
+            Some(format!("{file}: {}", script_remark(text)?))
+        };
         self.scripts.iter().filter_map(remark).collect()
     }
 
     /// All recipes in a folder of folders, in the order of their names; or only those in `wanted`.
     pub fn read_all(recipes: &Path, wanted: &[String]) -> Result<Vec<Self>, LabError> {
-        let entries = std::fs::read_dir(recipes).map_err(LabError::io(format!("read {}", recipes.display())))?;
-        let mut folders: Vec<_> =
-            entries.flatten().map(|entry| entry.path()).filter(|path| path.join("recipe.json").exists()).collect();
+        let entries = std::fs::read_dir(recipes)
+            .map_err(LabError::io(format!("read {}", recipes.display())))?;
+        let mut folders: Vec<_> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.join("recipe.json").exists())
+            .collect();
         folders.sort();
         let all = folders.iter().map(|folder| Self::read(folder)).collect::<Result<Vec<_>, _>>()?;
-        if let Some(unknown) = wanted.iter().find(|name| !all.iter().any(|one| one.recipe.name == **name)) {
+        if let Some(unknown) =
+            wanted.iter().find(|name| !all.iter().any(|one| one.recipe.name == **name))
+        {
             let known: Vec<_> = all.iter().map(|one| one.recipe.name.as_str()).collect();
             let hint = crate::spec::error::hint_for_unknown(unknown, known);
-            return Err(
-                LabError::new(format!("there is no recipe for `{unknown}` in {}", recipes.display())).hint(hint)
-            );
+            return Err(LabError::new(format!(
+                "there is no recipe for `{unknown}` in {}",
+                recipes.display()
+            ))
+            .hint(hint));
         }
-        Ok(all.into_iter().filter(|one| wanted.is_empty() || wanted.contains(&one.recipe.name)).collect())
+        Ok(all
+            .into_iter()
+            .filter(|one| wanted.is_empty() || wanted.contains(&one.recipe.name))
+            .collect())
     }
 }
 
@@ -320,7 +355,8 @@ pub fn check_script(text: &str) -> Result<(), String> {
 /// What is not wrong with a startup script, and yet should be looked at.
 pub fn script_remark(text: &str) -> Option<String> {
     let lines = script_lines(text);
-    (lines > SCRIPT_LINES).then(|| format!("the startup script has {lines} lines; about {SCRIPT_LINES} are meant"))
+    (lines > SCRIPT_LINES)
+        .then(|| format!("the startup script has {lines} lines; about {SCRIPT_LINES} are meant"))
 }
 
 fn script_lines(text: &str) -> usize {
@@ -331,7 +367,9 @@ fn script_lines(text: &str) -> usize {
 pub fn adds_alias(script: &str, alias: &str) -> bool {
     script.lines().filter(|line| !line.trim_start().starts_with('#')).any(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        words.windows(4).any(|words| words[..3] == ["ip", "addr", "add"] && words[3].trim_matches(['"', '\'']) == alias)
+        words.windows(4).any(|words| {
+            words[..3] == ["ip", "addr", "add"] && words[3].trim_matches(['"', '\'']) == alias
+        })
     })
 }
 
@@ -345,27 +383,44 @@ mod tests {
     use super::*;
 
     fn reference() -> String {
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/redis/recipe.json")).unwrap()
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/redis/recipe.json"))
+            .unwrap()
     }
 
     #[test]
     fn the_reference_recipes_are_four_and_correct() {
-        let all = RecipeFolder::read_all(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes")), &[]).unwrap();
+        let all =
+            RecipeFolder::read_all(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes")), &[])
+                .unwrap();
         let names: Vec<_> = all.iter().map(|one| one.recipe.name.as_str()).collect();
         assert_eq!(names, ["immich-ml", "immich-server", "postgres-pgvector", "redis"]);
-        assert!(all.iter().all(|one| one.recipe.warnings.iter().any(|warning| warning.contains("10.71.0.0/24"))));
+        assert!(
+            all.iter().all(|one| one
+                .recipe
+                .warnings
+                .iter()
+                .any(|warning| warning.contains("10.71.0.0/24")))
+        );
     }
 
     #[test]
     fn what_the_seed_forbids_is_an_error_with_its_line() {
         for (right, wrong, words) in [
-            ("\"enabled\": false,\n    \"tests\"", "\"enabled\": true,\n    \"tests\"", "test_config"),
+            (
+                "\"enabled\": false,\n    \"tests\"",
+                "\"enabled\": true,\n    \"tests\"",
+                "test_config",
+            ),
             ("\"network-online.target\"", "[\"network-online.target\"]", "`after` is a text"),
             ("10.71.0.40/24", "10.71.0.40", "alias"),
             ("debian-trixie", "debian-sid", "debian-trixie"),
             ("\"jq\"", "\"jq; rm\"", "no name of a Debian package"),
             ("\"1.1.1.1\",\n        \"8.8.8.8\"", "", "name server"),
-            ("\"Redis has no password here;", "\"\", \"Redis has no password here;", "a warning is empty"),
+            (
+                "\"Redis has no password here;",
+                "\"\", \"Redis has no password here;",
+                "a warning is empty",
+            ),
         ] {
             let text = reference();
             assert!(text.contains(right), "{right}");

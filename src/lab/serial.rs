@@ -51,7 +51,8 @@ pub(super) fn stage_of_text(text: &str) -> Stage {
     // The last one counts: at a reboot the key stays, on a fresh disk it is another.
     let told = text.lines().rev().find_map(|line| {
         let mut words = line.split_once(TOLD)?.1.split_whitespace();
-        let fingerprint = words.next().filter(|word| word.len() == 50 && word.starts_with("SHA256:"))?.to_owned();
+        let fingerprint =
+            words.next().filter(|word| word.len() == 50 && word.starts_with("SHA256:"))?.to_owned();
         // An ed25519 key has 68 characters; a line that is still being written has fewer.
         let (kind, key) = (words.next()?, words.next().filter(|key| key.len() == 68)?);
         Some(HostKey { fingerprint, public: format!("{kind} {key}") })
@@ -72,7 +73,9 @@ mod tests {
     fn the_host_key_is_read_from_among_other_words() {
         let fingerprint = "SHA256:sZhFZl9QIHT3T7MCctyVVCiTxvEy9/BVlFsMWBEfJUA".to_owned();
         let public = format!("ssh-ed25519 {}", "A".repeat(68));
-        let text = format!("\u{1b}[Hgrub\r\nredis login: \r\nbootproof: host key {fingerprint} {public}\r\n");
+        let text = format!(
+            "\u{1b}[Hgrub\r\nredis login: \r\nbootproof: host key {fingerprint} {public}\r\n"
+        );
         assert_eq!(stage_of_text(&text), Stage::HostKey(HostKey { fingerprint, public }));
     }
 

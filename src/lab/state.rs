@@ -54,10 +54,16 @@ impl LabState {
     /// The VMs of these names, all of them if there are none; an error for a name that is none of them.
     pub fn chosen(&self, names: &[String]) -> Result<Vec<&Machine>, LabError> {
         let known = || self.machines.iter().map(|machine| machine.name.as_str());
-        if let Some(unknown) = names.iter().find(|name| !known().any(|known| known == name.as_str())) {
+        if let Some(unknown) =
+            names.iter().find(|name| !known().any(|known| known == name.as_str()))
+        {
             return Err(LabError::unknown_vm(unknown, known()));
         }
-        Ok(self.machines.iter().filter(|one| names.is_empty() || names.contains(&one.name)).collect())
+        Ok(self
+            .machines
+            .iter()
+            .filter(|one| names.is_empty() || names.contains(&one.name))
+            .collect())
     }
 
     /// The state that was written last, if any.
@@ -67,8 +73,10 @@ impl LabState {
 
     /// Writes it down.
     pub fn write(&self, folder: &LabFolder) -> Result<(), LabError> {
-        let text = serde_json::to_string_pretty(self).map_err(|error| LabError::new(error.to_string()))?;
-        fs::write(folder.run().join("lab.json"), text).map_err(LabError::io("write the lab's state"))
+        let text =
+            serde_json::to_string_pretty(self).map_err(|error| LabError::new(error.to_string()))?;
+        fs::write(folder.run().join("lab.json"), text)
+            .map_err(LabError::io("write the lab's state"))
     }
 }
 
@@ -110,7 +118,9 @@ pub fn lock(folder: &LabFolder) -> Result<Option<File>, LabError> {
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(LabError::io(format!("lock {}", path.display()))(error)),
+        Err(TryLockError::Error(error)) => {
+            Err(LabError::io(format!("lock {}", path.display()))(error))
+        }
     }
 }
 

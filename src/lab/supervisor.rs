@@ -21,8 +21,10 @@ const POLL: Duration = Duration::from_millis(200);
 /// Runs until the lab is taken down; needs the state that `lab up` has written.
 pub fn run(folder: &LabFolder) -> Result<(), LabError> {
     let _lock = take_lock(folder)?;
-    let state = LabState::read(folder).ok_or_else(|| LabError::new("there is no state to start from"))?;
-    fs::write(supervisor_pid(folder), std::process::id().to_string()).map_err(LabError::io("write the process id"))?;
+    let state =
+        LabState::read(folder).ok_or_else(|| LabError::new("there is no state to start from"))?;
+    fs::write(supervisor_pid(folder), std::process::id().to_string())
+        .map_err(LabError::io("write the process id"))?;
     let word = standard_input();
     let mut children = Vec::new();
     for (name, command) in [machine::SWITCH, machine::GATEWAY].into_iter().zip(&state.network) {
@@ -57,7 +59,9 @@ fn take_lock(folder: &LabFolder) -> Result<File, LabError> {
     loop {
         match lock(folder)? {
             Some(held) => return Ok(held),
-            None if Instant::now() > deadline => return Err(LabError::new("another supervisor holds the lab")),
+            None if Instant::now() > deadline => {
+                return Err(LabError::new("another supervisor holds the lab"));
+            }
             None => sleep(Duration::from_millis(20)),
         }
     }

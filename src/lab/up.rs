@@ -49,9 +49,15 @@ pub struct Wanted {
 /// Boots the VMs, waits for their host keys, and writes the inventory of the lab.
 ///
 /// Whatever goes wrong before the end, and however: nothing is left running.
-pub fn up(folder: &LabFolder, wanted: &[Wanted], inventory: &Path, progress: Progress) -> Result<(), LabError> {
+pub fn up(
+    folder: &LabFolder,
+    wanted: &[Wanted],
+    inventory: &Path,
+    progress: Progress,
+) -> Result<(), LabError> {
     folder.create()?;
-    let lock = state::lock(folder)?.ok_or_else(|| LabError::new("the lab is up, or being brought up, already"))?;
+    let lock = state::lock(folder)?
+        .ok_or_else(|| LabError::new("the lab is up, or being brought up, already"))?;
     state::sweep(folder)?;
     let (accel, why) = kvm::choose(folder, wanted.iter().find_map(|one| kernel(&one.source)));
     progress("", &why);
@@ -76,35 +82,46 @@ fn kernel(source: &Source) -> Option<&Path> {
 /// QEMU before 8 miscompiles `cmpxchg16b` when it emulates: trixie's kernel panics sooner or later.
 fn check_qemu(accel: Accel) -> Result<(), LabError> {
     let output = Command::new("qemu-system-x86_64").arg("--version").output();
-    let output =
-        output.map_err(|error| LabError::io("start qemu-system-x86_64")(error).hint("run scripts/setup lab"))?;
+    let output = output.map_err(|error| {
+        LabError::io("start qemu-system-x86_64")(error).hint("run scripts/setup lab")
+    })?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let major = text.split_whitespace().find_map(|word| word.split('.').next()?.parse::<u32>().ok());
+    let major =
+        text.split_whitespace().find_map(|word| word.split('.').next()?.parse::<u32>().ok());
     match major {
-        Some(old) if old < 8 && accel == Accel::Tcg => {
-            Err(LabError::new(format!("QEMU {old} corrupts registers when it emulates a CPU: the VMs would crash"))
-                .hint("install QEMU 8 or newer; on Debian 12 `scripts/setup lab` takes it from backports"))
-        }
+        Some(old) if old < 8 && accel == Accel::Tcg => Err(LabError::new(format!(
+            "QEMU {old} corrupts registers when it emulates a CPU: the VMs would crash"
+        ))
+        .hint("install QEMU 8 or newer; on Debian 12 `scripts/setup lab` takes it from backports")),
         _ => Ok(()),
     }
 }
 
-fn prepare(folder: &LabFolder, wanted: &[Wanted], accel: Accel, inventory: &Path) -> Result<LabState, LabError> {
+fn prepare(
+    folder: &LabFolder,
+    wanted: &[Wanted],
+    accel: Accel,
+    inventory: &Path,
+) -> Result<LabState, LabError> {
     let run = folder.run();
     fs::create_dir_all(&run).map_err(LabError::io(format!("make {}", run.display())))?;
     // Whoever can open them rules the VMs.
     let ours_alone = fs::Permissions::from_mode(0o700);
-    let folder_of_sockets = tempfile::Builder::new().prefix("bootproof-lab-").permissions(ours_alone).tempdir();
+    let folder_of_sockets =
+        tempfile::Builder::new().prefix("bootproof-lab-").permissions(ours_alone).tempdir();
     let folder_of_sockets = folder_of_sockets.map_err(LabError::io("make a folder"))?;
     let sockets = folder_of_sockets.path().to_owned();
-    let inventory = std::path::absolute(inventory).map_err(LabError::io("find the inventory's folder"))?;
-    let aliases: Vec<_> = wanted.iter().map(|one| one.recipe.recipe.os.network.alias_address()).collect();
+    let inventory =
+        std::path::absolute(inventory).map_err(LabError::io("find the inventory's folder"))?;
+    let aliases: Vec<_> =
+        wanted.iter().map(|one| one.recipe.recipe.os.network.alias_address()).collect();
     let subnet = Subnet::around(&aliases).ok_or_else(|| {
         LabError::new(format!("the aliases {} are not in one /16", aliases.join(", ")))
             .hint("change the recipes' aliases")
     })?;
     let ports = free_ports(wanted.len())?;
-    let forwards: Vec<_> = ports.iter().copied().zip(aliases.iter().map(|alias| (*alias).to_owned())).collect();
+    let forwards: Vec<_> =
+        ports.iter().copied().zip(aliases.iter().map(|alias| (*alias).to_owned())).collect();
     let machine = |(index, (one, port)): (usize, (&Wanted, &u16))| {
         let recipe = &one.recipe.recipe;
         let boot = boot(&run, one)?;
@@ -130,10 +147,12 @@ fn prepare(folder: &LabFolder, wanted: &[Wanted], accel: Accel, inventory: &Path
             memory_gb: recipe.resources.memory_gb,
         })
     };
-    let machines = wanted.iter().zip(&ports).enumerate().map(machine).collect::<Result<_, LabError>>()?;
+    let machines =
+        wanted.iter().zip(&ports).enumerate().map(machine).collect::<Result<_, LabError>>()?;
     let network = machine::network(&subnet, &sockets, &forwards);
     let accel = accel.word().to_owned();
-    let state = LabState { started: SystemTime::now(), accel, sockets, inventory, network, machines };
+    let state =
+        LabState { started: SystemTime::now(), accel, sockets, inventory, network, machines };
     state.write(folder)?;
     // From here on the state owns it: `sweep` removes it.
     let _ = folder_of_sockets.keep();
@@ -155,7 +174,8 @@ struct Supervisor {
 
 impl Supervisor {
     fn start(folder: &LabFolder) -> Result<Self, LabError> {
-        let log = File::create(folder.run().join("supervisor.log")).map_err(LabError::io("write a log"))?;
+        let log = File::create(folder.run().join("supervisor.log"))
+            .map_err(LabError::io("write a log"))?;
         let own = std::env::current_exe().map_err(LabError::io("find bootproof itself"))?;
         // A session of its own: Ctrl-C on this terminal is not for it.
         let child = Command::new("setsid")
@@ -172,7 +192,8 @@ impl Supervisor {
 
     /// Lets go of the supervisor, and waits until it has understood.
     fn commit(mut self, folder: &LabFolder) -> Result<(), LabError> {
-        let mut pipe = self.child.stdin.take().ok_or_else(|| LabError::new("the supervisor has no pipe"))?;
+        let mut pipe =
+            self.child.stdin.take().ok_or_else(|| LabError::new("the supervisor has no pipe"))?;
         writeln!(pipe, "{COMMIT}").map_err(LabError::io("tell the supervisor that all is well"))?;
         let deadline = Instant::now() + COMMIT_TIMEOUT;
         while !state::ready_note(folder).exists() {
@@ -204,7 +225,9 @@ fn await_keys(
                 return Err(ended(folder, child, &status));
             }
         }
-        if let Some(ended) = supervisor.child.try_wait().map_err(LabError::io("watch the supervisor"))? {
+        if let Some(ended) =
+            supervisor.child.try_wait().map_err(LabError::io("watch the supervisor"))?
+        {
             let log = fs::read_to_string(folder.run().join("supervisor.log")).unwrap_or_default();
             return Err(LabError::new(format!("the supervisor ended ({ended}): {}", log.trim())));
         }
@@ -218,8 +241,11 @@ fn await_keys(
             }
         }
         if Instant::now() > deadline {
-            let late: Vec<_> =
-                ours.iter().filter(|one| !keys.contains_key(&one.name)).map(|one| one.name.as_str()).collect();
+            let late: Vec<_> = ours
+                .iter()
+                .filter(|one| !keys.contains_key(&one.name))
+                .map(|one| one.name.as_str())
+                .collect();
             return Err(too_late(folder, &late));
         }
     }
@@ -235,13 +261,17 @@ fn tail(path: &Path) -> String {
 }
 
 fn too_late(folder: &LabFolder, late: &[&str]) -> LabError {
-    let consoles: String =
-        late.iter().map(|vm| format!("\n  {vm}'s console:\n    {}", tail(&console(folder, vm)))).collect();
+    let consoles: String = late
+        .iter()
+        .map(|vm| format!("\n  {vm}'s console:\n    {}", tail(&console(folder, vm))))
+        .collect();
     let limit = humantime::format_duration(BOOT_TIMEOUT);
     LabError::new(format!("not up within {limit}: {}{consoles}", late.join(", ")))
 }
 
 fn ended(folder: &LabFolder, child: &str, status: &str) -> LabError {
     let (said, console) = (tail(&errors(folder, child)), tail(&console(folder, child)));
-    LabError::new(format!("{child} ended ({status}); it said:\n    {said}\n  and on its console:\n    {console}"))
+    LabError::new(format!(
+        "{child} ended ({status}); it said:\n    {said}\n  and on its console:\n    {console}"
+    ))
 }

@@ -9,7 +9,10 @@ use crate::secrets::Secret;
 use crate::ssh::SshError;
 use crate::ssh::exec::{ExecError, exec};
 
-pub(super) async fn look(wanted: &CommandOutput, from: &Vantage) -> Result<CommandResult, ProbeError> {
+pub(super) async fn look(
+    wanted: &CommandOutput,
+    from: &Vantage,
+) -> Result<CommandResult, ProbeError> {
     let command = wanted.remote_command();
     if !wanted.run_as_root {
         return Ok(exec(&from.session, &command, None, from.deadline).await?);
@@ -25,7 +28,11 @@ pub(super) async fn look(wanted: &CommandOutput, from: &Vantage) -> Result<Comma
         }
         Err(ExecError { error, mut partial }) => {
             let granted = take_granted(&mut partial);
-            let error = if error.stage == Stage::Timeout && !granted { slow(&partial.stderr.text) } else { error };
+            let error = if error.stage == Stage::Timeout && !granted {
+                slow(&partial.stderr.text)
+            } else {
+                error
+            };
             Err(ProbeError { error, partial: Some(partial) })
         }
     }
@@ -41,10 +48,14 @@ fn take_granted(result: &mut CommandResult) -> bool {
 
 fn refused(stderr: &str) -> SshError {
     if missing_tool(stderr).as_deref() == Some("sudo") {
-        return SshError::passing(Stage::MissingTool, "`sudo` is not installed there, so nothing can be run as root")
-            .hint("install `sudo` on the VM, or ask in a way that does not need root");
+        return SshError::passing(
+            Stage::MissingTool,
+            "`sudo` is not installed there, so nothing can be run as root",
+        )
+        .hint("install `sudo` on the VM, or ask in a way that does not need root");
     }
-    let said = stderr.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
+    let said =
+        stderr.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
     SshError::lasting(Stage::Sudo, format!("sudo refused: {said}"))
         .hint("is the user in the group `sudo`, and is the password (or `sudo_password`) in the inventory right?")
 }

@@ -45,7 +45,10 @@ pub async fn boot_state(session: &Session) -> Option<String> {
 }
 
 async fn printed(session: &Session, command: &str) -> Option<String> {
-    exec(session, command, None, Instant::now() + TIMEOUT).await.ok().map(|result| result.stdout.text)
+    exec(session, command, None, Instant::now() + TIMEOUT)
+        .await
+        .ok()
+        .map(|result| result.stdout.text)
 }
 
 /// What an operator would look at next: through sudo where it works, else as the user.
@@ -53,7 +56,8 @@ pub async fn evidence(from: &Vantage, services: &[&str]) -> Vec<Piece> {
     let mark = format!("bootproof-{:016x}", RandomState::new().hash_one(services));
     let command = evidence::read_evidence(&mark, services);
     for run_as_root in [true, false] {
-        let wanted = CommandOutput { command: command.clone(), run_as_root, ..CommandOutput::default() };
+        let wanted =
+            CommandOutput { command: command.clone(), run_as_root, ..CommandOutput::default() };
         let from = Vantage { deadline: Instant::now() + TIMEOUT, ..from.clone() };
         if let Ok(result) = command_output::look(&wanted, &from).await {
             return evidence::parse(&mark, &result.stdout.text);

@@ -60,11 +60,15 @@ impl Drop for Bridge {
 
 impl Bridge {
     async fn open(wanted: &HttpResponds, from: &Vantage) -> Result<Self, TunnelError> {
-        let host = wanted.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let host =
+            wanted.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let port = wanted.url.port_or_known_default().unwrap_or(80);
         let mut path = tunnel::open(&from.session, host, port, from.deadline).await?;
         let local = |error: std::io::Error| {
-            SshError::passing(Stage::Internal, format!("no socket in the temporary folder: {error}"))
+            SshError::passing(
+                Stage::Internal,
+                format!("no socket in the temporary folder: {error}"),
+            )
         };
         let folder = tempfile::Builder::new().prefix("bootproof-").tempdir().map_err(local)?;
         let socket = folder.path().join("http");
@@ -82,10 +86,16 @@ impl Bridge {
     }
 }
 
-async fn ask(client: ClientBuilder, wanted: &HttpResponds, deadline: Instant) -> Result<HttpResult, ProbeError> {
+async fn ask(
+    client: ClientBuilder,
+    wanted: &HttpResponds,
+    deadline: Instant,
+) -> Result<HttpResult, ProbeError> {
     let internal = |error: String| SshError::lasting(Stage::Internal, error);
-    let client = client.build().map_err(|error| internal(format!("no HTTP client: {}", chain(&error))))?;
-    let method = Method::from_bytes(wanted.method.as_bytes()).map_err(|error| internal(error.to_string()))?;
+    let client =
+        client.build().map_err(|error| internal(format!("no HTTP client: {}", chain(&error))))?;
+    let method = Method::from_bytes(wanted.method.as_bytes())
+        .map_err(|error| internal(error.to_string()))?;
     let mut request = client.request(method, wanted.url.clone()).headers(headers(wanted)?);
     if let Some(body) = &wanted.body {
         request = request.body(match body {
@@ -98,7 +108,10 @@ async fn ask(client: ClientBuilder, wanted: &HttpResponds, deadline: Instant) ->
     Ok(match timeout_at(deadline, answered).await {
         Ok(Ok(result)) => result,
         Ok(Err(error)) => HttpResult::NoAnswer(chain(&error)),
-        Err(_) => HttpResult::NoAnswer(format!("no complete answer within {:?}", rounded(started.elapsed()))),
+        Err(_) => HttpResult::NoAnswer(format!(
+            "no complete answer within {:?}",
+            rounded(started.elapsed())
+        )),
     })
 }
 
@@ -112,7 +125,8 @@ fn headers(wanted: &HttpResponds) -> Result<HeaderMap, SshError> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     for (name, value) in &wanted.headers {
-        let bad = || SshError::lasting(Stage::Internal, format!("`{name}` cannot be sent as a header"));
+        let bad =
+            || SshError::lasting(Stage::Internal, format!("`{name}` cannot be sent as a header"));
         let name = HeaderName::try_from(name).map_err(|_| bad())?;
         headers.insert(name, HeaderValue::try_from(value).map_err(|_| bad())?);
     }

@@ -19,7 +19,10 @@ pub struct Identity {
 pub(super) fn parse(text: &str) -> Identity {
     let value = |key: &str| {
         let lines = text.lines().filter_map(|line| line.strip_prefix(key));
-        lines.map(str::trim).find(|value| !value.is_empty()).map(|value| value.chars().take(200).collect())
+        lines
+            .map(str::trim)
+            .find(|value| !value.is_empty())
+            .map(|value| value.chars().take(200).collect())
     };
     Identity {
         machine_id: value("machine-id "),
@@ -35,7 +38,9 @@ mod tests {
 
     #[test]
     fn what_the_vm_does_not_say_stays_empty() {
-        let seen = parse("machine-id abc\nboot-id \nkernel 6.12\nos-release Debian GNU/Linux 13 (trixie)\n");
+        let seen = parse(
+            "machine-id abc\nboot-id \nkernel 6.12\nos-release Debian GNU/Linux 13 (trixie)\n",
+        );
         assert_eq!(seen.machine_id.as_deref(), Some("abc"));
         assert_eq!(seen.boot_id, None);
         assert_eq!(seen.os_release.as_deref(), Some("Debian GNU/Linux 13 (trixie)"));

@@ -60,9 +60,15 @@ impl From<ExecError> for ProbeError {
 /// Looks at what `expectation` is about.
 pub async fn observe(expectation: &Expectation, from: &Vantage) -> Result<Observation, ProbeError> {
     match expectation {
-        Expectation::PortListening(_) => port_listening::look(from).await.map(Observation::Listeners),
-        Expectation::CommandOutput(wanted) => command_output::look(wanted, from).await.map(Observation::Command),
-        Expectation::HttpResponds(wanted) => http_responds::look(wanted, from).await.map(Observation::Http),
+        Expectation::PortListening(_) => {
+            port_listening::look(from).await.map(Observation::Listeners)
+        }
+        Expectation::CommandOutput(wanted) => {
+            command_output::look(wanted, from).await.map(Observation::Command)
+        }
+        Expectation::HttpResponds(wanted) => {
+            http_responds::look(wanted, from).await.map(Observation::Http)
+        }
         Expectation::Wire(wanted) => wire::look(wanted, from).await.map(Observation::Wire),
         Expectation::Peer(wanted) => peer::look(wanted, from).await.map(Observation::Peer),
     }

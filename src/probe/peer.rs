@@ -59,7 +59,10 @@ async fn answers<T>(asked: Asked<T>) -> Vec<(String, Option<T>)> {
 async fn identity(from: Vantage) -> Result<Identity, ProbeError> {
     let printed = exec(&from.session, READ_IDENTITY, None, from.deadline).await?;
     let identity = Identity::parse(&printed.stdout.text, &from.session.fingerprint);
-    identity.ok_or_else(|| ProbeError { error: unreadable("its addresses cannot be read"), partial: Some(printed) })
+    identity.ok_or_else(|| ProbeError {
+        error: unreadable("its addresses cannot be read"),
+        partial: Some(printed),
+    })
 }
 
 /// The best of a few answers: what waits for its turn comes late, and says little.
@@ -69,7 +72,10 @@ async fn clock(from: Vantage, read: &'static str) -> Result<Clock, ProbeError> {
         let asked = now();
         let printed = exec(&from.session, read, None, from.deadline).await?;
         let Some(clock) = Clock::parse(&printed.stdout.text, asked, now()) else {
-            return Err(ProbeError { error: unreadable("its clock cannot be read"), partial: Some(printed) });
+            return Err(ProbeError {
+                error: unreadable("its clock cannot be read"),
+                partial: Some(printed),
+            });
         };
         let better = best.filter(|best| best.doubt <= clock.doubt).unwrap_or(clock);
         best = Some(better);

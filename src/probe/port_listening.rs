@@ -13,5 +13,8 @@ pub(super) async fn look(from: &Vantage) -> Result<Listeners, ProbeError> {
         CommandEnd::Exited(0) => parse_socket_tables(&result.stdout.text),
         _ => Err(format!("/proc/net cannot be read: {}", result.stderr.text.trim())),
     };
-    parsed.map_err(|why| ProbeError { error: SshError::passing(Stage::Answer, why), partial: Some(result) })
+    parsed.map_err(|why| ProbeError {
+        error: SshError::passing(Stage::Answer, why),
+        partial: Some(result),
+    })
 }

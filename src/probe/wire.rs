@@ -17,8 +17,10 @@ pub(super) async fn look(wire: &Wire, from: &Vantage) -> Result<WireSeen, ProbeE
         return Ok(WireSeen { listeners: far_end(wire, from).await, unreached: None });
     }
     let until = from.deadline.min(Instant::now() + CONNECT);
-    let (reached, listeners) =
-        tokio::join!(tunnel::open(&from.session, &wire.address, wire.port, until), far_end(wire, from));
+    let (reached, listeners) = tokio::join!(
+        tunnel::open(&from.session, &wire.address, wire.port, until),
+        far_end(wire, from)
+    );
     let unreached = match reached {
         Ok(_) => None,
         Err(TunnelError::Unreachable(why)) => Some(why),

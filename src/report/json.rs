@@ -10,7 +10,8 @@ use super::text::is_harmful;
 /// # Panics
 /// Never: a report has text keys and finite numbers only.
 pub fn render(report: &Report) -> String {
-    let text = serde_json::to_string_pretty(report).expect("a report has text keys and finite numbers only");
+    let text = serde_json::to_string_pretty(report)
+        .expect("a report has text keys and finite numbers only");
     let mut safe = String::with_capacity(text.len() + 1);
     for character in text.chars() {
         if is_harmful(character) {

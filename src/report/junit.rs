@@ -43,7 +43,11 @@ fn write_report(xml: &mut Xml, report: &Report) -> io::Result<()> {
 
 /// `beside` is the number of cases that stand for no assertion: a VM that did not stay the same, a port that is not
 /// covered.
-fn counted(element: ElementWriter<'_, Vec<u8>>, totals: Totals, beside: usize) -> ElementWriter<'_, Vec<u8>> {
+fn counted(
+    element: ElementWriter<'_, Vec<u8>>,
+    totals: Totals,
+    beside: usize,
+) -> ElementWriter<'_, Vec<u8>> {
     let errors = totals.errored + totals.blocked + totals.not_run + beside;
     element
         .with_attribute(("tests", (totals.assertions + beside).to_string().as_str()))
@@ -52,10 +56,16 @@ fn counted(element: ElementWriter<'_, Vec<u8>>, totals: Totals, beside: usize) -
         .with_attribute(("skipped", totals.not_selected.to_string().as_str()))
 }
 
-fn write_suite(xml: &mut Xml, report: &Report, vm: &VmReport, rows: &[&ResultRow]) -> io::Result<()> {
+fn write_suite(
+    xml: &mut Xml,
+    report: &Report,
+    vm: &VmReport,
+    rows: &[&ResultRow],
+) -> io::Result<()> {
     let time = rows.iter().map(|row| row.duration_ms).max().unwrap_or(0);
     let totals = Totals::count(rows.iter().map(|row| row.verdict));
-    let uncovered: Vec<_> = report.coverage.failures().iter().filter(|row| row.vm == vm.name).collect();
+    let uncovered: Vec<_> =
+        report.coverage.failures().iter().filter(|row| row.vm == vm.name).collect();
     let beside = usize::from(!vm.unstable.is_empty()) + uncovered.len();
     let suite = counted(xml.create_element("testsuite"), totals, beside)
         .with_attribute(("name", vm.name.as_str()))
@@ -66,8 +76,13 @@ fn write_suite(xml: &mut Xml, report: &Report, vm: &VmReport, rows: &[&ResultRow
         write_properties(xml, vm)?;
         rows.iter().try_for_each(|row| write_case(xml, report, row))?;
         write_unrest(xml, report, vm)?;
-        uncovered.iter().try_for_each(|row| write_error(xml, report, vm, &row.id, "uncovered", &row.message, ""))?;
-        let pieces = vm.evidence.iter().map(|piece| format!("== {}\n{}\n", harmless_line(&piece.about), piece.text));
+        uncovered.iter().try_for_each(|row| {
+            write_error(xml, report, vm, &row.id, "uncovered", &row.message, "")
+        })?;
+        let pieces = vm
+            .evidence
+            .iter()
+            .map(|piece| format!("== {}\n{}\n", harmless_line(&piece.about), piece.text));
         write_text(xml, "system-out", &pieces.collect::<String>())?;
         match &vm.cause {
             Some(cause) => write_text(xml, "system-err", &cause.to_string()),
@@ -99,14 +114,19 @@ fn write_error(
 ) -> io::Result<()> {
     let case = xml
         .create_element("testcase")
-        .with_attribute(("classname", format!("{}.{}", harmless_line(&report.lab), vm.name).as_str()))
+        .with_attribute((
+            "classname",
+            format!("{}.{}", harmless_line(&report.lab), vm.name).as_str(),
+        ))
         .with_attribute(("name", id))
         .with_attribute(("time", "0.000"));
     case.write_inner_content(|xml| {
         xml.create_element("error")
             .with_attribute(("message", message))
             .with_attribute(("type", kind))
-            .write_text_content(BytesText::new(harmless(&format!("{message}\n{more}")).trim_end()))?;
+            .write_text_content(BytesText::new(
+                harmless(&format!("{message}\n{more}")).trim_end(),
+            ))?;
         Ok(())
     })?;
     Ok(())
@@ -144,7 +164,10 @@ fn write_properties(xml: &mut Xml, vm: &VmReport) -> io::Result<()> {
 fn write_case(xml: &mut Xml, report: &Report, row: &ResultRow) -> io::Result<()> {
     let case = xml
         .create_element("testcase")
-        .with_attribute(("classname", format!("{}.{}", harmless_line(&report.lab), row.vm).as_str()))
+        .with_attribute((
+            "classname",
+            format!("{}.{}", harmless_line(&report.lab), row.vm).as_str(),
+        ))
         .with_attribute(("name", row.id.as_str()))
         .with_attribute(("time", seconds(row.duration_ms).as_str()))
         .with_attribute(("file", harmless_line(&row.file).as_str()))
@@ -167,7 +190,8 @@ fn write_verdict(xml: &mut Xml, row: &ResultRow) -> io::Result<()> {
         VerdictKind::NotSelected => "skipped",
     };
     let message = row.message.as_deref().unwrap_or_default();
-    let element = xml.create_element(element).with_attribute(("message", harmless_line(message).as_str()));
+    let element =
+        xml.create_element(element).with_attribute(("message", harmless_line(message).as_str()));
     let element = match row.verdict {
         VerdictKind::NotSelected => element,
         kind => element.with_attribute(("type", kind.word())),
@@ -180,10 +204,15 @@ fn write_verdict(xml: &mut Xml, row: &ResultRow) -> io::Result<()> {
 fn write_earlier_tries(xml: &mut Xml, row: &ResultRow) -> io::Result<()> {
     let element = if row.verdict == VerdictKind::Passed { "flakyFailure" } else { "rerunFailure" };
     let earlier = row.attempts.len().saturating_sub(1);
-    let not_passed = row.attempts[..earlier].iter().filter(|attempt| attempt.verdict != VerdictKind::Passed);
+    let not_passed =
+        row.attempts[..earlier].iter().filter(|attempt| attempt.verdict != VerdictKind::Passed);
     for Attempt { started_ms, duration_ms, verdict, message } in not_passed {
         let message = message.as_deref().unwrap_or_default();
-        let tried = format!("tried at {} s for {} s: {message}", seconds(*started_ms), seconds(*duration_ms));
+        let tried = format!(
+            "tried at {} s for {} s: {message}",
+            seconds(*started_ms),
+            seconds(*duration_ms)
+        );
         xml.create_element(element)
             .with_attribute(("message", harmless_line(message).as_str()))
             .with_attribute(("type", verdict.word()))

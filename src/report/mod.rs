@@ -222,7 +222,8 @@ pub struct TimelineReport {
 
 impl TimelineReport {
     fn new(timeline: &Timeline, redactor: &Redactor) -> Self {
-        let ms = |span: Option<Duration>| span.and_then(|span| u64::try_from(span.as_millis()).ok());
+        let ms =
+            |span: Option<Duration>| span.and_then(|span| u64::try_from(span.as_millis()).ok());
         Self {
             tcp_ms: ms(timeline.tcp),
             banner_ms: ms(timeline.banner),
@@ -334,7 +335,9 @@ impl WireRow {
             deny: wire.deny,
             listens_on,
             // Nobody can see from outside whether a UDP service is reached.
-            reached: seen.filter(|_| wire.protocol == Protocol::Tcp).map(|seen| seen.unreached.is_none()),
+            reached: seen
+                .filter(|_| wire.protocol == Protocol::Tcp)
+                .map(|seen| seen.unreached.is_none()),
         }
     }
 }
@@ -344,7 +347,8 @@ impl Report {
     pub fn new(plan: &Plan, finished: &Finished, redactor: &Redactor) -> Self {
         let row = |assertion: &PlannedAssertion| {
             let outcome = finished.outcomes.get(&assertion.id);
-            let missing = || Outcome::without_attempt(Verdict::NotRun("it has no outcome".to_owned()));
+            let missing =
+                || Outcome::without_attempt(Verdict::NotRun("it has no outcome".to_owned()));
             let outcome = outcome.cloned().unwrap_or_else(missing);
             let because = because(plan, assertion, |id| finished.outcomes.get(id).cloned());
             ResultRow::new(assertion, &outcome, &because, redactor)
@@ -379,7 +383,11 @@ impl Report {
         let now = Utc::now();
         let why = "the run has not come to its end";
         let outcome = Outcome::without_attempt(Verdict::NotRun(why.to_owned()));
-        let results = plan.assertions.iter().map(|one| ResultRow::new(one, &outcome, &[], redactor)).collect();
+        let results = plan
+            .assertions
+            .iter()
+            .map(|one| ResultRow::new(one, &outcome, &[], redactor))
+            .collect();
         let vms = plan.inventory.vms.values().map(|vm| VmReport::new(vm, None, redactor)).collect();
         Self::assemble(plan, (now, now), Some(why.to_owned()), vms, results)
     }
@@ -393,7 +401,10 @@ impl Report {
     ) -> Self {
         Self {
             schema_version: SCHEMA_VERSION,
-            tool: Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+            tool: Tool {
+                name: env!("CARGO_PKG_NAME").to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
             lab: plan.inventory.lab.clone(),
             inventory: plan.inventory.file.clone(),
             suites: plan.suite_files.clone(),
@@ -419,7 +430,10 @@ impl VmReport {
             service: redactor.line(service),
             state: redactor.line(state),
         };
-        let piece = |piece: &Piece| Evidence { about: redactor.line(&piece.about), text: redactor.text(&piece.text) };
+        let piece = |piece: &Piece| Evidence {
+            about: redactor.line(&piece.about),
+            text: redactor.text(&piece.text),
+        };
         Self {
             name: vm.name.clone(),
             role: vm.role.clone(),
@@ -445,14 +459,21 @@ impl VmReport {
 
 impl ResultRow {
     /// The row of one assertion, bounded and with every secret masked.
-    pub fn new(assertion: &PlannedAssertion, outcome: &Outcome, because: &[String], redactor: &Redactor) -> Self {
+    pub fn new(
+        assertion: &PlannedAssertion,
+        outcome: &Outcome,
+        because: &[String],
+        redactor: &Redactor,
+    ) -> Self {
         let clean = |text: &str| redactor.stream(&Stream::bounded(text, 0)).text;
         let (expected, actual) = match &outcome.verdict {
             Verdict::Failed(mismatch) => (mismatch.expected.clone(), Some(clean(&mismatch.actual))),
             _ => (assertion.expectation.describe(), None),
         };
         let cause = match &outcome.verdict {
-            Verdict::Errored(cause) | Verdict::Blocked(cause) => Some(redactor.cause(cause.clone())),
+            Verdict::Errored(cause) | Verdict::Blocked(cause) => {
+                Some(redactor.cause(cause.clone()))
+            }
             _ => None,
         };
         let explicable = matches!(outcome.verdict, Verdict::Failed(_) | Verdict::Errored(_));
@@ -474,7 +495,11 @@ impl ResultRow {
             expected: redactor.text(&expected),
             actual,
             cause,
-            because: if explicable { because.iter().map(|line| redactor.line(line)).collect() } else { Vec::new() },
+            because: if explicable {
+                because.iter().map(|line| redactor.line(line)).collect()
+            } else {
+                Vec::new()
+            },
             wire: match &assertion.expectation {
                 Expectation::Wire(wire) => Some(WireRow::new(wire, outcome.wire.as_ref())),
                 _ => None,

@@ -42,7 +42,11 @@ impl Redactor {
         let masked = self.mask_as(PLACEHOLDER, text);
         let bare = self.mask_as(PLACEHOLDER, &harmless(&masked));
         // An escape that holds a secret is gone, and the mask with it.
-        if masked == text && !bare.contains(PLACEHOLDER) { masked } else { bare.replace(PLACEHOLDER, MASK) }
+        if masked == text && !bare.contains(PLACEHOLDER) {
+            masked
+        } else {
+            bare.replace(PLACEHOLDER, MASK)
+        }
     }
 
     fn mask(&self, text: &str) -> String {
@@ -66,7 +70,8 @@ impl Redactor {
         let text = match stream.cut() {
             None => self.text(&stream.text),
             Some(cut) => {
-                let parts = stream.text.split(&cut).map(|part| self.without_pieces(&self.text(part)));
+                let parts =
+                    stream.text.split(&cut).map(|part| self.without_pieces(&self.text(part)));
                 parts.collect::<Vec<_>>().join(&cut)
             }
         };
@@ -89,7 +94,11 @@ impl Redactor {
 
     /// A cause without secrets.
     pub fn cause(&self, cause: Cause) -> Cause {
-        Cause { message: self.line(&cause.message), hint: cause.hint.map(|hint| self.line(&hint)), ..cause }
+        Cause {
+            message: self.line(&cause.message),
+            hint: cause.hint.map(|hint| self.line(&hint)),
+            ..cause
+        }
     }
 
     /// An output without secrets.
@@ -155,16 +164,26 @@ mod tests {
     #[test]
     fn base64_of_a_secret_is_masked_wherever_it_stands_in_it() {
         for secret in ["hunter2", "s3cret", "five5", "?>~\u{f6}\u{ff}?>~?>", "pass word"] {
-            for (before, after) in (0..6).flat_map(|before| (0..6).map(move |after| (before, after))) {
-                let bytes = [&vec![b'u'; before][..], secret.as_bytes(), &vec![b'v'; after]].concat();
+            for (before, after) in
+                (0..6).flat_map(|before| (0..6).map(move |after| (before, after)))
+            {
+                let bytes =
+                    [&vec![b'u'; before][..], secret.as_bytes(), &vec![b'v'; after]].concat();
                 for engine in [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD] {
                     let text = format!("Basic {} end", engine.encode(&bytes));
                     let masked = mask(secret, &text);
-                    let kept = masked.strip_prefix("Basic ").and_then(|text| text.strip_suffix(" end")).unwrap();
-                    let (head, tail) = kept.split_once(MASK).unwrap_or_else(|| panic!("{secret} in {text}"));
+                    let kept = masked
+                        .strip_prefix("Basic ")
+                        .and_then(|text| text.strip_suffix(" end"))
+                        .unwrap();
+                    let (head, tail) =
+                        kept.split_once(MASK).unwrap_or_else(|| panic!("{secret} in {text}"));
                     // No letter that is left has a bit of the secret.
                     assert!(head.len() <= before * 8 / 6, "{masked} of {text}");
-                    assert!(tail.trim_end_matches('=').len() <= (after * 8).div_ceil(6), "{masked} of {text}");
+                    assert!(
+                        tail.trim_end_matches('=').len() <= (after * 8).div_ceil(6),
+                        "{masked} of {text}"
+                    );
                 }
             }
         }
@@ -174,7 +193,8 @@ mod tests {
     fn base64_is_found_in_lines_in_urls_and_in_json() {
         let secret = "a long secret that base64 breaks into lines?>?>";
         let text = STANDARD.encode(secret);
-        let lines: Vec<&str> = (0..text.len()).step_by(20).map(|at| &text[at..text.len().min(at + 20)]).collect();
+        let lines: Vec<&str> =
+            (0..text.len()).step_by(20).map(|at| &text[at..text.len().min(at + 20)]).collect();
         assert_eq!(mask(secret, &lines.join("\n")), MASK);
         assert_eq!(mask(secret, &lines.join("\r\n")), MASK);
         assert_eq!(mask(secret, &text.replace('+', "%2B").replace('/', "%2F")), MASK);
@@ -203,12 +223,15 @@ mod tests {
         let secret = "p\"ss/phrase-for-the-cut";
         let base64 = STANDARD.encode(format!("user:{secret}"));
         let url = "p%22ss%2Fphrase-for-the-cut";
-        for (written, from) in [(secret, 5), (&base64, 13), (url, 6), (r#"p\"ss\/phrase-for-the-cut"#, 6)] {
+        for (written, from) in
+            [(secret, 5), (&base64, 13), (url, 6), (r#"p\"ss\/phrase-for-the-cut"#, 6)]
+        {
             for at in from..written.len() - 4 {
                 let stream = Stream { text: String::new(), truncated_bytes: 9 };
                 let cut = stream.cut().unwrap();
                 let text = format!("head {}{cut}{} tail", &written[..at], &written[at..]);
-                let masked = Redactor::new(&[Secret::from(secret)]).stream(&Stream { text, ..stream }).text;
+                let masked =
+                    Redactor::new(&[Secret::from(secret)]).stream(&Stream { text, ..stream }).text;
                 let (head, tail) = masked.split_once(&cut).unwrap();
                 assert!(head.ends_with(MASK), "{masked}");
                 if written.len() - at > 10 {

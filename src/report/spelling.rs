@@ -67,7 +67,9 @@ impl Spelling {
             .take_while(|byte| b"\\u{}x%;#&".contains(byte) || byte.is_ascii_hexdigit());
         let rest = rest.count();
         let ends = long.filter_map(|tail| {
-            (0..=rest).find_map(|from| Some(from + ends_of(tail, self.code, &text[from..]).into_iter().max()?))
+            (0..=rest).find_map(|from| {
+                Some(from + ends_of(tail, self.code, &text[from..]).into_iter().max()?)
+            })
         });
         ends.max()
     }
@@ -139,7 +141,10 @@ fn base64_of(secret: &Secret) -> Vec<Secret> {
 }
 
 fn can_begin(one: char, first: char, code: Code) -> bool {
-    one == first || "\\%&".contains(one) || (one == '+' && first == ' ') || is_same_letter(one, first, code)
+    one == first
+        || "\\%&".contains(one)
+        || (one == '+' && first == ' ')
+        || is_same_letter(one, first, code)
 }
 
 /// All ends that `word` can have when `text` begins with it.
@@ -161,7 +166,9 @@ fn next_ends(ends: &[usize], one: char, code: Code, text: &str) -> Vec<usize> {
         // Base64 is often broken into lines.
         let skipped = match code {
             Code::Plain => 0,
-            Code::Base64 => text[*end..].len() - text[*end..].trim_start_matches(['\n', '\r']).len(),
+            Code::Base64 => {
+                text[*end..].len() - text[*end..].trim_start_matches(['\n', '\r']).len()
+            }
         };
         let at = end + if *end == 0 { 0 } else { skipped };
         for (length, found) in readings(&text[at..]) {
@@ -235,8 +242,11 @@ fn entity(text: &str) -> Option<(usize, char)> {
 /// `\n`, `\"`, `\u00e4`, `\u{e4}`, `\xe4`; with more backslashes when a quoted text was quoted again.
 fn backslashed(text: &str) -> Vec<(usize, char)> {
     let run = text.len() - text.trim_start_matches('\\').len();
-    let mut all: Vec<_> =
-        (1..4).map(|times| 1 << times).filter(|length| *length <= run).map(|length| (length, '\\')).collect();
+    let mut all: Vec<_> = (1..4)
+        .map(|times| 1 << times)
+        .filter(|length| *length <= run)
+        .map(|length| (length, '\\'))
+        .collect();
     let mark = run - 1;
     all.extend(after_backslash(&text[mark..]).map(|(length, one)| (mark + length, one)));
     all

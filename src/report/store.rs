@@ -51,7 +51,8 @@ impl Destinations {
 /// Puts `text` in the place of the file at `path`, in one step.
 fn replace(path: &Path, text: &str) -> Result<(), StoreError> {
     let failed = |error| StoreError { path: path.to_owned(), error };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;
     let _writing = sweep(folder);
     let mut file = tempfile::Builder::new().prefix(BESIDE).tempfile_in(folder).map_err(failed)?;

@@ -27,7 +27,8 @@ pub fn render(report: &Report, colour: bool) -> String {
     let _ = writeln!(text, "{}", harmless_line(&header));
     // Wires have a table of their own.
     let selected = |row: &&ResultRow| row.verdict != VerdictKind::NotSelected && row.wire.is_none();
-    let width = report.results.iter().filter(selected).map(|row| row.id.chars().count()).max().unwrap_or(0);
+    let width =
+        report.results.iter().filter(selected).map(|row| row.id.chars().count()).max().unwrap_or(0);
     for (vm, mut rows) in rows_by_vm(report) {
         rows.retain(selected);
         if !rows.is_empty() {
@@ -39,7 +40,11 @@ pub fn render(report: &Report, colour: bool) -> String {
     }
     text += &wires(report, paint);
     render_causes(&mut text, report, paint);
-    for row in report.results.iter().filter(|row| matches!(row.verdict, VerdictKind::Failed | VerdictKind::Errored)) {
+    for row in report
+        .results
+        .iter()
+        .filter(|row| matches!(row.verdict, VerdictKind::Failed | VerdictKind::Errored))
+    {
         let _ = write!(text, "\n{} {}\n{}", paint.word(row.verdict), row.id, indent(&explain(row)));
     }
     text += &told_of_vms(report, paint);
@@ -69,11 +74,16 @@ fn wires(report: &Report, paint: Paint) -> String {
         return String::new();
     }
     let cells = |(row, wire): &(&ResultRow, &WireRow)| {
-        let intent = wire.intent.as_ref().map_or(String::new(), |intent| format!(" ({})", harmless_line(intent)));
+        let intent = wire
+            .intent
+            .as_ref()
+            .map_or(String::new(), |intent| format!(" ({})", harmless_line(intent)));
         let listens = match &wire.listens_on {
             None => "?".to_owned(),
             Some(addresses) if addresses.is_empty() => "nothing".to_owned(),
-            Some(addresses) => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            Some(addresses) => {
+                addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            }
         };
         let reached = wire.reached.map_or("?", |reached| if reached { "yes" } else { "no" });
         let wanted = if wire.deny { " (denied)" } else { "" };
@@ -83,9 +93,15 @@ fn wires(report: &Report, paint: Paint) -> String {
     let rows: Vec<_> = rows.iter().map(cells).collect();
     let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
     let edges = longest(&mut rows.iter().map(|row| row.1.chars().count()));
-    let listens = longest(&mut rows.iter().map(|row| row.2.chars().count())).max("listens on".len());
-    let mut text =
-        format!("\n{} {:pad$}  {:listens$}  reached\n", paint.bold("wires"), "", "listens on", pad = edges + 9);
+    let listens =
+        longest(&mut rows.iter().map(|row| row.2.chars().count())).max("listens on".len());
+    let mut text = format!(
+        "\n{} {:pad$}  {:listens$}  reached\n",
+        paint.bold("wires"),
+        "",
+        "listens on",
+        pad = edges + 9
+    );
     for (verdict, edge, on, reached) in rows {
         let _ = writeln!(text, "  {} {edge:edges$}  {on:listens$}  {reached}", paint.word(verdict));
     }
@@ -101,8 +117,12 @@ fn told_of_vms(report: &Report, paint: Paint) -> String {
     let mut text = String::new();
     for vm in &report.vms {
         if !vm.unstable.is_empty() {
-            let _ =
-                writeln!(text, "\n{} {}: what was seen of it is not to be relied on", paint.red("unstable"), vm.name);
+            let _ = writeln!(
+                text,
+                "\n{} {}: what was seen of it is not to be relied on",
+                paint.red("unstable"),
+                vm.name
+            );
             for line in &vm.unstable {
                 let _ = writeln!(text, "  {}", harmless_line(line));
             }
@@ -119,8 +139,17 @@ fn told_of_vms(report: &Report, paint: Paint) -> String {
 fn heads(vm: &VmReport) -> String {
     let mut text = String::new();
     for suspect in &vm.suspects {
-        let _ = writeln!(text, "{}: {}", harmless_line(&suspect.service), harmless_line(&suspect.state));
-        let journal = vm.evidence.iter().find(|piece| piece.about == suspect.service).map_or("", |piece| &piece.text);
+        let _ = writeln!(
+            text,
+            "{}: {}",
+            harmless_line(&suspect.service),
+            harmless_line(&suspect.state)
+        );
+        let journal = vm
+            .evidence
+            .iter()
+            .find(|piece| piece.about == suspect.service)
+            .map_or("", |piece| &piece.text);
         let lines: Vec<_> = journal.lines().filter(|line| !line.trim().is_empty()).collect();
         for line in &lines[lines.len().saturating_sub(JOURNAL_LINES)..] {
             let _ = writeln!(text, "  {}", shortened(&harmless_line(line), LINE_LIMIT));
@@ -150,12 +179,17 @@ pub fn explain(row: &ResultRow) -> String {
     if let Some(output) = &row.output {
         for (name, stream) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
             if !stream.text.trim().is_empty() {
-                let _ = writeln!(text, "  {name}:\n{}", indent(&indent(&last_lines(&stream.text))).trim_end());
+                let _ = writeln!(
+                    text,
+                    "  {name}:\n{}",
+                    indent(&indent(&last_lines(&stream.text))).trim_end()
+                );
             }
         }
     }
     if row.attempts.len() > 1 {
-        let _ = writeln!(text, "  tried:    {} times in {} ms", row.attempts.len(), row.duration_ms);
+        let _ =
+            writeln!(text, "  tried:    {} times in {} ms", row.attempts.len(), row.duration_ms);
     }
     let _ = writeln!(text, "  suite:    {}:{}", row.file, row.line);
     text
@@ -178,7 +212,9 @@ fn vm_line(vm: &VmReport, paint: Paint) -> String {
             let system = harmless_line(&format!("{os}, {kernel}"));
             format!("{name} {} logged in after {ready} ms{trust}{state} ({system})", vm.address)
         }
-        (Some(ready), None) => format!("{name} {} logged in after {ready} ms{trust}{state}", vm.address),
+        (Some(ready), None) => {
+            format!("{name} {} logged in after {ready} ms{trust}{state}", vm.address)
+        }
         (None, _) => format!("{name} {}", vm.address),
     }
 }
@@ -187,22 +223,34 @@ fn row_line(row: &ResultRow, width: usize, paint: Paint) -> String {
     let word = paint.word(row.verdict);
     match row.verdict {
         VerdictKind::Passed if row.attempts.len() > 1 => {
-            format!("{word} {:width$}  {} ms, at try {}", row.id, row.duration_ms, row.attempts.len())
+            format!(
+                "{word} {:width$}  {} ms, at try {}",
+                row.id,
+                row.duration_ms,
+                row.attempts.len()
+            )
         }
         VerdictKind::Passed => format!("{word} {:width$}  {} ms", row.id, row.duration_ms),
         VerdictKind::Blocked => {
             let by = row.cause.as_ref().map_or("", |cause| &cause.vm);
             format!("{word} {:width$}  by {by}, see below", row.id)
         }
-        _ => format!("{word} {:width$}  {}", row.id, harmless_line(row.message.as_deref().unwrap_or_default())),
+        _ => format!(
+            "{word} {:width$}  {}",
+            row.id,
+            harmless_line(row.message.as_deref().unwrap_or_default())
+        ),
     }
 }
 
 /// Each cause once, with all that it blocks.
 fn render_causes(text: &mut String, report: &Report, paint: Paint) {
     let mut told = Vec::new();
-    for cause in
-        report.results.iter().filter(|row| row.verdict == VerdictKind::Blocked).filter_map(|row| row.cause.as_ref())
+    for cause in report
+        .results
+        .iter()
+        .filter(|row| row.verdict == VerdictKind::Blocked)
+        .filter_map(|row| row.cause.as_ref())
     {
         if told.contains(&cause) {
             continue;
@@ -232,8 +280,15 @@ fn totals_line(report: &Report, paint: Paint) -> String {
             parts.push(format!("{count} {word}"));
         }
     }
-    let green = report.complete && report.is_sound() && totals.passed + totals.not_selected == totals.assertions;
-    let line = format!("{} in {}.{:03} s", parts.join("; "), report.duration_ms / 1000, report.duration_ms % 1000);
+    let green = report.complete
+        && report.is_sound()
+        && totals.passed + totals.not_selected == totals.assertions;
+    let line = format!(
+        "{} in {}.{:03} s",
+        parts.join("; "),
+        report.duration_ms / 1000,
+        report.duration_ms % 1000
+    );
     let line = match &report.stopped {
         Some(why) => format!("{line}: {why}"),
         None => line,
@@ -245,8 +300,16 @@ fn last_lines(text: &str) -> String {
     let safe = harmless(text.trim_end());
     let lines: Vec<&str> = safe.lines().collect();
     let hidden = lines.len().saturating_sub(OUTPUT_LINES);
-    let shown = lines[hidden..].iter().map(|line| shortened(line, LINE_LIMIT)).collect::<Vec<_>>().join("\n");
-    if hidden == 0 { shown } else { format!("[... {hidden} lines; the reports have more ...]\n{shown}") }
+    let shown = lines[hidden..]
+        .iter()
+        .map(|line| shortened(line, LINE_LIMIT))
+        .collect::<Vec<_>>()
+        .join("\n");
+    if hidden == 0 {
+        shown
+    } else {
+        format!("[... {hidden} lines; the reports have more ...]\n{shown}")
+    }
 }
 
 fn indent(text: &str) -> String {

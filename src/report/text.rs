@@ -11,7 +11,8 @@ use regex::Regex;
 pub fn harmless(text: &str) -> Cow<'_, str> {
     static ESCAPES: LazyLock<Regex> = LazyLock::new(|| {
         // ECMA-48: CSI ... final byte; OSC, DCS, SOS, PM, APC ... up to BEL or ST.
-        Regex::new(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)").expect("a valid pattern")
+        Regex::new(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)")
+            .expect("a valid pattern")
     });
     if !text.contains(is_harmful) {
         return Cow::Borrowed(text);
@@ -39,7 +40,12 @@ pub(super) fn is_harmful(character: char) -> bool {
     match character {
         '\n' | '\t' => false,
         // What XML forbids, and what turns text around on a screen.
-        '\u{fffe}' | '\u{ffff}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        '\u{fffe}'
+        | '\u{ffff}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}' => true,
         other => other.is_control(),
     }
 }

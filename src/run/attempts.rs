@@ -55,7 +55,8 @@ struct Tries<'a> {
 impl Tries<'_> {
     async fn until_it_holds(&mut self, link: &Link, assertion: &PlannedAssertion) -> Verdict {
         let settings = self.shared.settings;
-        let wait = if settings.once { Duration::ZERO } else { assertion.wait.unwrap_or(settings.wait) };
+        let wait =
+            if settings.once { Duration::ZERO } else { assertion.wait.unwrap_or(settings.wait) };
         if let Err(cause) = link.session(self.shared, self.shared.start + settings.waits()).await {
             return Verdict::Blocked(cause);
         }
@@ -64,7 +65,10 @@ impl Tries<'_> {
         loop {
             let (verdict, may_pass) = self.try_and_hold(link, assertion, until).await;
             let left = until.saturating_duration_since(Instant::now());
-            if matches!(verdict, Verdict::Passed | Verdict::Blocked(_)) || !may_pass || left.is_zero() {
+            if matches!(verdict, Verdict::Passed | Verdict::Blocked(_))
+                || !may_pass
+                || left.is_zero()
+            {
                 return verdict;
             }
             if let Some(given_up) = hopeless(link, assertion, &verdict, self.shared, until).await {
@@ -76,7 +80,12 @@ impl Tries<'_> {
     }
 
     /// A try; where the suite says `consistently`, one after the other for so long.
-    async fn try_and_hold(&mut self, link: &Link, assertion: &PlannedAssertion, until: Instant) -> (Verdict, bool) {
+    async fn try_and_hold(
+        &mut self,
+        link: &Link,
+        assertion: &PlannedAssertion,
+        until: Instant,
+    ) -> (Verdict, bool) {
         let (mut verdict, mut may_pass) = self.try_once(link, assertion, until).await;
         let Some(span) = assertion.consistently else { return (verdict, may_pass) };
         let started = Instant::now();
@@ -93,7 +102,12 @@ impl Tries<'_> {
     }
 
     /// One try, written down; and whether another one can end differently.
-    async fn try_once(&mut self, link: &Link, assertion: &PlannedAssertion, until: Instant) -> (Verdict, bool) {
+    async fn try_once(
+        &mut self,
+        link: &Link,
+        assertion: &PlannedAssertion,
+        until: Instant,
+    ) -> (Verdict, bool) {
         // The others may be long in coming; what was had before them may be gone by then.
         let others = self.others(&assertion.expectation, until).await;
         let session = match link.session(self.shared, until).await {
@@ -111,11 +125,14 @@ impl Tries<'_> {
             && !vantage.session.is_closed()
             && vantage.session.answers().await.is_err()
         {
-            let verdict = Verdict::Blocked(link.abandon(self.shared, &vantage.session, until).await);
+            let verdict =
+                Verdict::Blocked(link.abandon(self.shared, &vantage.session, until).await);
             self.write_down(started, &verdict);
             // Blocked for good only when the VM is given up; else it is connected to anew.
             return match verdict {
-                Verdict::Blocked(cause) if Instant::now() < until => (Verdict::Errored(cause), true),
+                Verdict::Blocked(cause) if Instant::now() < until => {
+                    (Verdict::Errored(cause), true)
+                }
                 blocked => (blocked, false),
             };
         }
@@ -134,10 +151,16 @@ impl Tries<'_> {
     }
 
     /// The connections to other VMs; those that are given up are missing.
-    async fn others(&self, expectation: &Expectation, until: Instant) -> HashMap<String, Arc<Session>> {
+    async fn others(
+        &self,
+        expectation: &Expectation,
+        until: Instant,
+    ) -> HashMap<String, Arc<Session>> {
         let mut others = HashMap::new();
         for name in expectation.others() {
-            let Some(link) = self.shared.links.get().and_then(|links| links.get(name)) else { continue };
+            let Some(link) = self.shared.links.get().and_then(|links| links.get(name)) else {
+                continue;
+            };
             if let Ok(session) = link.session(self.shared, until).await {
                 others.insert(name.to_owned(), session);
             }
@@ -177,8 +200,11 @@ async fn hopeless(
     let seen = health::services(&session, &[unit]).await;
     let service = seen.iter().find(|service| service.failed_for_good())?;
     let mut mismatch = mismatch.clone();
-    mismatch.message =
-        format!("{}; {unit} has failed for good, so waiting is of no use: {}", mismatch.message, service.describe());
+    mismatch.message = format!(
+        "{}; {unit} has failed for good, so waiting is of no use: {}",
+        mismatch.message,
+        service.describe()
+    );
     Some(Verdict::Failed(mismatch))
 }
 
@@ -202,8 +228,9 @@ async fn judge(
         Ok(Ok(judgement)) => judgement,
         Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
         Err(_) => {
-            let endless = SshError::lasting(Stage::Timeout, "what was seen could not be judged in time")
-                .hint("does the jq program end?");
+            let endless =
+                SshError::lasting(Stage::Timeout, "what was seen could not be judged in time")
+                    .hint("does the jq program end?");
             return (Verdict::Errored(link.cause(with_limit(endless, assertion))), false);
         }
     };
@@ -231,25 +258,30 @@ fn unclear_cause(link: &Link, unclear: Unclear) -> Cause {
             format!("`{tool}` is not installed there, so the command cannot tell"),
         )
         .hint(format!("install `{tool}` on the VM, or ask in a way that does not need it")),
-        Unclear::TooMuchOutput(kept) => {
-            SshError::passing(Stage::Answer, format!("more than {kept} bytes came, and the first ones do not tell"))
-                .hint("let it print less")
-        }
-        Unclear::NothingToDeny(why) => {
-            SshError::passing(Stage::Answer, format!("{why}, so it proves nothing that there is no connection"))
-                .hint("start what listens there, then ask again")
-        }
-        Unclear::NobodyToCompare => {
-            SshError::passing(Stage::Answer, "no other VM could be asked, so there is nothing to compare it with")
-        }
-        Unclear::SlowClocks(doubt) => {
-            SshError::passing(Stage::Answer, format!("the VMs answer slowly: clocks are known to {doubt} only"))
-                .hint("ask again, or allow more in `clocks_within`")
-        }
-        Unclear::UdpCannotBeTried => {
-            SshError::lasting(Stage::Answer, "whether a UDP service is reached cannot be seen from outside")
-                .hint("deny TCP edges only")
-        }
+        Unclear::TooMuchOutput(kept) => SshError::passing(
+            Stage::Answer,
+            format!("more than {kept} bytes came, and the first ones do not tell"),
+        )
+        .hint("let it print less"),
+        Unclear::NothingToDeny(why) => SshError::passing(
+            Stage::Answer,
+            format!("{why}, so it proves nothing that there is no connection"),
+        )
+        .hint("start what listens there, then ask again"),
+        Unclear::NobodyToCompare => SshError::passing(
+            Stage::Answer,
+            "no other VM could be asked, so there is nothing to compare it with",
+        ),
+        Unclear::SlowClocks(doubt) => SshError::passing(
+            Stage::Answer,
+            format!("the VMs answer slowly: clocks are known to {doubt} only"),
+        )
+        .hint("ask again, or allow more in `clocks_within`"),
+        Unclear::UdpCannotBeTried => SshError::lasting(
+            Stage::Answer,
+            "whether a UDP service is reached cannot be seen from outside",
+        )
+        .hint("deny TCP edges only"),
         Unclear::Jq(why) => SshError::passing(Stage::Answer, format!("jq failed: {why}")),
     };
     link.cause(error)

@@ -109,7 +109,11 @@ enum Jump {
 }
 
 /// Makes the links of all VMs; nothing is connected yet.
-pub(super) fn links(inventory: &Inventory, secrets: &Secrets, limits: Limits) -> HashMap<String, Arc<Link>> {
+pub(super) fn links(
+    inventory: &Inventory,
+    secrets: &Secrets,
+    limits: Limits,
+) -> HashMap<String, Arc<Link>> {
     let mut links = HashMap::new();
     for vm in inventory.vms.values() {
         make_link(inventory, secrets, limits, vm, &mut links);
@@ -139,7 +143,9 @@ fn make_link(
     };
     let jump = match &vm.ssh.via {
         None => Jump::Direct,
-        Some(Via::Vm(name)) => Jump::Vm(make_link(inventory, secrets, limits, &inventory.vms[name], links)),
+        Some(Via::Vm(name)) => {
+            Jump::Vm(make_link(inventory, secrets, limits, &inventory.vms[name], links))
+        }
         Some(Via::Host { user, host, port }) => Jump::Host(Box::new(target(Ssh {
             user: user.clone(),
             host: host.clone(),
@@ -224,7 +230,9 @@ impl Link {
             self.note(|record| record.connects += 1);
             let cause = match self.connect_once(shared, until).await {
                 Ok(session) => return Ok(session),
-                Err((cause, may_pass)) if !may_pass || Instant::now() >= until => return Err(cause),
+                Err((cause, may_pass)) if !may_pass || Instant::now() >= until => {
+                    return Err(cause);
+                }
                 Err((cause, _)) => cause,
             };
             if let Some(spent) = self.spent_budget(shared) {
@@ -246,7 +254,11 @@ impl Link {
         Some(format!("the readiness budget of {budget} for `{step}` is used up"))
     }
 
-    async fn connect_once(&self, shared: &Shared, until: Instant) -> Result<Session, (Cause, bool)> {
+    async fn connect_once(
+        &self,
+        shared: &Shared,
+        until: Instant,
+    ) -> Result<Session, (Cause, bool)> {
         let here = |error: SshError| {
             let may_pass = error.may_pass;
             (self.cause(error), may_pass)
@@ -312,7 +324,12 @@ impl Link {
 
     /// A connection on which nothing is answered any more is no connection: the next one who needs the VM connects
     /// anew, or, when its time is up, the VM is given up for all.
-    pub(super) async fn abandon(&self, shared: &Shared, dead: &Arc<Session>, until: Instant) -> Cause {
+    pub(super) async fn abandon(
+        &self,
+        shared: &Shared,
+        dead: &Arc<Session>,
+        until: Instant,
+    ) -> Cause {
         let frozen = SshError::passing(
             Stage::Timeout,
             "it stopped answering: the SSH connection is open, and nothing comes back on it",
@@ -379,7 +396,10 @@ impl Link {
         let Some(before) = before else { return Vec::new() };
         let (_, Some(after)) = health::look(session).await else { return Vec::new() };
         let unrest = compare(session, &before, &after, &after.young()).await;
-        if unrest.is_empty() || after.is_another_boot_than(&before) || shared.settings.waits().is_zero() {
+        if unrest.is_empty()
+            || after.is_another_boot_than(&before)
+            || shared.settings.waits().is_zero()
+        {
             return unrest;
         }
         (shared.listener)(Event::Waiting {
@@ -407,11 +427,17 @@ impl Link {
     }
 
     async fn gather_evidence(&self, session: Arc<Session>, services: &[String]) {
-        let suspects: Vec<_> =
-            health::suspects(&session).await.iter().map(|one| (one.name.clone(), one.describe())).collect();
+        let suspects: Vec<_> = health::suspects(&session)
+            .await
+            .iter()
+            .map(|one| (one.name.clone(), one.describe()))
+            .collect();
         let mut names: Vec<&str> = suspects.iter().map(|(name, _)| name.as_str()).collect();
         names.extend(
-            services.iter().map(String::as_str).filter(|name| !suspects.iter().any(|(known, _)| known == name)),
+            services
+                .iter()
+                .map(String::as_str)
+                .filter(|name| !suspects.iter().any(|(known, _)| known == name)),
         );
         names.truncate(SERVICES_AT_MOST);
         let (others, sudo_password) = (HashMap::new(), self.sudo_password());
@@ -441,7 +467,12 @@ impl Link {
 }
 
 /// Asks systemd until the boot is over, or `until`; what it said last, and when that was, from `start`, if it is over.
-async fn await_boot(session: &Session, mut state: Option<String>, start: Instant, until: Instant) -> Boot {
+async fn await_boot(
+    session: &Session,
+    mut state: Option<String>,
+    start: Instant,
+    until: Instant,
+) -> Boot {
     while state.as_deref().is_some_and(health::is_booting) {
         if Instant::now() >= until {
             return (state, None);
@@ -452,7 +483,12 @@ async fn await_boot(session: &Session, mut state: Option<String>, start: Instant
     (state, Some(start.elapsed()))
 }
 
-async fn compare(session: &Session, before: &Health, after: &Health, young: &[&str]) -> Vec<String> {
+async fn compare(
+    session: &Session,
+    before: &Health,
+    after: &Health,
+    young: &[&str],
+) -> Vec<String> {
     let mut names = after.moved_since(before);
     let young: Vec<_> = young.iter().filter(|name| !names.contains(name)).copied().collect();
     names.extend(young);

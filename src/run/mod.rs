@@ -126,7 +126,8 @@ impl Runner {
         settings: RunSettings,
         listener: Listener,
     ) -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let started = chrono::Utc::now();
         let context = runtime.enter();
         let shared = Arc::new(Shared {
@@ -144,7 +145,9 @@ impl Runner {
             let (chosen, others): (Vec<_>, Vec<_>) =
                 assertions.into_iter().cloned().partition(|one| selected.contains(&one.id));
             for assertion in others {
-                shared.recorder.record(assertion.id, Outcome::without_attempt(Verdict::NotSelected));
+                shared
+                    .recorder
+                    .record(assertion.id, Outcome::without_attempt(Verdict::NotSelected));
             }
             if !chosen.is_empty() {
                 vms.push(tokio::spawn(run_vm(shared.clone(), links[&vm.name].clone(), chosen)));
@@ -161,8 +164,10 @@ impl Runner {
 
     /// Waits for all outcomes and ends the run.
     pub fn finish(&self, plan: &Plan) -> Finished {
-        let outcomes = plan.assertions.iter().map(|one| (one.id.clone(), self.outcome(&one.id))).collect();
-        let looking_back = std::mem::take(&mut *self.vms.lock().unwrap_or_else(PoisonError::into_inner));
+        let outcomes =
+            plan.assertions.iter().map(|one| (one.id.clone(), self.outcome(&one.id))).collect();
+        let looking_back =
+            std::mem::take(&mut *self.vms.lock().unwrap_or_else(PoisonError::into_inner));
         let closing = async {
             for vm in looking_back {
                 // What is known by now is kept, even of one that panicked.
@@ -176,8 +181,15 @@ impl Runner {
             }
             vms
         };
-        let vms = self.runtime.as_ref().map(|runtime| runtime.block_on(closing)).unwrap_or_default();
-        Finished { outcomes, vms, started: self.started, ended: chrono::Utc::now(), stop: self.shared.stop.reason() }
+        let vms =
+            self.runtime.as_ref().map(|runtime| runtime.block_on(closing)).unwrap_or_default();
+        Finished {
+            outcomes,
+            vms,
+            started: self.started,
+            ended: chrono::Utc::now(),
+            stop: self.shared.stop.reason(),
+        }
     }
 }
 
@@ -194,8 +206,10 @@ impl Drop for Runner {
 async fn run_vm(shared: Arc<Shared>, link: Arc<Link>, assertions: Vec<PlannedAssertion>) {
     let mut red = false;
     let mut services = Vec::new();
-    let running: Vec<_> =
-        assertions.into_iter().map(|one| (one.unit.clone(), spawn(&shared, link.clone(), one))).collect();
+    let running: Vec<_> = assertions
+        .into_iter()
+        .map(|one| (one.unit.clone(), spawn(&shared, link.clone(), one)))
+        .collect();
     for (unit, assertion) in running {
         // A panic in it is an outcome, too.
         if assertion.await.is_ok_and(|kind| kind == VerdictKind::Passed) {
@@ -208,7 +222,11 @@ async fn run_vm(shared: Arc<Shared>, link: Arc<Link>, assertions: Vec<PlannedAss
 }
 
 /// Runs one assertion; even a panic in it ends with an outcome.
-fn spawn(shared: &Arc<Shared>, link: Arc<Link>, assertion: PlannedAssertion) -> JoinHandle<VerdictKind> {
+fn spawn(
+    shared: &Arc<Shared>,
+    link: Arc<Link>,
+    assertion: PlannedAssertion,
+) -> JoinHandle<VerdictKind> {
     let (id, vm, address) = (assertion.id.clone(), assertion.vm.clone(), link.address());
     let task = {
         let shared = shared.clone();

@@ -21,7 +21,9 @@ pub enum Stop {
 impl fmt::Display for Stop {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Deadline(span) => write!(formatter, "the deadline of {} passed", humantime::format_duration(*span)),
+            Self::Deadline(span) => {
+                write!(formatter, "the deadline of {} passed", humantime::format_duration(*span))
+            }
             Self::Interrupt => formatter.write_str("interrupted (SIGINT)"),
             Self::Terminate => formatter.write_str("terminated (SIGTERM)"),
         }
@@ -40,7 +42,9 @@ impl Default for StopSwitch {
 impl StopSwitch {
     /// Starts to watch for signals and the deadline; needs a runtime around it.
     pub(super) fn arm(&self, deadline: Option<Duration>) -> std::io::Result<()> {
-        for (kind, reason) in [(SignalKind::interrupt(), Stop::Interrupt), (SignalKind::terminate(), Stop::Terminate)] {
+        for (kind, reason) in
+            [(SignalKind::interrupt(), Stop::Interrupt), (SignalKind::terminate(), Stop::Terminate)]
+        {
             let mut signals = signal(kind)?;
             let switch = self.0.clone();
             tokio::spawn(async move {

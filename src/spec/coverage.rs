@@ -30,9 +30,14 @@ impl Coverage {
     /// Of a plan, whatever of it is selected.
     pub fn of(plan: &Plan) -> Self {
         let declared: Vec<_> = plan.inventory.vms.values().flat_map(declared).collect();
-        let looked_at = |one: &Uncovered| plan.assertions.iter().any(|assertion| one.is_seen_by(plan, assertion));
+        let looked_at = |one: &Uncovered| {
+            plan.assertions.iter().any(|assertion| one.is_seen_by(plan, assertion))
+        };
         let total = declared.len();
-        Self { declared: total, uncovered: declared.into_iter().filter(|one| !looked_at(one)).collect() }
+        Self {
+            declared: total,
+            uncovered: declared.into_iter().filter(|one| !looked_at(one)).collect(),
+        }
     }
 }
 
@@ -40,7 +45,11 @@ impl Coverage {
 fn declared(vm: &Vm) -> Vec<Uncovered> {
     let tcp = vm.ports.iter().map(|port| Some((*port, Protocol::Tcp)));
     let udp = vm.udp_ports.iter().map(|port| Some((*port, Protocol::Udp)));
-    std::iter::once(None).chain(tcp).chain(udp).map(|port| Uncovered { vm: vm.name.clone(), port }).collect()
+    std::iter::once(None)
+        .chain(tcp)
+        .chain(udp)
+        .map(|port| Uncovered { vm: vm.name.clone(), port })
+        .collect()
 }
 
 impl Uncovered {
@@ -55,8 +64,10 @@ impl Uncovered {
 
     /// `9121/tcp of redis`, or the VM alone.
     pub fn describe(&self) -> String {
-        self.port
-            .map_or_else(|| self.vm.clone(), |(port, protocol)| format!("{port}/{} of {}", protocol.word(), self.vm))
+        self.port.map_or_else(
+            || self.vm.clone(),
+            |(port, protocol)| format!("{port}/{} of {}", protocol.word(), self.vm),
+        )
     }
 
     fn is_seen_by(&self, plan: &Plan, assertion: &PlannedAssertion) -> bool {
@@ -68,11 +79,15 @@ impl Uncovered {
                 assertion.vm == self.vm && (seen.port, seen.protocol) == port
             }
             (Some((port, protocol)), Expectation::Wire(wire)) => {
-                !wire.deny && wire.to == self.vm && (wire.port, wire.protocol) == (port.get(), protocol)
+                !wire.deny
+                    && wire.to == self.vm
+                    && (wire.port, wire.protocol) == (port.get(), protocol)
             }
             (Some((port, Protocol::Tcp)), expectation) => {
                 let mut ends = expectation.connects_to().into_iter();
-                ends.any(|(host, at)| at == port.get() && plan.vm_at(&assertion.vm, &host) == Some(&self.vm))
+                ends.any(|(host, at)| {
+                    at == port.get() && plan.vm_at(&assertion.vm, &host) == Some(&self.vm)
+                })
             }
             (Some((_, Protocol::Udp)), _) => false,
         }
@@ -101,7 +116,8 @@ mod tests {
         }
         let suite = json!({"scenarios": [{"name": "s", "custom_tests": [{"name": "t", "assertions": assertions}]}]});
         let inventory = Inventory::parse("i", &inventory.to_string()).unwrap();
-        let plan = Plan::resolve(&[Suite::parse("s", &suite.to_string()).unwrap()], inventory).unwrap();
+        let plan =
+            Plan::resolve(&[Suite::parse("s", &suite.to_string()).unwrap()], inventory).unwrap();
         Coverage::of(&plan).uncovered.iter().map(Uncovered::slug).collect()
     }
 
@@ -124,9 +140,14 @@ mod tests {
     fn a_port_is_covered_by_whatever_looks_at_it() {
         let ports = json!({"ports": [5432]});
         let looks = |assertion: Value| uncovered(&ports, &with(&assertion), &json!([]));
-        assert_eq!(looks(json!({"type": "port_listening", "on_vm": "db", "port": 5433})), ["db::5432"]);
         assert_eq!(
-            looks(json!({"type": "port_listening", "on_vm": "db", "port": 5432, "protocol": "udp"})),
+            looks(json!({"type": "port_listening", "on_vm": "db", "port": 5433})),
+            ["db::5432"]
+        );
+        assert_eq!(
+            looks(
+                json!({"type": "port_listening", "on_vm": "db", "port": 5432, "protocol": "udp"})
+            ),
             ["db::5432"]
         );
         for one in [
@@ -136,7 +157,12 @@ mod tests {
             assert!(looks(one.clone()).is_empty(), "{one}");
         }
         // From elsewhere: the VM itself is looked at by nobody.
-        assert_eq!(looks(json!({"type": "command_output", "on_vm": "app", "command": "nc -z 10.0.0.2 5432"})), ["db"]);
+        assert_eq!(
+            looks(
+                json!({"type": "command_output", "on_vm": "app", "command": "nc -z 10.0.0.2 5432"})
+            ),
+            ["db"]
+        );
         let edge = |deny: bool| json!([{"from": "app", "to": "db", "port": 5432, "deny": deny}]);
         let on_db = with(&json!({"type": "command_output", "on_vm": "db", "command": "true"}));
         assert!(uncovered(&ports, &on_db, &edge(false)).is_empty());
@@ -147,7 +173,13 @@ mod tests {
     fn a_udp_port_is_another_port() {
         let ports = json!({"udp_ports": [53]});
         let looks = |assertion: Value| uncovered(&ports, &with(&assertion), &json!([]));
-        assert_eq!(looks(json!({"type": "port_listening", "on_vm": "db", "port": 53})), ["db::53-udp"]);
-        assert!(looks(json!({"type": "port_listening", "on_vm": "db", "port": 53, "protocol": "udp"})).is_empty());
+        assert_eq!(
+            looks(json!({"type": "port_listening", "on_vm": "db", "port": 53})),
+            ["db::53-udp"]
+        );
+        assert!(
+            looks(json!({"type": "port_listening", "on_vm": "db", "port": 53, "protocol": "udp"}))
+                .is_empty()
+        );
     }
 }

@@ -23,9 +23,9 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     match span {
         Ok(span) if span <= LONGEST => Ok(span),
         Ok(_) => Err(format!("`{text}` is longer than a day")),
-        Err(error) => {
-            Err(format!("`{text}` is no length of time ({error}); write \"90s\", \"5m\" or a number of seconds"))
-        }
+        Err(error) => Err(format!(
+            "`{text}` is no length of time ({error}); write \"90s\", \"5m\" or a number of seconds"
+        )),
     }
 }
 
@@ -70,7 +70,9 @@ mod tests {
 
     #[test]
     fn people_write_seconds_in_many_ways() {
-        for (text, milliseconds) in [("90s", 90_000), ("5m", 300_000), ("2", 2_000), ("0.5", 500), ("250ms", 250)] {
+        for (text, milliseconds) in
+            [("90s", 90_000), ("5m", 300_000), ("2", 2_000), ("0.5", 500), ("250ms", 250)]
+        {
             assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
     }

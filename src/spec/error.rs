@@ -69,7 +69,10 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// A hint for an unknown word: the likeliest known one, or all of them.
-pub fn hint_for_unknown<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+pub fn hint_for_unknown<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> String {
     match did_you_mean(word, known.clone()) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("known here: {}", known.into_iter().collect::<Vec<_>>().join(", ")),

@@ -382,7 +382,11 @@ impl Inventory {
         let bound = written.peers.and_then(|peers| peers.clocks_within);
         if bound.is_some_and(|Span(bound)| bound > CLOCKS_WITHIN_AT_MOST) {
             let message = "clocks that may be half an hour apart are not compared";
-            errors.push(source.error("peers.clocks_within", message, Some("give at most \"30m\"".to_owned())));
+            errors.push(source.error(
+                "peers.clocks_within",
+                message,
+                Some("give at most \"30m\"".to_owned()),
+            ));
         }
         if !errors.is_empty() {
             errors.sort_by_key(|error| error.place);
@@ -394,7 +398,16 @@ impl Inventory {
         let connection_lines = (0..written.connections.len()).map(edge).collect();
         let peers = written.peers.map(|peers| (peers, line("peers")));
         let InventoryFile { lab, connections, warnings, .. } = written;
-        Ok(Self { file: file.to_owned(), lab, known_hosts, vms, connections, connection_lines, peers, warnings })
+        Ok(Self {
+            file: file.to_owned(),
+            lab,
+            known_hosts,
+            vms,
+            connections,
+            connection_lines,
+            peers,
+            warnings,
+        })
     }
 }
 
@@ -407,22 +420,33 @@ fn read_vm(
 ) -> Result<Vm, SpecError> {
     let path = format!("vms.{name}");
     let (own, all) = (&entry.ssh, &written.defaults);
-    let missing =
-        |what: &str, hint: &str| source.error(&path, format!("VM `{name}` has no {what}"), Some(hint.to_owned()));
-    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+    let missing = |what: &str, hint: &str| {
+        source.error(&path, format!("VM `{name}` has no {what}"), Some(hint.to_owned()))
+    };
+    if name.is_empty()
+        || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    {
         let hint = "use letters, digits, `-`, `_` and `.`".to_owned();
         return Err(source.error(&path, format!("`{name}` is no name for a VM"), Some(hint)));
     }
     let ports = [("ports", &entry.ports), ("udp_ports", &entry.udp_ports)];
     for (key, ports) in ports {
-        if let Some(port) = ports.iter().enumerate().find_map(|(at, port)| ports[..at].contains(port).then_some(port)) {
+        if let Some(port) = ports
+            .iter()
+            .enumerate()
+            .find_map(|(at, port)| ports[..at].contains(port).then_some(port))
+        {
             return Err(source.error(&join(&path, key), format!("port {port} stands twice"), None));
         }
     }
     for (key, host) in [("address", &entry.address), ("ssh.host", &own.host)] {
         if let Some(host) = host.as_deref().filter(|host| !is_host(host)) {
             let hint = Some("a port stands in `ssh.port`".to_owned());
-            return Err(source.error(&join(&path, key), format!("`{host}` is neither a name nor an address"), hint));
+            return Err(source.error(
+                &join(&path, key),
+                format!("`{host}` is neither a name nor an address"),
+                hint,
+            ));
         }
     }
     let host = own.host.clone().or_else(|| all.host.clone()).or_else(|| entry.address.clone());
@@ -431,7 +455,10 @@ fn read_vm(
     let key = own.key.clone().or_else(|| all.key.clone());
     let agent = own.agent.or(all.agent).unwrap_or(false);
     if password.is_none() && key.is_none() && !agent {
-        return Err(missing("way to log in", "give `password`, `key` or `\"agent\": true`, here or in `defaults`"));
+        return Err(missing(
+            "way to log in",
+            "give `password`, `key` or `\"agent\": true`, here or in `defaults`",
+        ));
     }
     // A jump host for all does not lead to itself.
     let via = own.via.as_ref().or(all.via.as_ref().filter(|via| *via != name));
@@ -445,7 +472,11 @@ fn read_vm(
         host: host.ok_or_else(|| missing("address", "give `address` or `ssh.host`"))?,
         port: own.port.or(all.port).unwrap_or(22),
         user: user.ok_or_else(|| missing("user", "give `user`, here or in `defaults`"))?,
-        sudo_password: own.sudo_password.clone().or_else(|| all.sudo_password.clone()).or_else(|| password.clone()),
+        sudo_password: own
+            .sudo_password
+            .clone()
+            .or_else(|| all.sudo_password.clone())
+            .or_else(|| password.clone()),
         password: password.map(|secret| secret.relative_to(folder)),
         key: key.map(|key| relative_to(folder, &key)),
         key_passphrase: own.key_passphrase.clone().or_else(|| all.key_passphrase.clone()),
@@ -481,14 +512,20 @@ fn is_host(text: &str) -> bool {
     let address = text.split_once('%').map_or(text, |(address, _zone)| address);
     let last = text.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
     let named = text.chars().all(|one| one.is_alphanumeric() || "-_.".contains(one));
-    address.parse::<IpAddr>().is_ok() || (named && !last.is_empty() && !last.bytes().all(|one| one.is_ascii_digit()))
+    address.parse::<IpAddr>().is_ok()
+        || (named && !last.is_empty() && !last.bytes().all(|one| one.is_ascii_digit()))
 }
 
 fn is_fingerprint(pin: &str) -> bool {
     pin.strip_prefix("SHA256:").is_some_and(|hash| hash.len() == 43 && hash.is_ascii())
 }
 
-fn read_via(source: &Source, written: &InventoryFile, path: &str, via: &str) -> Result<Via, SpecError> {
+fn read_via(
+    source: &Source,
+    written: &InventoryFile,
+    path: &str,
+    via: &str,
+) -> Result<Via, SpecError> {
     if written.vms.contains_key(via) {
         return Ok(Via::Vm(via.to_owned()));
     }
@@ -498,12 +535,22 @@ fn read_via(source: &Source, written: &InventoryFile, path: &str, via: &str) -> 
             None => (rest, 22),
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        (!user.is_empty() && !host.is_empty()).then(|| Via::Host { user: user.into(), host: host.into(), port })
+        (!user.is_empty() && !host.is_empty()).then(|| Via::Host {
+            user: user.into(),
+            host: host.into(),
+            port,
+        })
     });
     endpoint.ok_or_else(|| {
-        let hint =
-            format!("{}; or write `user@host:port`", hint_for_unknown(via, written.vms.keys().map(String::as_str)));
-        source.error(&join(path, "ssh.via"), format!("`{via}` is neither a VM nor `user@host:port`"), Some(hint))
+        let hint = format!(
+            "{}; or write `user@host:port`",
+            hint_for_unknown(via, written.vms.keys().map(String::as_str))
+        );
+        source.error(
+            &join(path, "ssh.via"),
+            format!("`{via}` is neither a VM nor `user@host:port`"),
+            Some(hint),
+        )
     })
 }
 
@@ -513,7 +560,11 @@ fn jump_circle(source: &Source, vms: &IndexMap<String, Vm>, start: &str) -> Opti
         match vms.get(name)?.ssh.via.as_ref()? {
             Via::Vm(next) if next == start => {
                 let hint = Some("one of them must be reached directly".to_owned());
-                return Some(source.error(&format!("vms.{start}.ssh.via"), "the jump hosts go in a circle", hint));
+                return Some(source.error(
+                    &format!("vms.{start}.ssh.via"),
+                    "the jump hosts go in a circle",
+                    hint,
+                ));
             }
             Via::Vm(next) => name = next,
             Via::Host { .. } => return None,
@@ -523,15 +574,17 @@ fn jump_circle(source: &Source, vms: &IndexMap<String, Vm>, start: &str) -> Opti
 }
 
 fn unknown_ends(source: &Source, written: &InventoryFile) -> Vec<SpecError> {
-    let ends = written
-        .connections
-        .iter()
-        .enumerate()
-        .flat_map(|(index, connection)| [(index, "from", &connection.from), (index, "to", &connection.to)]);
+    let ends = written.connections.iter().enumerate().flat_map(|(index, connection)| {
+        [(index, "from", &connection.from), (index, "to", &connection.to)]
+    });
     ends.filter(|(_, _, vm)| !written.vms.contains_key(*vm))
         .map(|(index, key, vm)| {
             let hint = hint_for_unknown(vm, written.vms.keys().map(String::as_str));
-            source.error(&format!("connections[{index}].{key}"), format!("unknown VM `{vm}`"), Some(hint))
+            source.error(
+                &format!("connections[{index}].{key}"),
+                format!("unknown VM `{vm}`"),
+                Some(hint),
+            )
         })
         .collect()
 }
@@ -547,7 +600,9 @@ fn relative_to(folder: &Path, path: &Path) -> PathBuf {
 impl SecretSource {
     fn relative_to(self, folder: &Path) -> Self {
         match self {
-            Self::Named(SecretPlace::File(path)) => Self::Named(SecretPlace::File(relative_to(folder, &path))),
+            Self::Named(SecretPlace::File(path)) => {
+                Self::Named(SecretPlace::File(relative_to(folder, &path)))
+            }
             other => other,
         }
     }
@@ -558,7 +613,9 @@ mod tests {
     use super::*;
 
     fn parse(vms: &str) -> Result<Inventory, SpecErrors> {
-        let text = format!(r#"{{"lab": "l", "defaults": {{"user": "ops", "password": "pw"}}, "vms": {vms}}}"#);
+        let text = format!(
+            r#"{{"lab": "l", "defaults": {{"user": "ops", "password": "pw"}}, "vms": {vms}}}"#
+        );
         Inventory::parse("labs/lab.json", &text)
     }
 
@@ -582,20 +639,44 @@ mod tests {
             };
             parse(&format!(r#"{{"a": {{{ssh}}}}}"#))
         };
-        for host in ["10.0.0.1", "::1", "fe80::1%eth0", "db", "db_1.lab.example.", "bücher.example", "7.example"] {
+        for host in [
+            "10.0.0.1",
+            "::1",
+            "fe80::1%eth0",
+            "db",
+            "db_1.lab.example.",
+            "bücher.example",
+            "7.example",
+        ] {
             assert!(lab("address", host).is_ok() && lab("host", host).is_ok(), "{host}");
         }
-        for host in ["10.0.0.1:22", "10.0.0.300", "10.0.0", "not an address!", "[::1]", "ops@db", "", ".", "db:22"] {
+        for host in [
+            "10.0.0.1:22",
+            "10.0.0.300",
+            "10.0.0",
+            "not an address!",
+            "[::1]",
+            "ops@db",
+            "",
+            ".",
+            "db:22",
+        ] {
             for key in ["address", "host"] {
                 let told = lab(key, host).unwrap_err().to_string();
-                assert!(told.contains(&format!("`{host}` is neither a name nor an address")), "{told}");
+                assert!(
+                    told.contains(&format!("`{host}` is neither a name nor an address")),
+                    "{told}"
+                );
             }
         }
     }
 
     #[test]
     fn paths_start_at_the_inventory() {
-        let lab = parse(r#"{"a": {"address": "h", "ssh": {"key": "keys/id", "password": {"file": "pw"}}}}"#).unwrap();
+        let lab = parse(
+            r#"{"a": {"address": "h", "ssh": {"key": "keys/id", "password": {"file": "pw"}}}}"#,
+        )
+        .unwrap();
         let ssh = &lab.vms["a"].ssh;
         assert_eq!(ssh.key.as_deref(), Some(Path::new("labs/keys/id")));
         assert_eq!(ssh.password, Some(SecretSource::Named(SecretPlace::File("labs/pw".into()))));
@@ -604,7 +685,9 @@ mod tests {
     #[test]
     fn a_jump_host_is_a_vm_or_an_endpoint() {
         let via = |via: &str| {
-            parse(&format!(r#"{{"a": {{"address": "h"}}, "b": {{"address": "h", "ssh": {{"via": "{via}"}}}}}}"#))
+            parse(&format!(
+                r#"{{"a": {{"address": "h"}}, "b": {{"address": "h", "ssh": {{"via": "{via}"}}}}}}"#
+            ))
         };
         assert_eq!(via("a").unwrap().vms["b"].ssh.via, Some(Via::Vm("a".into())));
         let endpoint = Via::Host { user: "me".into(), host: "jump".into(), port: 2222 };
@@ -614,8 +697,9 @@ mod tests {
 
     #[test]
     fn jump_hosts_in_a_circle_are_refused() {
-        let errors =
-            parse(r#"{"a": {"address": "h", "ssh": {"via": "b"}}, "b": {"address": "h", "ssh": {"via": "a"}}}"#);
+        let errors = parse(
+            r#"{"a": {"address": "h", "ssh": {"via": "b"}}, "b": {"address": "h", "ssh": {"via": "a"}}}"#,
+        );
         assert!(errors.unwrap_err().to_string().contains("circle"));
         let itself = parse(r#"{"a": {"address": "h", "ssh": {"via": "a"}}}"#);
         assert!(itself.unwrap_err().to_string().contains("circle"));
@@ -623,14 +707,16 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_at_once() {
-        let errors =
-            parse(r#"{"a": {}, "b": {"address": "h", "ssh": {"host_key": "MD5:00"}}, "c d": {"address": "h"}}"#);
+        let errors = parse(
+            r#"{"a": {}, "b": {"address": "h", "ssh": {"host_key": "MD5:00"}}, "c d": {"address": "h"}}"#,
+        );
         assert_eq!(errors.unwrap_err().0.len(), 3);
     }
 
     #[test]
     fn a_port_stands_once_and_clocks_are_close() {
-        let twice = parse(r#"{"a": {"address": "h", "ports": [1, 2, 1]}}"#).unwrap_err().to_string();
+        let twice =
+            parse(r#"{"a": {"address": "h", "ports": [1, 2, 1]}}"#).unwrap_err().to_string();
         assert!(twice.contains("port 1 stands twice"), "{twice}");
         let peers = |within: &str| {
             let text = r#"{"lab": "l", "defaults": {"user": "ops", "agent": true}, "vms": {"a": {"address": "h"}},"#;

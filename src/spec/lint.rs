@@ -30,7 +30,10 @@ pub enum Level {
 /// What suites tell about their checks, in the order of the suites. They are looked at together: the same check in two
 /// of them is found.
 pub fn suites(suites: &[Suite]) -> Vec<Finding> {
-    let all: Vec<_> = suites.iter().flat_map(|suite| suite.assertions.iter().map(move |one| (suite, one))).collect();
+    let all: Vec<_> = suites
+        .iter()
+        .flat_map(|suite| suite.assertions.iter().map(move |one| (suite, one)))
+        .collect();
     let mut findings = Vec::new();
     for (index, (suite, assertion)) in all.iter().enumerate() {
         let mut found = doubts(suite, assertion);
@@ -39,12 +42,17 @@ pub fn suites(suites: &[Suite]) -> Vec<Finding> {
         };
         if let Some((first_suite, first)) = all[..index].iter().find(same) {
             let hint = Some("keep one of the two".to_owned());
-            let message = format!("this is the same check as that of {}:{}", first_suite.file, first.line);
+            let message =
+                format!("this is the same check as that of {}:{}", first_suite.file, first.line);
             found.push(warning(assertion, suite.error(&assertion.path, message, hint)));
         }
         if assertion.waive.is_some() && found.is_empty() {
             let hint = Some("take it away, so that it hides nothing later".to_owned());
-            let error = suite.error(&join(&assertion.path, "waive"), "there is nothing to waive here", hint);
+            let error = suite.error(
+                &join(&assertion.path, "waive"),
+                "there is nothing to waive here",
+                hint,
+            );
             found.push(Finding { level: Level::Warning, error });
         }
         findings.extend(found);
@@ -55,8 +63,9 @@ pub fn suites(suites: &[Suite]) -> Vec<Finding> {
 /// What shows only when the VMs are known: ports that listen whenever anything can be looked at.
 pub fn login_ports(suites: &[Suite], inventory: &Inventory) -> Vec<Finding> {
     let all = suites.iter().flat_map(|suite| suite.assertions.iter().map(move |one| (suite, one)));
-    let logins =
-        all.filter(|(_, one)| inventory.vms.get(&one.on_vm).is_some_and(|vm| is_login_port(vm, &one.expectation)));
+    let logins = all.filter(|(_, one)| {
+        inventory.vms.get(&one.on_vm).is_some_and(|vm| is_login_port(vm, &one.expectation))
+    });
     let finding = |(suite, assertion): (&Suite, &SuiteAssertion)| {
         let hint = Some("leave the check out, or ask for an `address`".to_owned());
         let message = "this check cannot be seen to fail: bootproof logs in through this port";
@@ -76,7 +85,11 @@ fn is_login_port(vm: &Vm, expectation: &Expectation) -> bool {
 fn doubts(suite: &Suite, assertion: &SuiteAssertion) -> Vec<Finding> {
     let finding = |doubt: crate::assertion::vacuous::Doubt| {
         let error = suite.error(&join(&assertion.own_path, doubt.key), doubt.why, Some(doubt.hint));
-        if doubt.never_fails { Finding { level: Level::Error, error } } else { warning(assertion, error) }
+        if doubt.never_fails {
+            Finding { level: Level::Error, error }
+        } else {
+            warning(assertion, error)
+        }
     };
     assertion.expectation.doubts().into_iter().map(finding).collect()
 }

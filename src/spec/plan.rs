@@ -94,16 +94,23 @@ impl Plan {
     pub fn resolve(suites: &[Suite], inventory: Inventory) -> Result<Self, SpecErrors> {
         let mut errors = Vec::new();
         let mut assertions: IndexMap<AssertionId, PlannedAssertion> = IndexMap::new();
-        for (suite, assertion) in suites.iter().flat_map(|suite| suite.assertions.iter().map(move |one| (suite, one))) {
+        for (suite, assertion) in
+            suites.iter().flat_map(|suite| suite.assertions.iter().map(move |one| (suite, one)))
+        {
             if !inventory.vms.contains_key(&assertion.on_vm) {
-                let hint = hint_for_unknown(&assertion.on_vm, inventory.vms.keys().map(String::as_str));
-                let message = format!("unknown VM `{}`: it is not in {}", assertion.on_vm, inventory.file);
+                let hint =
+                    hint_for_unknown(&assertion.on_vm, inventory.vms.keys().map(String::as_str));
+                let message =
+                    format!("unknown VM `{}`: it is not in {}", assertion.on_vm, inventory.file);
                 errors.push(suite.error(&format!("{}.on_vm", assertion.path), message, Some(hint)));
                 continue;
             }
             let planned = PlannedAssertion::new(suite, assertion);
             if let Some(first) = assertions.get(&planned.id) {
-                let hint = Some(format!("it is that of {}:{}; give one of them a `name`", first.file, first.line));
+                let hint = Some(format!(
+                    "it is that of {}:{}; give one of them a `name`",
+                    first.file, first.line
+                ));
                 let message = format!("two assertions have the id `{}`", planned.id);
                 errors.push(suite.error(&assertion.path, message, hint));
                 continue;
@@ -135,8 +142,10 @@ impl Plan {
     /// The port checks of what `assertion` connects to, on whichever VM: when one of them is red, that is why.
     pub fn leans_on(&self, assertion: &PlannedAssertion) -> Vec<&PlannedAssertion> {
         let ends = assertion.expectation.connects_to();
-        let ends: Vec<_> =
-            ends.iter().filter_map(|(host, port)| Some((self.vm_at(&assertion.vm, host)?, *port))).collect();
+        let ends: Vec<_> = ends
+            .iter()
+            .filter_map(|(host, port)| Some((self.vm_at(&assertion.vm, host)?, *port)))
+            .collect();
         let is_port = |one: &&PlannedAssertion| match &one.expectation {
             Expectation::PortListening(listening) => {
                 ends.iter().any(|(vm, port)| *vm == one.vm && listening.is_about_tcp(*port))
@@ -161,7 +170,11 @@ impl Plan {
         for assertion in &self.assertions {
             groups.entry(&assertion.vm).or_default().push(assertion);
         }
-        self.inventory.vms.values().filter_map(|vm| Some((vm, groups.remove(vm.name.as_str())?))).collect()
+        self.inventory
+            .vms
+            .values()
+            .filter_map(|vm| Some((vm, groups.remove(vm.name.as_str())?)))
+            .collect()
     }
 }
 
@@ -184,24 +197,37 @@ fn wires(inventory: &Inventory) -> Vec<PlannedAssertion> {
             intent: edge.intent.clone(),
             deny: edge.deny,
         };
-        Some(PlannedAssertion::derived(inventory, *line, WIRES, &edge.from, Expectation::Wire(wire)))
+        Some(PlannedAssertion::derived(
+            inventory,
+            *line,
+            WIRES,
+            &edge.from,
+            Expectation::Wire(wire),
+        ))
     };
     inventory.connections.iter().zip(&inventory.connection_lines).filter_map(one).collect()
 }
 
 /// What must hold between the VMs, on each of them; one VM has no peers.
 fn peers(inventory: &Inventory) -> Vec<PlannedAssertion> {
-    let Some((peers, line)) = inventory.peers.filter(|_| inventory.vms.len() > 1) else { return Vec::new() };
+    let Some((peers, line)) = inventory.peers.filter(|_| inventory.vms.len() > 1) else {
+        return Vec::new();
+    };
     // Every VM has that of the loopback.
-    let address = |vm: &Vm| vm.address.as_ref()?.parse::<IpAddr>().ok().filter(|address| !address.is_loopback());
+    let address = |vm: &Vm| {
+        vm.address.as_ref()?.parse::<IpAddr>().ok().filter(|address| !address.is_loopback())
+    };
     let one = |vm: &Vm| {
         let others = inventory.vms.values().filter(|other| other.name != vm.name);
         let others: Vec<_> = others.map(|other| (other.name.clone(), address(other))).collect();
         let identity = Aspect::Identity { address: address(vm) };
-        let clock = peers.clocks_within.map(|Span(within)| Aspect::Clock { within, read: READ_CLOCK });
+        let clock =
+            peers.clocks_within.map(|Span(within)| Aspect::Clock { within, read: READ_CLOCK });
         let peer = |aspect| Peer { vm: vm.name.clone(), others: others.clone(), aspect };
         let aspects = std::iter::once(identity).chain(clock).map(peer);
-        let planned = |peer| PlannedAssertion::derived(inventory, line, PEERS, &vm.name, Expectation::Peer(peer));
+        let planned = |peer| {
+            PlannedAssertion::derived(inventory, line, PEERS, &vm.name, Expectation::Peer(peer))
+        };
         aspects.map(planned).collect::<Vec<_>>()
     };
     inventory.vms.values().flat_map(one).collect()
@@ -214,7 +240,13 @@ impl PlannedAssertion {
     }
 
     /// Of what the inventory declares, at this line.
-    fn derived(inventory: &Inventory, line: usize, test: &str, vm: &str, expectation: Expectation) -> Self {
+    fn derived(
+        inventory: &Inventory,
+        line: usize,
+        test: &str,
+        vm: &str,
+        expectation: Expectation,
+    ) -> Self {
         Self {
             id: AssertionId(format!("{test}::{vm}::{}", expectation.slug())),
             scenario: test.to_owned(),

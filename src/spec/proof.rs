@@ -60,7 +60,9 @@ impl Proof {
 }
 
 fn examples(assertion: &PlannedAssertion) -> Result<Vec<CounterExample>, String> {
-    let Some(own) = &assertion.counter_example else { return assertion.expectation.counter_examples() };
+    let Some(own) = &assertion.counter_example else {
+        return assertion.expectation.counter_examples();
+    };
     let what = match own {
         Expectation::PortListening(port) => port.describe(),
         other => other.how(),

@@ -29,11 +29,14 @@ impl Source {
     ///
     /// Broken syntax (with the place where it breaks) and keys that stand twice are errors.
     pub fn parse(file: &str, text: &str) -> Result<Self, SpecErrors> {
-        let value: Value = serde_json::from_str(text).map_err(|error| syntax_error(file, text, &error))?;
-        let mut index = Index { file, lines: LineStarts::of(text), places: HashMap::new(), twice: Vec::new() };
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| syntax_error(file, text, &error))?;
+        let mut index =
+            Index { file, lines: LineStarts::of(text), places: HashMap::new(), twice: Vec::new() };
         // serde_json is the judge of syntax; the second parser is only asked for places.
         if let Ok(Some(root)) =
-            jsonc_parser::parse_to_ast(text, &CollectOptions::default(), &ParseOptions::default()).map(|ast| ast.value)
+            jsonc_parser::parse_to_ast(text, &CollectOptions::default(), &ParseOptions::default())
+                .map(|ast| ast.value)
         {
             index.note("", jsonc_parser::common::Ranged::range(&root).start);
             index.visit("", &root);
@@ -95,8 +98,10 @@ impl Source {
         let (path, hint) = match words.split_first() {
             Some((unknown, known)) if message.starts_with("unknown ") => {
                 // Some deserializers count the unknown key into the path, some do not.
-                let path = if path.ends_with(unknown) { path.to_owned() } else { join(path, unknown) };
-                let hint = (!known.is_empty()).then(|| hint_for_unknown(unknown, known.iter().copied()));
+                let path =
+                    if path.ends_with(unknown) { path.to_owned() } else { join(path, unknown) };
+                let hint =
+                    (!known.is_empty()).then(|| hint_for_unknown(unknown, known.iter().copied()));
                 (path, hint)
             }
             _ => (path.to_owned(), None),
@@ -107,7 +112,11 @@ impl Source {
         } else {
             message
         };
-        self.error(&path, message.replace("unknown field", "unknown key").replace("missing field", "missing key"), hint)
+        self.error(
+            &path,
+            message.replace("unknown field", "unknown key").replace("missing field", "missing key"),
+            hint,
+        )
     }
 }
 
@@ -136,9 +145,9 @@ impl<'de> Deserializer<'de> for Strict<'de> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
         match self.0 {
             Value::Array(list) => visitor.visit_seq(SeqDeserializer::new(list.iter().map(Strict))),
-            Value::Object(keys) => {
-                visitor.visit_map(MapDeserializer::new(keys.iter().map(|(key, value)| (key.as_str(), Strict(value)))))
-            }
+            Value::Object(keys) => visitor.visit_map(MapDeserializer::new(
+                keys.iter().map(|(key, value)| (key.as_str(), Strict(value))),
+            )),
             scalar => scalar.deserialize_any(visitor),
         }
     }
@@ -159,7 +168,11 @@ impl<'de> Deserializer<'de> for Strict<'de> {
         if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Self::Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -246,7 +259,13 @@ impl Index<'_> {
                 let hint = Some(format!("it stands in line {line} already; keep one of the two"));
                 let place = Some(self.lines.place(property.range.start));
                 let message = format!("the key `{name}` stands twice in one object");
-                self.twice.push(SpecError { file: self.file.to_owned(), place, path: below, message, hint });
+                self.twice.push(SpecError {
+                    file: self.file.to_owned(),
+                    place,
+                    path: below,
+                    message,
+                    hint,
+                });
                 continue;
             }
             self.note(&below, property.range.start);
@@ -264,7 +283,11 @@ struct LineStarts(Vec<usize>);
 
 impl LineStarts {
     fn of(text: &str) -> Self {
-        Self(std::iter::once(0).chain(text.match_indices('\n').map(|(index, _)| index + 1)).collect())
+        Self(
+            std::iter::once(0)
+                .chain(text.match_indices('\n').map(|(index, _)| index + 1))
+                .collect(),
+        )
     }
 
     fn place(&self, offset: usize) -> (usize, usize) {

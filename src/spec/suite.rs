@@ -111,8 +111,17 @@ struct CommonKeys {
     counter_example: Option<Map<String, Value>>,
 }
 
-const COMMON_KEYS: [&str; 9] =
-    ["on_vm", "name", "description", "timeout", "wait", "consistently", "unit", "waive", "counter_example"];
+const COMMON_KEYS: [&str; 9] = [
+    "on_vm",
+    "name",
+    "description",
+    "timeout",
+    "wait",
+    "consistently",
+    "unit",
+    "waive",
+    "counter_example",
+];
 
 /// Those of them that the format's docs show among the parameters, or could.
 const TIME_KEYS: [&str; 3] = ["timeout", "wait", "consistently"];
@@ -129,7 +138,8 @@ impl JsonSchema for AssertionEntry {
             (TYPES[2], HttpResponds::json_schema(generator)),
         ];
         let common = CommonKeys::json_schema(generator);
-        let shapes: Vec<Value> = types.iter().flat_map(|(word, own)| shapes_of(word, own, &common)).collect();
+        let shapes: Vec<Value> =
+            types.iter().flat_map(|(word, own)| shapes_of(word, own, &common)).collect();
         json_schema!({ "description": "An assertion: what should hold on one VM.", "oneOf": shapes })
     }
 }
@@ -149,7 +159,9 @@ fn shapes_of(word: &str, own: &Schema, common: &Schema) -> [Value; 2] {
     merge(&mut keys, serde_json::json!({"type": {"const": word}}));
     // The format's docs show `timeout` among the parameters.
     let mut params = own_keys.clone();
-    if let (Some(params), Some(common)) = (params.as_object_mut(), part(common, "properties").as_object()) {
+    if let (Some(params), Some(common)) =
+        (params.as_object_mut(), part(common, "properties").as_object())
+    {
         let times = common.iter().filter(|(key, _)| TIME_KEYS.contains(&key.as_str()));
         params.extend(times.map(|(key, schema)| (key.clone(), schema.clone())));
     }
@@ -260,7 +272,11 @@ impl Suite {
 }
 
 fn nothing_to_check(source: &Source, path: &str, message: &str) -> SpecError {
-    source.error(path, format!("{message}, so nothing would be checked"), Some("write at least one".to_owned()))
+    source.error(
+        path,
+        format!("{message}, so nothing would be checked"),
+        Some("write at least one".to_owned()),
+    )
 }
 
 fn read_scenario(
@@ -275,12 +291,20 @@ fn read_scenario(
         errors.push(source.error(&join(path, "tests"), "`tests` must be empty", Some(hint)));
     }
     if scenario.custom_tests.is_empty() {
-        errors.push(nothing_to_check(source, &join(path, "custom_tests"), "the scenario has no test"));
+        errors.push(nothing_to_check(
+            source,
+            &join(path, "custom_tests"),
+            "the scenario has no test",
+        ));
     }
     for (index, test) in scenario.custom_tests.iter().enumerate() {
         let path = format!("{path}.custom_tests[{index}]");
         if test.assertions.is_empty() {
-            errors.push(nothing_to_check(source, &join(&path, "assertions"), "the test has no assertion"));
+            errors.push(nothing_to_check(
+                source,
+                &join(&path, "assertions"),
+                "the test has no assertion",
+            ));
         }
         for (index, entry) in test.assertions.iter().enumerate() {
             let path = format!("{path}.assertions[{index}]");
@@ -298,7 +322,11 @@ fn read_scenario(
     }
 }
 
-fn read_assertion(source: &Source, path: &str, value: &Value) -> Result<SuiteAssertion, SpecErrors> {
+fn read_assertion(
+    source: &Source,
+    path: &str,
+    value: &Value,
+) -> Result<SuiteAssertion, SpecErrors> {
     let Value::Object(keys) = value else {
         return Err(source.error(path, "an assertion is an object", None).into());
     };
@@ -307,7 +335,9 @@ fn read_assertion(source: &Source, path: &str, value: &Value) -> Result<SuiteAss
     let common: CommonKeys = source.read_at(path, &Value::Object(common))?;
     let expectation = read_expectation(source, &own_path, word, own.clone())?;
     let counter_example = match &common.counter_example {
-        Some(changes) => Some(read_counter_example(source, path, word, (&expectation, own), changes)?),
+        Some(changes) => {
+            Some(read_counter_example(source, path, word, (&expectation, own), changes)?)
+        }
         None => None,
     };
     if common.waive.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
@@ -364,13 +394,18 @@ fn read_counter_example(
     keys.extend(changes.clone());
     let counter_example = read_expectation(source, &path, word, keys)?;
     if counter_example == *expectation {
-        let hint = Some("change what is looked at: a command, a port, a URL that must not do".to_owned());
+        let hint =
+            Some("change what is looked at: a command, a port, a URL that must not do".to_owned());
         return Err(source.error(&path, "the counter-example is the check itself", hint).into());
     }
     Ok(counter_example)
 }
 
-fn read_type<'a>(source: &Source, path: &str, keys: &'a Map<String, Value>) -> Result<&'a str, SpecError> {
+fn read_type<'a>(
+    source: &Source,
+    path: &str,
+    keys: &'a Map<String, Value>,
+) -> Result<&'a str, SpecError> {
     let known = || format!("one of: {}", TYPES.join(", "));
     let Some(word) = keys.get("type") else {
         return Err(source.error(path, "missing key `type`", Some(known())));
@@ -378,9 +413,11 @@ fn read_type<'a>(source: &Source, path: &str, keys: &'a Map<String, Value>) -> R
     let path = join(path, "type");
     match word.as_str() {
         Some(word) if TYPES.contains(&word) => Ok(word),
-        Some(word) => {
-            Err(source.error(&path, format!("unknown assertion type `{word}`"), Some(hint_for_unknown(word, TYPES))))
-        }
+        Some(word) => Err(source.error(
+            &path,
+            format!("unknown assertion type `{word}`"),
+            Some(hint_for_unknown(word, TYPES)),
+        )),
         None => Err(source.error(&path, "`type` is a text", Some(known()))),
     }
 }
@@ -388,7 +425,11 @@ fn read_type<'a>(source: &Source, path: &str, keys: &'a Map<String, Value>) -> R
 type SplitKeys = (Map<String, Value>, Map<String, Value>, String);
 
 /// Keys that every assertion can have, keys of its type, and the path at which the latter stand.
-fn split_keys(source: &Source, path: &str, keys: &Map<String, Value>) -> Result<SplitKeys, SpecError> {
+fn split_keys(
+    source: &Source,
+    path: &str,
+    keys: &Map<String, Value>,
+) -> Result<SplitKeys, SpecError> {
     let (mut common, mut own) = (Map::new(), Map::new());
     for (key, value) in keys.iter().filter(|(key, _)| !["type", "params"].contains(&key.as_str())) {
         let side = if COMMON_KEYS.contains(&key.as_str()) { &mut common } else { &mut own };
@@ -411,7 +452,11 @@ fn split_keys(source: &Source, path: &str, keys: &Map<String, Value>) -> Result<
         let side = if TIME_KEYS.contains(&key.as_str()) { &mut common } else { &mut own };
         if side.insert(key.clone(), value.clone()).is_some() {
             let hint = Some("keep one of the two".to_owned());
-            return Err(source.error(&join(&params_path, key), format!("`{key}` stands also beside `params`"), hint));
+            return Err(source.error(
+                &join(&params_path, key),
+                format!("`{key}` stands also beside `params`"),
+                hint,
+            ));
         }
     }
     Ok((common, own, params_path))

@@ -63,9 +63,10 @@ pub(super) async fn login(
         _ if ended => Err(cut_off(handle, ssh, &tried, seen).await),
         Ok(false) => Err(refused(ssh, &tried)),
         Err(error) if error.stage == Stage::Auth => Err(error),
-        Err(error) => {
-            Err(SshError::passing(Stage::Auth, format!("the connection broke during login: {}", error.message)))
-        }
+        Err(error) => Err(SshError::passing(
+            Stage::Auth,
+            format!("the connection broke during login: {}", error.message),
+        )),
     }
 }
 
@@ -78,7 +79,10 @@ async fn try_all(
     if ssh.key.is_some() && with_key(handle, ssh, secrets, tried).await? {
         return Ok(true);
     }
-    if ssh.agent && tried.offers(MethodKind::PublicKey) && with_agent(handle, &ssh.user, tried).await? {
+    if ssh.agent
+        && tried.offers(MethodKind::PublicKey)
+        && with_agent(handle, &ssh.user, tried).await?
+    {
         return Ok(true);
     }
     let Some(password) = &secrets.password else { return Ok(false) };
@@ -98,7 +102,12 @@ async fn try_all(
 
 /// The server ended the connection instead of answering. Its last words are a refusal, such as sshd's "Too many
 /// authentication failures". Without a word it can also be a VM that still boots (`pam_nologin`).
-async fn cut_off(handle: &mut Handle<Client>, ssh: &Ssh, tried: &Tried, seen: &Mutex<Seen>) -> SshError {
+async fn cut_off(
+    handle: &mut Handle<Client>,
+    ssh: &Ssh,
+    tried: &Tried,
+    seen: &Mutex<Seen>,
+) -> SshError {
     // Its last words have come when its task has ended; how it ended is clear.
     let _ = handle.await;
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,7 +122,11 @@ async fn cut_off(handle: &mut Handle<Client>, ssh: &Ssh, tried: &Tried, seen: &M
              (MaxAuthTries); it is not tried again",
         );
     }
-    let said = seen.notice.as_ref().map(|notice| format!("; it said {:?}", notice.trim())).unwrap_or_default();
+    let said = seen
+        .notice
+        .as_ref()
+        .map(|notice| format!("; it said {:?}", notice.trim()))
+        .unwrap_or_default();
     SshError::passing(
         Stage::Auth,
         format!("the server closed the connection during the login as `{user}` ({methods}){said}"),
@@ -125,13 +138,19 @@ fn refused(ssh: &Ssh, tried: &Tried) -> SshError {
     let user = &ssh.user;
     let methods = tried.methods.join(", ");
     let Some(offered) = &tried.offered else {
-        return SshError::lasting(Stage::Auth, format!("there is nothing to log in with as `{user}`: tried {methods}"))
-            .hint("give the inventory a `password` or a `key`, or the agent a key with `ssh-add`");
+        return SshError::lasting(
+            Stage::Auth,
+            format!("there is nothing to log in with as `{user}`: tried {methods}"),
+        )
+        .hint("give the inventory a `password` or a `key`, or the agent a key with `ssh-add`");
     };
     let offered: Vec<&str> = offered.iter().map(Into::into).collect();
     SshError::lasting(
         Stage::Auth,
-        format!("login as `{user}` refused: tried {methods}; the server takes {}", offered.join(", ")),
+        format!(
+            "login as `{user}` refused: tried {methods}; the server takes {}",
+            offered.join(", ")
+        ),
     )
     .hint("check user and password or key in the inventory against the VM; it is not tried again")
 }
@@ -154,7 +173,11 @@ async fn with_key(
     Ok(tried.note("publickey (key file)", answer))
 }
 
-async fn with_agent(handle: &mut Handle<Client>, user: &str, tried: &mut Tried) -> Result<bool, SshError> {
+async fn with_agent(
+    handle: &mut Handle<Client>,
+    user: &str,
+    tried: &mut Tried,
+) -> Result<bool, SshError> {
     let failed = |error: String| {
         SshError::lasting(Stage::Auth, format!("the SSH agent does not help: {error}"))
             .hint("start ssh-agent, `ssh-add` a key, and pass on SSH_AUTH_SOCK")
@@ -181,14 +204,19 @@ async fn with_agent(handle: &mut Handle<Client>, user: &str, tried: &mut Tried) 
 }
 
 /// Answers every hidden prompt with the password. Questions that never end are a refusal.
-async fn with_questions(handle: &mut Handle<Client>, user: &str, password: &Secret) -> Result<bool, SshError> {
+async fn with_questions(
+    handle: &mut Handle<Client>,
+    user: &str,
+    password: &Secret,
+) -> Result<bool, SshError> {
     let mut response = handle.authenticate_keyboard_interactive_start(user, None).await?;
     for _ in 0..4 {
         match response {
             KeyboardInteractiveAuthResponse::Success => return Ok(true),
             KeyboardInteractiveAuthResponse::Failure { .. } => return Ok(false),
             KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. } => {
-                let answer = |echo: bool| if echo { String::new() } else { password.expose().to_owned() };
+                let answer =
+                    |echo: bool| if echo { String::new() } else { password.expose().to_owned() };
                 let answers = prompts.iter().map(|prompt| answer(prompt.echo)).collect();
                 response = handle.authenticate_keyboard_interactive_respond(answers).await?;
             }

@@ -38,7 +38,10 @@ where
 }
 
 /// Where the banner begins in what was said; `None` when there is none and nothing more will come.
-async fn read_banner(stream: &mut (impl AsyncRead + Unpin), said: &mut Vec<u8>) -> std::io::Result<Option<usize>> {
+async fn read_banner(
+    stream: &mut (impl AsyncRead + Unpin),
+    said: &mut Vec<u8>,
+) -> std::io::Result<Option<usize>> {
     let mut stream = stream.take(SAID_AT_MOST as u64);
     while stream.read_buf(said).await? > 0 {
         let start = banner_in(said);
@@ -69,7 +72,8 @@ fn no_banner(what: String, said: &str) -> SshError {
         Some((end, _)) => format!("{what}; it said {:?} and more", &said[..end]),
         None => format!("{what}; it said {said:?}"),
     };
-    let turned_away = ["Not allowed at this time", "MaxStartups"].iter().any(|words| said.contains(words));
+    let turned_away =
+        ["Not allowed at this time", "MaxStartups"].iter().any(|words| said.contains(words));
     SshError::passing(Stage::Banner, message).hint(if turned_away {
         "sshd turns this address away for a while: earlier logins failed (PerSourcePenalties), or too many came at \
          once (MaxStartups); wait, or raise the limit on the VM"

@@ -45,7 +45,11 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         // A login on a VM without working DNS takes 20 s and more; it is slow, not dead.
-        Self { dial: Duration::from_secs(10), greet: Duration::from_secs(15), login: Duration::from_mins(1) }
+        Self {
+            dial: Duration::from_secs(10),
+            greet: Duration::from_secs(15),
+            login: Duration::from_mins(1),
+        }
     }
 }
 
@@ -75,7 +79,9 @@ pub async fn connect(
     let mut handle = match jump {
         None => greet(dial(host, port, limits).await?, config, client, limits, reached).await?,
         Some(jump) => {
-            let stream = tunnel::open(jump, host, port, Instant::now() + limits.dial).await.map_err(from_jump)?;
+            let stream = tunnel::open(jump, host, port, Instant::now() + limits.dial)
+                .await
+                .map_err(from_jump)?;
             greet(stream, config, client, limits, reached).await?
         }
     };
@@ -91,7 +97,9 @@ fn from_jump(error: tunnel::TunnelError) -> SshError {
         tunnel::TunnelError::Unreachable(why) => {
             SshError::passing(Stage::Tcp, format!("the jump host cannot connect to {why}"))
         }
-        tunnel::TunnelError::Ssh(error) => SshError { message: format!("jump host: {}", error.message), ..error },
+        tunnel::TunnelError::Ssh(error) => {
+            SshError { message: format!("jump host: {}", error.message), ..error }
+        }
     }
 }
 
@@ -127,8 +135,9 @@ async fn dial(host: &str, port: u16, limits: Limits) -> Result<TcpStream, SshErr
 }
 
 fn no_tcp(why: &str) -> SshError {
-    SshError::passing(Stage::Tcp, format!("no TCP connection: {why}"))
-        .hint("is the VM powered on, does sshd run, and are address and port right in the inventory?")
+    SshError::passing(Stage::Tcp, format!("no TCP connection: {why}")).hint(
+        "is the VM powered on, does sshd run, and are address and port right in the inventory?",
+    )
 }
 
 /// Banner and key exchange, with the host key checked inside.
@@ -146,7 +155,10 @@ where
     let stream = await_banner(stream, limits.greet).await?;
     reached(Milestone::Banner);
     match timeout(limits.greet, connect_stream(config, stream, client)).await {
-        Err(_) => Err(SshError::passing(Stage::Handshake, format!("no key exchange within {:?}", limits.greet))),
+        Err(_) => Err(SshError::passing(
+            Stage::Handshake,
+            format!("no key exchange within {:?}", limits.greet),
+        )),
         Ok(Err(error)) if error.stage == Stage::Channel => Err(SshError {
             stage: Stage::Handshake,
             message: format!("the key exchange failed: {}", error.message),
@@ -174,7 +186,8 @@ fn config(known_types: &[Algorithm]) -> Config {
 
 /// An RSA key is one type, however it signs.
 fn same_type(left: &Algorithm, right: &Algorithm) -> bool {
-    left == right || (matches!(left, Algorithm::Rsa { .. }) && matches!(right, Algorithm::Rsa { .. }))
+    left == right
+        || (matches!(left, Algorithm::Rsa { .. }) && matches!(right, Algorithm::Rsa { .. }))
 }
 
 /// What the server told of itself.
@@ -206,7 +219,10 @@ impl Handler for Client {
 
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, SshError> {
         let PublicKeyOrCertificate::PublicKey { key, .. } = key else {
-            return Err(SshError::lasting(Stage::HostKey, "the server shows a certificate, which was not asked for"));
+            return Err(SshError::lasting(
+                Stage::HostKey,
+                "the server shows a certificate, which was not asked for",
+            ));
         };
         let trust = self.host_keys.check(key)?;
         let mut seen = self.seen();
@@ -226,7 +242,11 @@ impl Handler for Client {
         Ok(())
     }
 
-    async fn auth_banner(&mut self, banner: &str, _session: &mut client::Session) -> Result<(), SshError> {
+    async fn auth_banner(
+        &mut self,
+        banner: &str,
+        _session: &mut client::Session,
+    ) -> Result<(), SshError> {
         self.seen().notice = Some(banner.to_owned());
         Ok(())
     }

@@ -50,9 +50,10 @@ impl From<russh::Error> for SshError {
                 Stage::Handshake,
                 format!("no {kind:?} algorithm in common; the server offers {theirs:?}"),
             ),
-            russh::Error::Disconnect | russh::Error::HUP | russh::Error::SendError | russh::Error::RecvError => {
-                Self::lost()
-            }
+            russh::Error::Disconnect
+            | russh::Error::HUP
+            | russh::Error::SendError
+            | russh::Error::RecvError => Self::lost(),
             russh::Error::KeepaliveTimeout | russh::Error::InactivityTimeout => {
                 Self::passing(Stage::Timeout, "the connection is dead: keepalives are not answered")
             }

@@ -50,7 +50,9 @@ pub async fn exec(
     let mut seen = Seen::default();
     let ended = loop {
         match timeout_at(deadline, channel.wait()).await {
-            Err(_) => break Err(SshError::passing(Stage::Timeout, "the command did not end in time")),
+            Err(_) => {
+                break Err(SshError::passing(Stage::Timeout, "the command did not end in time"));
+            }
             // Only the close ends it: data can still come after the exit status.
             Ok(Some(ChannelMsg::Close)) => break seen.end(),
             Ok(None) => break Err(SshError::lost()),
@@ -61,8 +63,11 @@ pub async fn exec(
             }
         }
     };
-    let result =
-        CommandResult { end: seen.end.unwrap_or_default(), stdout: seen.stdout.text(), stderr: seen.stderr.text() };
+    let result = CommandResult {
+        end: seen.end.unwrap_or_default(),
+        stdout: seen.stdout.text(),
+        stderr: seen.stderr.text(),
+    };
     match ended {
         Ok(()) => Ok(result),
         Err(error) => {
@@ -78,7 +83,10 @@ pub async fn exec(
 }
 
 fn no_channel_in_time() -> SshError {
-    SshError::passing(Stage::Timeout, "no channel was opened in time: the VM does not answer on its SSH connection")
+    SshError::passing(
+        Stage::Timeout,
+        "no channel was opened in time: the VM does not answer on its SSH connection",
+    )
 }
 
 #[derive(Default)]
@@ -93,8 +101,12 @@ impl Seen {
         match message {
             ChannelMsg::Data { data } => self.stdout.push(&data)?,
             ChannelMsg::ExtendedData { data, ext: 1 } => self.stderr.push(&data)?,
-            ChannelMsg::ExitStatus { exit_status } => self.end = Some(CommandEnd::Exited(exit_status)),
-            ChannelMsg::ExitSignal { signal_name, .. } => self.end = Some(CommandEnd::Signalled(name(&signal_name))),
+            ChannelMsg::ExitStatus { exit_status } => {
+                self.end = Some(CommandEnd::Exited(exit_status))
+            }
+            ChannelMsg::ExitSignal { signal_name, .. } => {
+                self.end = Some(CommandEnd::Signalled(name(&signal_name)))
+            }
             // sshd leaves the channel open: nothing more would come.
             ChannelMsg::Failure => {
                 return Err(SshError::lasting(Stage::Channel, "sshd refuses to run commands")
@@ -108,7 +120,9 @@ impl Seen {
     fn end(&self) -> Result<(), SshError> {
         match &self.end {
             Some(_) => Ok(()),
-            None => Err(SshError::passing(Stage::Channel, "the channel closed without an exit status")),
+            None => {
+                Err(SshError::passing(Stage::Channel, "the channel closed without an exit status"))
+            }
         }
     }
 }

@@ -120,21 +120,31 @@ impl KnownHost {
     /// What `file` says; nothing when there is no such file.
     fn read(file: &Path, host: &str, port: u16) -> Result<Self, SshError> {
         let failed = |why: String, hint: &str| {
-            SshError::lasting(Stage::HostKey, format!("cannot read {}: {why}", file.display())).hint(hint)
+            SshError::lasting(Stage::HostKey, format!("cannot read {}: {why}", file.display()))
+                .hint(hint)
         };
         let text = match std::fs::read(file) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => String::new(),
-            Err(error) => return Err(failed(error.to_string(), "what it says about the host must be known")),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                String::new()
+            }
+            Err(error) => {
+                return Err(failed(error.to_string(), "what it says about the host must be known"));
+            }
         };
-        let said = Said::about(host, port, &text).map_err(|why| failed(why, "mend or remove the broken line"))?;
+        let said = Said::about(host, port, &text)
+            .map_err(|why| failed(why, "mend or remove the broken line"))?;
         Ok(Self { file: file.to_owned(), entry: entry_name(host, port), said })
     }
 
     fn refuse_revoked(&self, key: &PublicKey) -> Result<(), SshError> {
-        let revoked = self.said.revoked.iter().find(|(_, revoked)| revoked.key_data() == key.key_data());
+        let revoked =
+            self.said.revoked.iter().find(|(_, revoked)| revoked.key_data() == key.key_data());
         let Some((line, _)) = revoked else { return Ok(()) };
-        let (kind, shown, file) = (key.algorithm(), key.fingerprint(HashAlg::Sha256), self.file.display());
+        let (kind, shown, file) =
+            (key.algorithm(), key.fingerprint(HashAlg::Sha256), self.file.display());
         let message = format!("the host key {kind} {shown} is revoked by {file}:{line}");
         Err(SshError::lasting(Stage::HostKey, message)
             .hint("whoever has that key can pass for the VM; give it a new one"))

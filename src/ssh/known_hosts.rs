@@ -26,7 +26,10 @@ impl Said {
         for (index, line) in text.lines().enumerate() {
             let mut fields = line.split_ascii_whitespace().peekable();
             let marker = fields.next_if(|field| field.starts_with('@'));
-            let (Some(hosts), Some(_), Some(key)) = (fields.next(), fields.next(), fields.next()) else { continue };
+            let (Some(hosts), Some(_), Some(key)) = (fields.next(), fields.next(), fields.next())
+            else {
+                continue;
+            };
             if hosts.starts_with('#') || !is_meant(hosts, &name) {
                 continue;
             }
@@ -35,7 +38,8 @@ impl Said {
                 Some("@revoked") => &mut said.revoked,
                 Some(_) => continue,
             };
-            let key = parse_public_key_base64(key).map_err(|error| format!("line {}: {error}", index + 1))?;
+            let key = parse_public_key_base64(key)
+                .map_err(|error| format!("line {}: {error}", index + 1))?;
             side.push((index + 1, key));
         }
         Ok(said)
@@ -49,7 +53,8 @@ pub fn entry_name(host: &str, port: u16) -> String {
 
 /// Whether one of `patterns` is that of the host, and none excludes it.
 fn is_meant(patterns: &str, name: &str) -> bool {
-    let (no, yes): (Vec<&str>, Vec<&str>) = patterns.split(',').partition(|pattern| pattern.starts_with('!'));
+    let (no, yes): (Vec<&str>, Vec<&str>) =
+        patterns.split(',').partition(|pattern| pattern.starts_with('!'));
     let matches = |pattern: &str| match pattern.strip_prefix("|1|") {
         Some(hashed) => is_hash_of(hashed, name),
         None => is_like(pattern.to_ascii_lowercase().as_bytes(), name.as_bytes()),
@@ -60,7 +65,8 @@ fn is_meant(patterns: &str, name: &str) -> bool {
 /// `SALT|HASH`, as `ssh-keygen -H` writes it.
 fn is_hash_of(hashed: &str, name: &str) -> bool {
     let decode = |text: &str| STANDARD.decode(text).ok();
-    let parts = hashed.split_once('|').and_then(|(salt, hash)| Some((decode(salt)?, decode(hash)?)));
+    let parts =
+        hashed.split_once('|').and_then(|(salt, hash)| Some((decode(salt)?, decode(hash)?)));
     parts.is_some_and(|(salt, hash)| {
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salt);
         hmac::verify(&key, name.as_bytes(), &hash).is_ok()
@@ -94,7 +100,8 @@ fn is_like(pattern: &[u8], name: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
 
     /// How many keys are known and how many are revoked.
     fn said(host: &str, port: u16, text: &str) -> (usize, usize) {
@@ -118,7 +125,11 @@ mod tests {
             ("[*]:2222", "::1", 2222, true),
             ("#vm.example", "vm.example", 22, false),
         ] {
-            assert_eq!(said(host, port, &format!("{hosts} {KEY}\n")), (usize::from(found), 0), "{hosts} for {host}");
+            assert_eq!(
+                said(host, port, &format!("{hosts} {KEY}\n")),
+                (usize::from(found), 0),
+                "{hosts} for {host}"
+            );
         }
     }
 
@@ -131,8 +142,14 @@ mod tests {
 
     #[test]
     fn a_marker_says_that_a_key_is_revoked_or_no_host_key() {
-        assert_eq!(said("vm.example", 22, &format!("@revoked *.example {KEY}\nvm.example {KEY}")), (1, 1));
-        assert_eq!(said("vm.example", 22, &format!("@cert-authority * {KEY}\n@else * {KEY}")), (0, 0));
+        assert_eq!(
+            said("vm.example", 22, &format!("@revoked *.example {KEY}\nvm.example {KEY}")),
+            (1, 1)
+        );
+        assert_eq!(
+            said("vm.example", 22, &format!("@cert-authority * {KEY}\n@else * {KEY}")),
+            (0, 0)
+        );
     }
 
     #[test]

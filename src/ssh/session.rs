@@ -51,7 +51,12 @@ impl Drop for SessionChannel<'_> {
 }
 
 impl Session {
-    pub(super) fn new(handle: Handle<Client>, banner: String, fingerprint: String, trust: Trust) -> Self {
+    pub(super) fn new(
+        handle: Handle<Client>,
+        banner: String,
+        fingerprint: String,
+        trust: Trust,
+    ) -> Self {
         let (slots, turns) = (Semaphore::new(SESSION_CHANNELS), Semaphore::new(TURNS));
         Self {
             handle,
@@ -85,15 +90,21 @@ impl Session {
         match pong {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(SshError::lost()),
-            Err(_) => Err(SshError::passing(Stage::Timeout, "the VM does not answer on its SSH connection")
-                .hint("is it frozen, paused, out of memory, or does its sshd wait for DNS?")),
+            Err(_) => Err(SshError::passing(
+                Stage::Timeout,
+                "the VM does not answer on its SSH connection",
+            )
+            .hint("is it frozen, paused, out of memory, or does its sshd wait for DNS?")),
         }
     }
 
     /// Opens a session channel. "Open failed" while others are open, or have just been, means that the server's
     /// limit is lower than ours: then it waits for its turn. Refused again and again while nobody is let in, it
     /// is an error.
-    pub(super) async fn session_channel(&self, deadline: Instant) -> Result<SessionChannel<'_>, SshError> {
+    pub(super) async fn session_channel(
+        &self,
+        deadline: Instant,
+    ) -> Result<SessionChannel<'_>, SshError> {
         let slot = self.slots.acquire().await.map_err(|_| SshError::lost())?;
         let (mut refused_alone, mut granted) = (0, self.granted.load(Ordering::Relaxed));
         let mut pause = Duration::from_millis(20);
@@ -105,7 +116,8 @@ impl Session {
                     return Ok(SessionChannel { channel, session: self, _slot: slot });
                 }
                 Err(russh::Error::ChannelOpenFailure(reason)) => {
-                    let before = std::mem::replace(&mut granted, self.granted.load(Ordering::Relaxed));
+                    let before =
+                        std::mem::replace(&mut granted, self.granted.load(Ordering::Relaxed));
                     let alone = self.open.load(Ordering::Relaxed) == 0 && before == granted;
                     refused_alone = if alone { refused_alone + 1 } else { 0 };
                     if refused_alone > 3 || Instant::now() + pause > deadline {

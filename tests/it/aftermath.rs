@@ -25,7 +25,11 @@ fn green_run(later: &str, services: &str, flags: &[&str]) -> Run {
     let mut health = prints(HEALTH);
     health.insert(0, Step::Become(prints(later)));
     let names = read_services(["redis-server.service"]);
-    let vm = Script::default().answer(READ_HEALTH, health).prints(&names, services).prints("true", "").start();
+    let vm = Script::default()
+        .answer(READ_HEALTH, health)
+        .prints(&names, services)
+        .prints("true", "")
+        .start();
     let run = Scene::with(&vm).run("vm", "true").check(flags);
     assert_eq!(run.verdicts(), ["passed"], "{}", run.told());
     run
@@ -34,7 +38,11 @@ fn green_run(later: &str, services: &str, flags: &[&str]) -> Run {
 #[track_caller]
 fn is_unstable(run: &Run, why: &str) {
     assert_eq!(run.code, Some(3), "{}", run.told());
-    assert!(run.vm("vm")["unstable"][0].as_str().unwrap_or_default().contains(why), "{}", run.told());
+    assert!(
+        run.vm("vm")["unstable"][0].as_str().unwrap_or_default().contains(why),
+        "{}",
+        run.told()
+    );
     assert!(run.stdout.contains("unstable vm") && run.stdout.contains(why), "{}", run.told());
     let junit = roxmltree::Document::parse(&run.junit).expect("XML");
     let suites = junit.root_element();
@@ -53,7 +61,10 @@ fn a_vm_that_stays_the_same_is_stable() {
 
 #[test]
 fn a_green_run_over_a_reboot_is_unstable() {
-    is_unstable(&green_run(&HEALTH.replace("boot-id a", "boot-id b"), "", &[]), "it rebooted during the run");
+    is_unstable(
+        &green_run(&HEALTH.replace("boot-id a", "boot-id b"), "", &[]),
+        "it rebooted during the run",
+    );
 }
 
 #[test]
@@ -61,7 +72,11 @@ fn a_reboot_that_ends_the_connection_is_one_too() {
     let mut health = prints(HEALTH);
     health.insert(0, Step::Become(prints(&HEALTH.replace("boot-id a", "boot-id b"))));
     // The second try is on another connection, after the first look at the VM.
-    let cut = vec![Step::Become(prints("")), Step::Repeat(vec![b'.'], 20, Duration::from_millis(50)), Step::Cut];
+    let cut = vec![
+        Step::Become(prints("")),
+        Step::Repeat(vec![b'.'], 20, Duration::from_millis(50)),
+        Step::Cut,
+    ];
     let vm = Script::default().answer(READ_HEALTH, health).answer("true", cut).start();
     let run = Scene::with(&vm).run("vm", "true").check(&["--wait", "30s"]);
     assert_eq!((run.verdicts(), vm.connections()), (vec!["passed"], 2), "{}", run.told());
@@ -72,12 +87,18 @@ fn a_reboot_that_ends_the_connection_is_one_too() {
 fn a_green_run_over_a_service_that_restarts_is_unstable() {
     let later = HEALTH.replace("service 1 100.0", "service 2 999.0");
     let run = green_run(&later, &service("active", "running", 4), &[]);
-    is_unstable(&run, "redis-server.service was restarted during the run: active (exit-code), restarted 4 times");
+    is_unstable(
+        &run,
+        "redis-server.service was restarted during the run: active (exit-code), restarted 4 times",
+    );
 }
 
 #[test]
 fn a_green_run_while_memory_runs_out_is_unstable() {
-    is_unstable(&green_run(&HEALTH.replace("oom-kills 0", "oom-kills 1"), "", &[]), "for lack of memory once");
+    is_unstable(
+        &green_run(&HEALTH.replace("oom-kills 0", "oom-kills 1"), "", &[]),
+        "for lack of memory once",
+    );
 }
 
 #[test]
@@ -86,29 +107,43 @@ fn a_vm_that_moves_while_it_is_waited_for_may_come_to_rest() {
     let run = green_run(&later, &service("active", "running", 1), &["--wait", "30s"]);
     assert_eq!((run.code, &run.vm("vm")["unstable"]), (Some(0), &json!([])), "{}", run.told());
     // A reboot stays one: what was seen before it is of another boot.
-    is_unstable(&green_run(&HEALTH.replace("boot-id a", "boot-id b"), "", &["--wait", "30s"]), "rebooted");
+    is_unstable(
+        &green_run(&HEALTH.replace("boot-id a", "boot-id b"), "", &["--wait", "30s"]),
+        "rebooted",
+    );
 }
 
 #[test]
 fn a_boot_is_a_timeline_with_a_budget_a_step() {
     let booting = HEALTH.replace("system running", "system starting");
-    let vm =
-        Script::default().prints(READ_HEALTH, booting).prints(READ_BOOT_STATE, "degraded\n").prints("true", "").start();
+    let vm = Script::default()
+        .prints(READ_HEALTH, booting)
+        .prints(READ_BOOT_STATE, "degraded\n")
+        .prints("true", "")
+        .start();
     let run = Scene::with(&vm).run("vm", "true").check(&["--wait", "30s"]);
     run.expect(0, &["passed"]);
     let timeline = &run.vm("vm")["timeline"];
-    let steps: Vec<u64> =
-        ["tcp_ms", "banner_ms", "login_ms", "running_ms"].map(|step| timeline[step].as_u64().unwrap()).to_vec();
+    let steps: Vec<u64> = ["tcp_ms", "banner_ms", "login_ms", "running_ms"]
+        .map(|step| timeline[step].as_u64().unwrap())
+        .to_vec();
     assert!(steps.is_sorted() && steps[3] >= 1000, "{timeline}");
     assert_eq!(timeline["system"], "degraded");
-    assert!(run.stdout.contains("system degraded") && run.junit.contains("running_after"), "{}", run.told());
+    assert!(
+        run.stdout.contains("system degraded") && run.junit.contains("running_after"),
+        "{}",
+        run.told()
+    );
 }
 
 #[test]
 fn a_boot_that_does_not_end_within_its_budget_is_unstable() {
     let booting = HEALTH.replace("system running", "system starting");
-    let vm =
-        Script::default().prints(READ_HEALTH, booting).prints(READ_BOOT_STATE, "starting\n").prints("true", "").start();
+    let vm = Script::default()
+        .prints(READ_HEALTH, booting)
+        .prints(READ_BOOT_STATE, "starting\n")
+        .prints("true", "")
+        .start();
     let mut scene = Scene::with(&vm).run("vm", "true");
     scene.inventory["readiness"] = json!({"running": "2s"});
     let run = scene.check(&["--wait", "60s"]);
@@ -135,12 +170,22 @@ fn a_step_that_takes_longer_than_its_budget_ends_the_wait() {
 #[test]
 fn evidence_is_taken_when_something_is_red_and_holds_no_secret() {
     let script = Script { evidence: format!("Stopped redis with {PASSWORD}"), ..Script::default() };
-    let vm = script.prints(&read_candidates(), service("failed", "failed", 5)).prints("true", "").start();
-    let scene = Scene::with(&vm).run("vm", "true").assert(json!({"type": "port_listening", "port": 6379}));
+    let vm = script
+        .prints(&read_candidates(), service("failed", "failed", 5))
+        .prints("true", "")
+        .start();
+    let scene =
+        Scene::with(&vm).run("vm", "true").assert(json!({"type": "port_listening", "port": 6379}));
     let run = scene.check(&[]);
     run.expect(1, &["passed", "failed"]);
-    let about: Vec<_> = run.vm("vm")["evidence"].as_array().unwrap().iter().map(|piece| &piece["about"]).collect();
-    assert_eq!(about, ["redis-server.service", "sockets", "addresses", "disk", "memory"], "{}", run.told());
+    let about: Vec<_> =
+        run.vm("vm")["evidence"].as_array().unwrap().iter().map(|piece| &piece["about"]).collect();
+    assert_eq!(
+        about,
+        ["redis-server.service", "sockets", "addresses", "disk", "memory"],
+        "{}",
+        run.told()
+    );
     assert_eq!(run.vm("vm")["suspects"][0]["state"], "failed (exit-code), restarted 5 times");
     for sink in [&run.stdout, &run.junit, &run.report.to_string()] {
         assert!(sink.contains("Stopped redis with ***") && !sink.contains(PASSWORD), "{sink}");
@@ -180,28 +225,35 @@ fn what_must_hold_for_a_while_is_looked_at_for_a_while() {
         .check(&[]);
     run.expect(1, &["failed", "passed"]);
     let message = run.rows()[0]["message"].as_str().unwrap();
-    assert!(message.starts_with("held for 1.") && message.contains("of 2.0 s, then: exit status 1"), "{message}");
+    assert!(
+        message.starts_with("held for 1.") && message.contains("of 2.0 s, then: exit status 1"),
+        "{message}"
+    );
     assert!(run.rows()[1]["attempts"].as_array().unwrap().len() >= 3, "{}", run.told());
     assert!(!run.junit.contains("flakyFailure"), "it held all the time: {}", run.junit);
 }
 
 #[test]
 fn nobody_waits_for_a_service_that_systemd_has_given_up_on() {
-    let vm = Script::default().prints(&read_services(["redis"]), service("failed", "failed", 5)).start();
+    let vm =
+        Script::default().prints(&read_services(["redis"]), service("failed", "failed", 5)).start();
     let port = json!({"type": "port_listening", "port": 6379, "unit": "redis", "wait": "80s"});
     let run = Scene::with(&vm).assert(port).check(&[]);
     run.expect(1, &["failed"]);
     let message = run.rows()[0]["message"].as_str().unwrap();
-    assert!(message.contains("redis has failed for good, so waiting is of no use: failed (exit-code)"), "{message}");
+    assert!(
+        message.contains("redis has failed for good, so waiting is of no use: failed (exit-code)"),
+        "{message}"
+    );
     assert!(run.took < Duration::from_mins(1), "{:?}", run.took);
 }
 
 #[test]
 fn when_every_channel_of_a_vm_times_out_it_is_the_vm() {
     let vm = Script::default().answer("work", [Step::Freeze]).start();
-    let scene = ["a", "b", "c"]
-        .iter()
-        .fold(Scene::with(&vm), |scene, name| scene.assert(json!({"command": "work", "name": name, "timeout": "3s"})));
+    let scene = ["a", "b", "c"].iter().fold(Scene::with(&vm), |scene, name| {
+        scene.assert(json!({"command": "work", "name": name, "timeout": "3s"}))
+    });
     let run = scene.check(&[]);
     run.expect(3, &["blocked", "blocked", "blocked"]);
     assert_eq!(run.stdout.matches("it stopped answering").count(), 1, "{}", run.told());

@@ -41,6 +41,11 @@ fn each_property_holds_for_its_whole_corpus() {
 
 #[test]
 fn each_fuzz_target_is_in_the_table() {
-    let names = files("fuzz_targets").into_iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
-    assert_eq!(names.collect::<BTreeSet<_>>(), TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect());
+    let names = files("fuzz_targets")
+        .into_iter()
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
+    assert_eq!(
+        names.collect::<BTreeSet<_>>(),
+        TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect()
+    );
 }

@@ -34,8 +34,11 @@ fn what_is_not_looked_at_can_make_a_run_red() {
     let run = scene.check(&["--fail-uncovered"]);
     run.expect(3, &["passed"]);
     assert!(run.stdout.contains("1 passed; 0 failed; 2 uncovered in "), "{}", run.told());
-    for part in [r#"tests="3" failures="0" errors="2""#, r#"name="uncovered::app::9121""#, r#"name="uncovered::idle""#]
-    {
+    for part in [
+        r#"tests="3" failures="0" errors="2""#,
+        r#"name="uncovered::app::9121""#,
+        r#"name="uncovered::idle""#,
+    ] {
         assert!(run.junit.contains(part), "{part}\n{}", run.junit);
     }
     // It is about the suite, not about what was selected of it.

@@ -15,8 +15,12 @@ use bootproof::health::{READ_BOOT_STATE, READ_HEALTH};
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::private::Ed25519Keypair;
 use russh::keys::ssh_key::{HashAlg, PublicKey};
-use russh::server::{Auth, ChannelOpenHandle, Config, Handle, Handler, Msg, Response, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId, ChannelMsg, ChannelOpenFailure, Limits, MethodKind, MethodSet, Sig, SshId};
+use russh::server::{
+    Auth, ChannelOpenHandle, Config, Handle, Handler, Msg, Response, Session, VerifiedPublicKey,
+};
+use russh::{
+    Channel, ChannelId, ChannelMsg, ChannelOpenFailure, Limits, MethodKind, MethodSet, Sig, SshId,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -26,7 +30,11 @@ use tokio::time::sleep;
 
 /// All servers of all tests live here.
 pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
 });
 
 pub const PASSWORD: &str = "ops-password";
@@ -263,7 +271,10 @@ impl FakeVm {
             std::thread::sleep(Duration::from_millis(5));
             std::net::TcpListener::bind(("127.0.0.1", port))
         });
-        Self::listen(script, listener.take(1000).find_map(Result::ok).expect("the port is free again"))
+        Self::listen(
+            script,
+            listener.take(1000).find_map(Result::ok).expect("the port is free again"),
+        )
     }
 
     pub fn listen(script: Script, listener: std::net::TcpListener) -> Self {
@@ -271,7 +282,8 @@ impl FakeVm {
         let port = listener.local_addr().expect("an address").port();
         let seen = Arc::new(Seen::default());
         let host_key = PrivateKey::from(Ed25519Keypair::from_seed(&[script.host_key; 32]));
-        let (answers, counted, key) = (Arc::new(Mutex::new(script.answers.clone())), seen.clone(), host_key.clone());
+        let (answers, counted, key) =
+            (Arc::new(Mutex::new(script.answers.clone())), seen.clone(), host_key.clone());
         let config = Arc::new(config(&script, &host_key));
         let script = Arc::new(script);
         let task = RUNTIME.spawn(async move {
@@ -450,7 +462,11 @@ impl Login {
     /// As sshd does, a refusal leaves all methods open.
     fn answer(&self, yes: bool) -> Auth {
         let methods = Some(self.methods());
-        if yes { Auth::Accept } else { Auth::Reject { proceed_with_methods: methods, partial_success: false } }
+        if yes {
+            Auth::Accept
+        } else {
+            Auth::Reject { proceed_with_methods: methods, partial_success: false }
+        }
     }
 }
 
@@ -463,15 +479,24 @@ impl Handler for Visit {
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
         self.note_login("password").await?;
-        Ok(self
-            .script
-            .login
-            .answer(self.script.login.is_user(user) && self.script.login.password.as_deref() == Some(password)))
+        Ok(self.script.login.answer(
+            self.script.login.is_user(user)
+                && self.script.login.password.as_deref() == Some(password),
+        ))
     }
 
-    async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+    async fn auth_publickey(
+        &mut self,
+        user: &str,
+        key: VerifiedPublicKey<'_>,
+    ) -> Result<Auth, Self::Error> {
         self.note_login("publickey").await?;
-        let known = self.script.login.keys.iter().any(|known| known.key_data() == key.public_key.key_data());
+        let known = self
+            .script
+            .login
+            .keys
+            .iter()
+            .any(|known| known.key_data() == key.public_key.key_data());
         Ok(self.script.login.answer(self.script.login.is_user(user) && known))
     }
 
@@ -483,7 +508,11 @@ impl Handler for Visit {
     ) -> Result<Auth, Self::Error> {
         let Some(mut response) = response else {
             let prompts: &[(Cow<'static, str>, bool)] = &[(Cow::Borrowed("Password: "), false)];
-            return Ok(Auth::Partial { name: "".into(), instructions: "".into(), prompts: prompts.to_vec().into() });
+            return Ok(Auth::Partial {
+                name: "".into(),
+                instructions: "".into(),
+                prompts: prompts.to_vec().into(),
+            });
         };
         self.note_login("keyboard-interactive").await?;
         let given = response.next().unwrap_or_default();
@@ -552,14 +581,21 @@ impl Handler for Visit {
         match TcpStream::connect(("127.0.0.1", port)).await {
             Err(_) => reply.reject(ChannelOpenFailure::ConnectFailed).await,
             Ok(mut target) => {
-                assert!(["localhost", "127.0.0.1"].contains(&host_to_connect), "tests stay on loopback");
+                assert!(
+                    ["localhost", "127.0.0.1"].contains(&host_to_connect),
+                    "tests stay on loopback"
+                );
                 reply.accept().await;
                 let flow = self.flow.clone();
                 tokio::spawn(async move {
                     let mut path = channel.into_stream();
                     if forwarding != Forwarding::Allowed {
                         let _ = path.read_u8().await;
-                        let ends = if forwarding == Forwarding::CutLater { Flow::Cut } else { Flow::Frozen };
+                        let ends = if forwarding == Forwarding::CutLater {
+                            Flow::Cut
+                        } else {
+                            Flow::Frozen
+                        };
                         flow.send_replace(ends);
                     }
                     let _ = copy_bidirectional(&mut path, &mut target).await;
@@ -577,7 +613,9 @@ impl Handler for Visit {
     ) -> Result<(), Self::Error> {
         let command = String::from_utf8_lossy(data).into_owned();
         self.seen.commands.lock().unwrap().push(command.clone());
-        let Some(channel) = self.channels.remove(&channel) else { return Err(russh::Error::WrongChannel) };
+        let Some(channel) = self.channels.remove(&channel) else {
+            return Err(russh::Error::WrongChannel);
+        };
         let shell = Shell {
             script: self.script.clone(),
             seen: self.seen.clone(),
@@ -622,7 +660,11 @@ impl Shell {
         let refused = matches!(steps.first(), Some(Step::Refuse));
         let id = self.channel.id();
         // A client that is gone hears nothing of all this.
-        let _ = if refused { self.handle.channel_failure(id).await } else { self.handle.channel_success(id).await };
+        let _ = if refused {
+            self.handle.channel_failure(id).await
+        } else {
+            self.handle.channel_success(id).await
+        };
         for step in steps {
             self.perform(&command, step).await;
         }
@@ -672,10 +714,15 @@ impl Shell {
             READ_SOCKET_TABLES => print(socket_tables(&self.script.listening)),
             READ_HEALTH => print(format!("{IDENTITY}{HEALTH}")),
             READ_BOOT_STATE => print("running\n".to_owned()),
-            evidence if evidence.starts_with("export LC_ALL=C SYSTEMD_COLORS=0;") => print(self.evidence(evidence)),
+            evidence if evidence.starts_with("export LC_ALL=C SYSTEMD_COLORS=0;") => {
+                print(self.evidence(evidence))
+            }
             other => {
                 let word = other.split_whitespace().next().unwrap_or_default();
-                vec![Step::Err(format!("bash: line 1: {word}: command not found\n").into_bytes()), Step::Exit(127)]
+                vec![
+                    Step::Err(format!("bash: line 1: {word}: command not found\n").into_bytes()),
+                    Step::Exit(127),
+                ]
             }
         }
     }
@@ -711,9 +758,14 @@ impl Shell {
                 let _ = self.handle.exit_status_request(id, code).await;
             }
             Step::Killed(signal) => {
-                let _ = self.handle.exit_signal_request(id, signal, false, String::new(), String::new()).await;
+                let _ = self
+                    .handle
+                    .exit_signal_request(id, signal, false, String::new(), String::new())
+                    .await;
             }
-            Step::Hang => while !matches!(self.channel.wait().await, None | Some(ChannelMsg::Close)) {},
+            Step::Hang => {
+                while !matches!(self.channel.wait().await, None | Some(ChannelMsg::Close)) {}
+            }
             Step::Cut => {
                 self.flow.send_replace(Flow::Cut);
             }
@@ -730,15 +782,15 @@ impl Shell {
 }
 
 /// A machine that stays as it is.
-pub const HEALTH: &str =
-    "boot-id a\noom-kills 0\nsystem running\nnow 1000\ninvocation:redis-server.service 1 100.0\n@end\n";
+pub const HEALTH: &str = "boot-id a\noom-kills 0\nsystem running\nnow 1000\ninvocation:redis-server.service 1 100.0\n@end\n";
 
 const IDENTITY: &str = "machine-id 0123456789abcdef0123456789abcdef\nboot-id 01234567-89ab-cdef-0123-456789abcdef\n\
     kernel 6.12.48+deb13-cloud-amd64\nos-release Debian GNU/Linux 13 (trixie)\n";
 
 fn socket_tables(ports: &[u16]) -> String {
-    let line =
-        |(index, port): (usize, &u16)| format!("   {index}: 00000000:{port:04X} 00000000:0000 0A 0:0 0 0 0 0 1\n");
+    let line = |(index, port): (usize, &u16)| {
+        format!("   {index}: 00000000:{port:04X} 00000000:0000 0A 0:0 0 0 0 0 1\n")
+    };
     let lines: String = ports.iter().enumerate().map(line).collect();
     format!("@tcp\n  sl  local_address rem_address   st\n{lines}@tcp6\n@udp\n@udp6\n@end\n")
 }
@@ -810,5 +862,8 @@ impl Http {
 
 /// An HTTP answer with `body`.
 pub fn http(status: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }

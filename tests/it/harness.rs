@@ -22,7 +22,12 @@ fn report(scene: &Scene) -> Value {
 }
 
 fn verdicts(report: &Value) -> Vec<&str> {
-    report["results"].as_array().unwrap().iter().map(|row| row["verdict"].as_str().unwrap()).collect()
+    report["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["verdict"].as_str().unwrap())
+        .collect()
 }
 
 #[track_caller]
@@ -37,7 +42,10 @@ fn list_prints_names_and_nothing_else_and_connects_to_nothing() {
     let scene = scene(&vm).vm_at("dead", 1).run("dead", "true");
     let run = scene.lab(&["--list"]);
     assert_eq!(run.code, Some(0));
-    assert_eq!(run.stdout, "t::vm::yes: test\nt::vm::also: test\nt::vm::no: test\nt::dead::true: test\n");
+    assert_eq!(
+        run.stdout,
+        "t::vm::yes: test\nt::vm::also: test\nt::vm::no: test\nt::dead::true: test\n"
+    );
     assert_eq!(run.stderr, "");
     assert_eq!(scene.lab(&["--list", "--format", "terse"]).stdout, run.stdout);
     assert_eq!(scene.lab(&["--list", "vm::yes"]).stdout, "t::vm::yes: test\n");
@@ -62,7 +70,10 @@ fn all_green_is_exit_code_0_and_the_first_line_names_inventory_and_suite() {
     let scene = Scene::with(&vm).run("vm", "yes");
     let run = scene.lab(&[]);
     ends(&run, 0, "1 passed; 0 failed;");
-    assert_eq!(run.stderr.lines().next(), Some("bootproof: inventory inventory.json, suite suite.json"));
+    assert_eq!(
+        run.stderr.lines().next(),
+        Some("bootproof: inventory inventory.json, suite suite.json")
+    );
     assert_eq!(report(&scene)["complete"], true);
 }
 
@@ -100,7 +111,10 @@ fn reports_go_where_the_environment_says() {
     let vm = vm();
     let scene = scene(&vm).env("BOOTPROOF_REPORTS", "elsewhere/deep");
     ends(&scene.lab(&["yes"]), 0, "1 passed;");
-    assert!(scene.path("elsewhere/deep/junit.xml").exists() && scene.path("elsewhere/deep/report.json").exists());
+    assert!(
+        scene.path("elsewhere/deep/junit.xml").exists()
+            && scene.path("elsewhere/deep/report.json").exists()
+    );
 }
 
 #[test]
@@ -109,7 +123,11 @@ fn a_dead_vm_is_red_and_never_ignored() {
     let scene = scene(&vm).vm_at("dead", 1).run("dead", "true");
     let run = scene.lab(&["--skip", "::no", "--skip", "::also"]);
     ends(&run, 101, "1 passed; 1 failed; 0 ignored;");
-    assert!(run.stdout.contains("blocked: dead at tcp (127.0.0.1:1): no TCP connection"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("blocked: dead at tcp (127.0.0.1:1): no TCP connection"),
+        "{}",
+        run.stdout
+    );
 }
 
 #[test]
@@ -123,7 +141,8 @@ fn a_refused_login_is_red_at_once_also_when_there_is_time_to_wait() {
 #[test]
 fn the_deadline_ends_the_trials_that_still_run() {
     let vm = Script::default().prints("yes", "").answer("hangs", [Step::Hang]).start();
-    let scene = Scene::with(&vm).run("vm", "yes").run("vm", "hangs").env("BOOTPROOF_DEADLINE", "5s");
+    let scene =
+        Scene::with(&vm).run("vm", "yes").run("vm", "hangs").env("BOOTPROOF_DEADLINE", "5s");
     let run = scene.lab(&[]);
     ends(&run, 101, "1 passed; 1 failed;");
     assert_eq!(verdicts(&report(&scene)), ["passed", "not-run"]);
@@ -135,7 +154,11 @@ fn what_cannot_start_is_exit_code_101_with_the_reason() {
     let vm = vm();
     let run = scene(&vm).env("BOOTPROOF_WAIT", "soon").lab(&[]);
     assert_eq!(run.code, Some(101));
-    assert!(run.stderr.starts_with("error: BOOTPROOF_WAIT: `soon` is no length of time"), "{}", run.stderr);
+    assert!(
+        run.stderr.starts_with("error: BOOTPROOF_WAIT: `soon` is no length of time"),
+        "{}",
+        run.stderr
+    );
     let run = Scene::with(&vm).run("other", "true").lab(&["--list"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(101), ""));
     assert!(run.stderr.contains("unknown VM `other`"), "{}", run.stderr);
@@ -145,6 +168,7 @@ fn what_cannot_start_is_exit_code_101_with_the_reason() {
 #[test]
 fn reports_that_cannot_be_written_are_red() {
     let vm = vm();
-    let scene = Scene::with(&vm).run("vm", "yes").env("BOOTPROOF_REPORTS", "inventory.json/reports");
+    let scene =
+        Scene::with(&vm).run("vm", "yes").env("BOOTPROOF_REPORTS", "inventory.json/reports");
     ends(&scene.lab(&[]), 101, "1 passed; 0 failed;");
 }

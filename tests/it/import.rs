@@ -68,7 +68,11 @@ const WRONG: &[Case] = &[
     ),
     ("a scenario that is no group", r#""type": "group", "#, ""),
     ("a scenario of another type", r#""type": "group""#, r#""type": "single""#),
-    ("tests that are not empty", r#""tests": [], "customTests""#, r#""tests": ["boot"], "customTests""#),
+    (
+        "tests that are not empty",
+        r#""tests": [], "customTests""#,
+        r#""tests": ["boot"], "customTests""#,
+    ),
     ("a scenario that is no file name", r#""small-validation""#, r#""../small""#),
     // The assertions.
     ("no on_vm", r#""onVm": "db", "#, ""),
@@ -85,8 +89,16 @@ const WRONG: &[Case] = &[
             { "type": "command_output", "onVm": "web", "command": "true""#,
     ),
     // The recipes.
-    ("test_config enabled", r#""enabled": false, "tests": [] } } },"#, r#""enabled": true, "tests": [] } } },"#),
-    ("test_config with tests", r#""tests": [] } } },"#, r#""tests": [{ "type": "vm_boots" }] } } },"#),
+    (
+        "test_config enabled",
+        r#""enabled": false, "tests": [] } } },"#,
+        r#""enabled": true, "tests": [] } } },"#,
+    ),
+    (
+        "test_config with tests",
+        r#""tests": [] } } },"#,
+        r#""tests": [{ "type": "vm_boots" }] } } },"#,
+    ),
     ("test_config with more", r#""tests": [] } } },"#, r#""tests": [], "timeout": 60 } } },"#),
     (
         "no test_config",
@@ -100,10 +112,18 @@ const WRONG: &[Case] = &[
         r"|| true",
         r"|| true\n1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n13\n14\n15\n16\n17\n18\n19\n20\n21\n22\n23\n24\n25\n26\n27\n28\n29",
     ),
-    ("a script in another language", r"#!/bin/sh\nip addr add 10.9.0.1", r"#!/usr/bin/python3\nip addr add 10.9.0.1"),
+    (
+        "a script in another language",
+        r"#!/bin/sh\nip addr add 10.9.0.1",
+        r"#!/usr/bin/python3\nip addr add 10.9.0.1",
+    ),
     ("a script that does not add the alias", "ip addr add 10.9.0.1/24", "ip addr add 10.9.0.11/24"),
     ("two scripts", r#"dev eth0" }] },"#, r##"dev eth0" }, { "content": "#!/bin/sh" }] },"##),
-    ("a script without text", r##"{ "content": "#!/bin/sh\nip addr add 10.9.0.2/24 dev eth0" }"##, "{}"),
+    (
+        "a script without text",
+        r##"{ "content": "#!/bin/sh\nip addr add 10.9.0.2/24 dev eth0" }"##,
+        "{}",
+    ),
     (
         "a script whose file is not there",
         r##"{ "content": "#!/bin/sh\nip addr add 10.9.0.2/24 dev eth0" }"##,
@@ -159,7 +179,11 @@ const WRONG: &[Case] = &[
     ("no disk", DB, r#""alias": "10.9.0.2/24", "memoryGb": 1"#),
     ("memory in MB", DB, r#""alias": "10.9.0.2/24", "ram": 4096, "diskGb": 8"#),
     ("half a GB", DB, r#""alias": "10.9.0.2/24", "ram": "512 MB", "diskGb": 8"#),
-    ("two spellings of one key", DB, r#""alias": "10.9.0.2/24", "ram": 1, "memoryGb": 1, "diskGb": 8"#),
+    (
+        "two spellings of one key",
+        DB,
+        r#""alias": "10.9.0.2/24", "ram": 1, "memoryGb": 1, "diskGb": 8"#,
+    ),
     (
         "node and recipe differ",
         r#"{ "name": "db",
@@ -168,7 +192,11 @@ const WRONG: &[Case] = &[
       "os""#,
     ),
     ("x without y", DB, r#""alias": "10.9.0.2/24", "memoryGb": 1, "diskGb": 8, "x": 1"#),
-    ("unknown key in a node", r#""memoryGb": 1, "diskGb": 8 }"#, r#""memoryGb": 1, "diskGb": 8, "rolle": 1 }"#),
+    (
+        "unknown key in a node",
+        r#""memoryGb": 1, "diskGb": 8 }"#,
+        r#""memoryGb": 1, "diskGb": 8, "rolle": 1 }"#,
+    ),
     // The plan.
     ("connection to nowhere", r#""to": "db""#, r#""to": "bd""#),
     ("connection to port 0", r#""port": 5432 }],"#, r#""port": 0 }],"#),
@@ -279,19 +307,27 @@ fn the_reference_lab_comes_back_from_a_plan_of_it_as_it_is() {
         }
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let program = path.extension().is_some_and(|extension| extension == "sh");
-        assert_eq!(mode(&scene.path("lab").join(&path)), if program { 0o755 } else { 0o644 }, "{}", path.display());
+        assert_eq!(
+            mode(&scene.path("lab").join(&path)),
+            if program { 0o755 } else { 0o644 },
+            "{}",
+            path.display()
+        );
     }
 }
 
 /// Every word in capitals within a key becomes a word of its own.
 fn in_snake_case(value: &Value) -> Value {
     let snake = |key: &String| {
-        let letters =
-            key.chars().map(|c| if c.is_uppercase() { format!("_{}", c.to_lowercase()) } else { c.to_string() });
+        let letters = key.chars().map(|c| {
+            if c.is_uppercase() { format!("_{}", c.to_lowercase()) } else { c.to_string() }
+        });
         letters.collect::<String>()
     };
     match value {
-        Value::Object(keys) => keys.iter().map(|(key, value)| (snake(key), in_snake_case(value))).collect(),
+        Value::Object(keys) => {
+            keys.iter().map(|(key, value)| (snake(key), in_snake_case(value))).collect()
+        }
         Value::Array(all) => all.iter().map(in_snake_case).collect(),
         other => other.clone(),
     }
@@ -308,7 +344,10 @@ fn camel_case_and_snake_case_give_the_same_files() {
 
 #[test]
 fn names_of_headers_are_data_and_stay_as_they_are() {
-    let text = fs::read_to_string(imported(PAPERLESS).path("lab/suites/paperless-documents-validation.json")).unwrap();
+    let text = fs::read_to_string(
+        imported(PAPERLESS).path("lab/suites/paperless-documents-validation.json"),
+    )
+    .unwrap();
     // `from` is a key of ours, `From` a header.
     assert!(text.contains("\"From\": \"admin@lab.example\""), "{text}");
 }
@@ -319,7 +358,9 @@ fn warnings_in(value: &Value) -> Vec<String> {
         Value::Object(keys) => keys
             .iter()
             .flat_map(|(key, below)| match (key.as_str(), below) {
-                ("warnings", Value::Array(all)) => all.iter().map(|text| text.as_str().unwrap().to_owned()).collect(),
+                ("warnings", Value::Array(all)) => {
+                    all.iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+                }
                 _ => warnings_in(below),
             })
             .collect(),
@@ -330,12 +371,17 @@ fn warnings_in(value: &Value) -> Vec<String> {
 
 #[test]
 fn no_warning_is_lost() {
-    let with_one_at_a_node =
-        DNS.replacen("\"role\": \"client\",", "\"role\": \"client\", \"warnings\": [\"At the node.\"],", 1);
+    let with_one_at_a_node = DNS.replacen(
+        "\"role\": \"client\",",
+        "\"role\": \"client\", \"warnings\": [\"At the node.\"],",
+        1,
+    );
     for plan in [IMMICH, PAPERLESS, &with_one_at_a_node] {
         let mut said = warnings_in(&json_of(plan));
         let files = tree(&imported(plan).path("lab"));
-        let json = files.iter().filter(|(path, _)| path.extension().is_some_and(|extension| extension == "json"));
+        let json = files
+            .iter()
+            .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "json"));
         let mut kept: Vec<_> = json.flat_map(|(_, text)| warnings_in(&json_of(text))).collect();
         said.sort();
         kept.sort();
@@ -363,11 +409,16 @@ fn lint_tells_which_warning_of_a_plan_did_not_arrive() {
 
 #[test]
 fn a_script_of_a_few_lines_more_is_remarked_upon_and_no_error() {
-    let long = |lines: usize| PLAN.replace("|| true", &format!("|| true{}", "\\ntrue".repeat(lines - 2)));
+    let long =
+        |lines: usize| PLAN.replace("|| true", &format!("|| true{}", "\\ntrue".repeat(lines - 2)));
     assert_eq!(lint(&long(25)).1.stderr, "");
     let (scene, run) = lint(&long(30));
     assert_eq!(run.code, Some(0));
-    assert!(run.stderr.starts_with("warning: plan.json:9: web: the startup script has 30 lines"), "{}", run.stderr);
+    assert!(
+        run.stderr.starts_with("warning: plan.json:9: web: the startup script has 30 lines"),
+        "{}",
+        run.stderr
+    );
     assert_eq!(scene.bootproof(&["import", "plan.json"]).stderr, run.stderr);
     let recipe = scene.bootproof(&["lint", "recipes/web/recipe.json"]);
     assert_eq!(recipe.code, Some(0));
@@ -385,7 +436,8 @@ fn a_recipe_on_its_own_must_add_its_alias_too() {
     let run = scene.bootproof(&["lint", "lab/recipes/web/recipe.json"]);
     assert_eq!(run.code, Some(2));
     assert!(
-        run.stderr.contains("lab/recipes/web: no startup script adds the alias 10.9.0.1/24\n  hint: "),
+        run.stderr
+            .contains("lab/recipes/web: no startup script adds the alias 10.9.0.1/24\n  hint: "),
         "{}",
         run.stderr
     );
@@ -408,7 +460,9 @@ fn a_script_can_stand_in_a_file_beside_the_plan() {
 
 #[test]
 fn one_scenario_needs_no_list() {
-    let single = PLAN.replace("\"scenarios\": [", "\"scenario\":").replace("\"port\": 5432 },\n", "\"port\": 0 },\n");
+    let single = PLAN
+        .replace("\"scenarios\": [", "\"scenario\":")
+        .replace("\"port\": 5432 },\n", "\"port\": 0 },\n");
     let single = single.replacen("] }\n  ],\n  \"warnings\"", "] },\n  \"warnings\"", 1);
     let (_, run) = lint(&single);
     assert!(run.stderr.contains("plan.json:26:55"), "{}", run.stderr);
@@ -419,7 +473,8 @@ fn one_scenario_needs_no_list() {
 fn importing_twice_changes_nothing() {
     let scene = imported(PAPERLESS);
     let before = tree(&scene.path("lab"));
-    let written = |path: &PathBuf| fs::metadata(scene.path("lab").join(path)).unwrap().modified().unwrap();
+    let written =
+        |path: &PathBuf| fs::metadata(scene.path("lab").join(path)).unwrap().modified().unwrap();
     let times: Vec<_> = before.keys().map(written).collect();
     let run = scene.bootproof(&["import", "plan.json", "--into", "lab"]);
     assert_eq!(run.code, Some(0), "{}", run.told());
@@ -446,8 +501,16 @@ fn files_that_say_something_else_are_listed_and_kept_unless_forced() {
     assert_eq!(tree(&scene.path("lab")), before);
     let run = scene.bootproof(&["import", "plan.json", "--into", "lab", "--force"]);
     assert_eq!(run.code, Some(0), "{}", run.told());
-    assert!(run.stdout.contains("replaced   lab/recipes/paperless-db/startup.sh\n"), "{}", run.stdout);
-    assert!(run.stdout.contains("wrote      lab/inventory/paperless-documents.json\n"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("replaced   lab/recipes/paperless-db/startup.sh\n"),
+        "{}",
+        run.stdout
+    );
+    assert!(
+        run.stdout.contains("wrote      lab/inventory/paperless-documents.json\n"),
+        "{}",
+        run.stdout
+    );
     assert_eq!(tree(&scene.path("lab")), whole);
 }
 
@@ -473,7 +536,8 @@ fn what_cannot_be_written_to_its_end_leaves_nothing() {
     let run = scene.bootproof(&["import", "plan.json", "--into", "lab", "--force"]);
     assert_eq!(run.code, Some(70), "{}", run.told());
     assert!(run.stderr.contains("hint: nothing was changed"), "{}", run.stderr);
-    let left: Vec<_> = fs::read_dir(scene.path("lab")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(scene.path("lab")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["recipes"]);
 
     // A file cannot be renamed over a folder; what was renamed before is taken back.
@@ -490,7 +554,8 @@ fn what_cannot_be_written_to_its_end_leaves_nothing() {
 
 /// The ids of `bootproof plan` on an imported lab.
 fn ids(scene: &Scene, lab: &str) -> Vec<String> {
-    let (inventory, suite) = (format!("lab/inventory/{lab}.json"), format!("lab/suites/{lab}-validation.json"));
+    let (inventory, suite) =
+        (format!("lab/inventory/{lab}.json"), format!("lab/suites/{lab}-validation.json"));
     let run = scene.bootproof(&["plan", "-i", &inventory, "-s", &suite]);
     assert_eq!(run.code, Some(0), "{}", run.told());
     run.stdout
@@ -504,12 +569,16 @@ fn ids(scene: &Scene, lab: &str) -> Vec<String> {
 fn lint_all(scene: &Scene, lab: &str) {
     let recipes = fs::read_dir(scene.path("lab/recipes")).unwrap();
     let recipes = recipes.map(|entry| format!("{}/recipe.json", entry.unwrap().path().display()));
-    let files: Vec<String> =
-        ["plan.json".to_owned(), format!("lab/inventory/{lab}.json"), format!("lab/suites/{lab}-validation.json")]
-            .into_iter()
-            .chain(recipes)
-            .collect();
-    let arguments: Vec<&str> = ["lint"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let files: Vec<String> = [
+        "plan.json".to_owned(),
+        format!("lab/inventory/{lab}.json"),
+        format!("lab/suites/{lab}-validation.json"),
+    ]
+    .into_iter()
+    .chain(recipes)
+    .collect();
+    let arguments: Vec<&str> =
+        ["lint"].into_iter().chain(files.iter().map(String::as_str)).collect();
     let run = scene.bootproof(&arguments);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.told());
 }
@@ -530,7 +599,11 @@ fn check(scene: &Scene, lab: &str, vms: &[(&str, &FakeVm)]) -> Run {
 }
 
 fn vm_of(user: &str, password: &str) -> Script {
-    Script { login: Login::password(password).of(user), sudo: Sudo::Password(password.to_owned()), ..Script::default() }
+    Script {
+        login: Login::password(password).of(user),
+        sudo: Sudo::Password(password.to_owned()),
+        ..Script::default()
+    }
 }
 
 #[test]
@@ -552,9 +625,11 @@ fn three_vms_with_another_user_other_ports_and_another_network_work_without_a_li
         ]
     );
     let vm = || vm_of("admin", "paperless-admin");
-    let reach = "nc -z -w 5 10.88.5.12 5433 && nc -z -w 5 10.88.5.13 6380 && echo backends-reachable";
+    let reach =
+        "nc -z -w 5 10.88.5.12 5433 && nc -z -w 5 10.88.5.13 6380 && echo backends-reachable";
     let grep = "grep -c '^host paperless' /etc/postgresql/17/main/pg_hba.conf";
-    let web = Script { listening: vec![22, 8010], ..vm() }.prints(reach, "backends-reachable\n").start();
+    let web =
+        Script { listening: vec![22, 8010], ..vm() }.prints(reach, "backends-reachable\n").start();
     let db = Script { listening: vec![22, 5433], ..vm() }.prints(grep, "1\n").start();
     let broker = Script { listening: vec![22, 6380], ..vm() }.start();
     let suite = format!("lab/suites/{lab}-validation.json");
@@ -573,7 +648,9 @@ fn udp_tables(ports: &[u16]) -> String {
     let line = |port: &u16| format!("   0: 00000000:{port:04X} 00000000:0000 07 0:0 0 0 0 0 1\n");
     let head = "  sl  local_address rem_address   st\n";
     let udp: String = ports.iter().map(line).collect();
-    format!("@tcp\n{head}   0: 00000000:0035 00000000:0000 0A 0:0 0 0 0 0 1\n@tcp6\n@udp\n{head}{udp}@udp6\n@end\n")
+    format!(
+        "@tcp\n{head}   0: 00000000:0035 00000000:0000 0A 0:0 0 0 0 0 1\n@tcp6\n@udp\n{head}{udp}@udp6\n@end\n"
+    )
 }
 
 #[test]
@@ -618,7 +695,8 @@ fn five_vms_with_udp_services_and_a_user_each_work_without_a_line_of_rust() {
     check(&scene, lab, &vms).expect(0, &["passed"; 12]);
     assert_eq!(a.logins(), ["password"]);
 
-    let clock = clock.restart(vm_of("timekeeper", "tick-tock").prints(READ_SOCKET_TABLES, udp_tables(&[68])));
+    let clock = clock
+        .restart(vm_of("timekeeper", "tick-tock").prints(READ_SOCKET_TABLES, udp_tables(&[68])));
     let run = check(&scene, lab, &[("clock", &clock)]);
     let half = ["passed", "passed", "failed", "passed", "passed", "passed"];
     let wires = ["passed", "passed", "failed", "passed", "passed", "failed"];
@@ -628,18 +706,24 @@ fn five_vms_with_udp_services_and_a_user_each_work_without_a_line_of_rust() {
 
 #[test]
 fn what_is_written_is_understood_by_the_parsers_of_the_library() {
-    for (lab, plan, assertions) in
-        [("immich-photo-vault", IMMICH, 10), ("paperless-documents", PAPERLESS, 6), ("dns-lab", DNS, 6)]
-    {
+    for (lab, plan, assertions) in [
+        ("immich-photo-vault", IMMICH, 10),
+        ("paperless-documents", PAPERLESS, 6),
+        ("dns-lab", DNS, 6),
+    ] {
         let scene = imported(plan);
         let read = |path: String| scene.read(&path);
         let inventory = Inventory::parse("i", &read(format!("lab/inventory/{lab}.json"))).unwrap();
         let suite = Suite::parse("s", &read(format!("lab/suites/{lab}-validation.json"))).unwrap();
         assert_eq!(suite.assertions.len(), assertions);
         for (name, vm) in inventory.vms {
-            let recipe = Recipe::parse("r", &read(format!("lab/recipes/{name}/recipe.json"))).unwrap();
+            let recipe =
+                Recipe::parse("r", &read(format!("lab/recipes/{name}/recipe.json"))).unwrap();
             assert_eq!((recipe.name, recipe.lab.as_str()), (name, lab));
-            assert_eq!((Some(recipe.role), recipe.os.users[0].name.as_str()), (vm.role, vm.ssh.user.as_str()));
+            assert_eq!(
+                (Some(recipe.role), recipe.os.users[0].name.as_str()),
+                (vm.role, vm.ssh.user.as_str())
+            );
         }
     }
 }
@@ -651,14 +735,21 @@ fn the_schema_takes_every_spelling_and_nothing_else() {
     for plan in [IMMICH, PAPERLESS, DNS, PLAN] {
         let plan = json_of(plan);
         for plan in [&plan, &in_snake_case(&plan)] {
-            let errors: Vec<_> =
-                schema.iter_errors(plan).map(|error| format!("{}: {error}", error.instance_path())).collect();
+            let errors: Vec<_> = schema
+                .iter_errors(plan)
+                .map(|error| format!("{}: {error}", error.instance_path()))
+                .collect();
             assert!(errors.is_empty(), "{errors:#?}");
         }
     }
-    for title in
-        ["two scenarios", "no on_vm", "vm_boots", "test_config with more", "after is a list", "unknown key in a node"]
-    {
+    for title in [
+        "two scenarios",
+        "no on_vm",
+        "vm_boots",
+        "test_config with more",
+        "after is a list",
+        "unknown key in a node",
+    ] {
         let case = WRONG.iter().find(|case| case.0 == title).unwrap();
         assert!(!schema.is_valid(&json_of(&wrong(case))), "{title}");
     }

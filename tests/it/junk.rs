@@ -73,8 +73,16 @@ const WRONG_SUITES: &[Case] = &[
       "name": "scenario","#,
     ),
     ("empty waiver", r#""port": 6379"#, r#""port": 6379, "waive": " ""#),
-    ("counter-example that is the check", r#""port": 6379"#, r#""port": 6379, "counter_example": { "port": 6379 }"#),
-    ("counter-example with an unknown key", r#""port": 6379"#, r#""port": 6379, "counter_example": { "prot": 1 }"#),
+    (
+        "counter-example that is the check",
+        r#""port": 6379"#,
+        r#""port": 6379, "counter_example": { "port": 6379 }"#,
+    ),
+    (
+        "counter-example with an unknown key",
+        r#""port": 6379"#,
+        r#""port": 6379, "counter_example": { "prot": 1 }"#,
+    ),
     ("flat beside params", r#""port": 6379"#, r#""port": 6379, "params": {}"#),
     (
         "twice the same assertion",
@@ -83,7 +91,11 @@ const WRONG_SUITES: &[Case] = &[
             { "type": "port_listening", "on_vm": "redis", "port": 6379 }"#,
     ),
     ("no custom tests", r#""custom_tests": ["#, r#""custom_tests": [], "description": ["#),
-    ("URL without a scheme", PORT, r#"{ "type": "http_responds", "on_vm": "redis", "url": "localhost:2283" }"#),
+    (
+        "URL without a scheme",
+        PORT,
+        r#"{ "type": "http_responds", "on_vm": "redis", "url": "localhost:2283" }"#,
+    ),
     ("URL that is none", PORT, r#"{ "type": "http_responds", "on_vm": "redis", "url": "2283" }"#),
     (
         "method in small letters",
@@ -123,7 +135,8 @@ const WRONG_INVENTORIES: &[Case] = &[
 
 fn exit_and_message(scene: &Scene, run: &Run) -> String {
     // libjq itself explains first what it cannot compile, in other words in each of its versions.
-    let said: Vec<&str> = run.stderr.lines().skip_while(|line| !line.starts_with("error: ")).collect();
+    let said: Vec<&str> =
+        run.stderr.lines().skip_while(|line| !line.starts_with("error: ")).collect();
     let code = run.code.map_or("killed".to_owned(), |code| code.to_string());
     redact(&format!("exit {code}\n{}\n", said.join("\n")), scene)
 }
@@ -150,8 +163,10 @@ fn chapter(title: &str, text: &str) -> String {
 
 #[test]
 fn a_wrong_suite_is_told_with_file_line_and_hint() {
-    let mut told: String =
-        WRONG_SUITES.iter().map(|case| chapter(case.0, &check_files(INVENTORY, &changed(SUITE, case)))).collect();
+    let mut told: String = WRONG_SUITES
+        .iter()
+        .map(|case| chapter(case.0, &check_files(INVENTORY, &changed(SUITE, case))))
+        .collect();
     let cut = &SUITE[..SUITE.len() / 2];
     for (title, text) in [
         ("truncated", cut),
@@ -159,7 +174,10 @@ fn a_wrong_suite_is_told_with_file_line_and_hint() {
         ("no JSON", "scenarios:\n  - name: x\n"),
         ("a list", "[]"),
         ("no scenario", r#"{ "scenarios": [] }"#),
-        ("no assertion", r#"{ "scenarios": [{ "name": "s", "custom_tests": [{ "name": "t", "assertions": [] }] }] }"#),
+        (
+            "no assertion",
+            r#"{ "scenarios": [{ "name": "s", "custom_tests": [{ "name": "t", "assertions": [] }] }] }"#,
+        ),
     ] {
         told += &chapter(title, &check_files(INVENTORY, text));
     }
@@ -168,11 +186,15 @@ fn a_wrong_suite_is_told_with_file_line_and_hint() {
 
 #[test]
 fn a_wrong_inventory_is_told_with_file_line_and_hint() {
-    let mut told: String =
-        WRONG_INVENTORIES.iter().map(|case| chapter(case.0, &check_files(&changed(INVENTORY, case), SUITE))).collect();
-    for (title, text) in
-        [("truncated", &INVENTORY[..INVENTORY.len() - 20]), ("empty", ""), ("no VM", r#"{ "lab": "fake", "vms": {} }"#)]
-    {
+    let mut told: String = WRONG_INVENTORIES
+        .iter()
+        .map(|case| chapter(case.0, &check_files(&changed(INVENTORY, case), SUITE)))
+        .collect();
+    for (title, text) in [
+        ("truncated", &INVENTORY[..INVENTORY.len() - 20]),
+        ("empty", ""),
+        ("no VM", r#"{ "lab": "fake", "vms": {} }"#),
+    ] {
         told += &chapter(title, &check_files(text, SUITE));
     }
     insta::assert_snapshot!("wrong inventories", told);
@@ -186,9 +208,13 @@ fn lint_finds_what_check_finds_and_says_what_is_right() {
     scene.write("wrong.json", changed(SUITE, &WRONG_SUITES[4]));
     scene.write("else.json", "{\"a\": 1}");
     let right = scene.bootproof(&["lint", "inventory.json", "suite.json"]);
-    let wrong = scene.bootproof(&["lint", "inventory.json", "wrong.json", "else.json", "absent.json"]);
+    let wrong =
+        scene.bootproof(&["lint", "inventory.json", "wrong.json", "else.json", "absent.json"]);
     assert_eq!((right.code, wrong.code), (Some(0), Some(2)));
-    insta::assert_snapshot!("lint", format!("{}{}---\n{}{}", right.stdout, right.stderr, wrong.stdout, wrong.stderr));
+    insta::assert_snapshot!(
+        "lint",
+        format!("{}{}---\n{}{}", right.stdout, right.stderr, wrong.stdout, wrong.stderr)
+    );
 }
 
 const DOUBTFUL: &[&str] = &[
@@ -208,7 +234,10 @@ fn lint_doubts_checks_that_cannot_fail_or_hide_a_failure() {
     let scene = Scene::new();
     scene.write("inventory.json", INVENTORY);
     scene.write("suite.json", SUITE);
-    scene.write("doubtful.json", SUITE.replace("Ports", "Doubtful").replace(PORT, &DOUBTFUL.join(",\n            ")));
+    scene.write(
+        "doubtful.json",
+        SUITE.replace("Ports", "Doubtful").replace(PORT, &DOUBTFUL.join(",\n            ")),
+    );
     scene.write("warned.json", SUITE.replace(PORT, DOUBTFUL[3]));
     scene.write("waived.json", SUITE.replace(PORT, DOUBTFUL[5]));
     let code = |arguments: &[&str]| scene.bootproof(&[&["lint"], arguments].concat()).code;
@@ -225,9 +254,14 @@ fn lint_doubts_checks_that_cannot_fail_or_hide_a_failure() {
 fn our_own_suites_are_doubted_only_where_they_hide_a_failure() {
     let root = env!("CARGO_MANIFEST_DIR");
     let lint = |suite: &str| {
-        let told = Scene::new().bootproof(&["lint", &format!("{root}/suites/immich-photo-vault-{suite}.json")]);
+        let told = Scene::new()
+            .bootproof(&["lint", &format!("{root}/suites/immich-photo-vault-{suite}.json")]);
         assert_eq!(told.code, Some(0), "{}", told.told());
-        told.stderr.lines().filter(|line| line.contains("warning: ")).map(str::to_owned).collect::<Vec<_>>()
+        told.stderr
+            .lines()
+            .filter(|line| line.contains("warning: "))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     // The words of the seed: curl's status is lost; jq 1.7, as on trixie, notices that it has nothing to read.
     let validation = lint("validation");
@@ -250,16 +284,27 @@ fn check_flags(title: &str, flags: &[&str], prepare: impl FnOnce(&Scene)) -> Str
 
 #[test]
 fn what_cannot_be_read_or_written_and_who_is_unknown_is_told() {
-    let secret =
-        |place: &'static str| move |scene: &Scene| scene.write("inventory.json", INVENTORY.replace(r#""x""#, place));
+    let secret = |place: &'static str| {
+        move |scene: &Scene| scene.write("inventory.json", INVENTORY.replace(r#""x""#, place))
+    };
     let empty = Scene::new();
     let told = [
         chapter("no files at all", &exit_and_message(&empty, &empty.bootproof(&["check"]))),
-        check_flags("nothing is selected", &["--limit", "redis", "--filter", "zzz", "--filter", "yyy"], |_| {}),
+        check_flags(
+            "nothing is selected",
+            &["--limit", "redis", "--filter", "zzz", "--filter", "yyy"],
+            |_| {},
+        ),
         check_flags("unknown --limit VM", &["--limit", "redis,rediss"], |_| {}),
-        check_flags("missing environment variable", &[], secret(r#"{ "env": "BOOTPROOF_TEST_ABSENT" }"#)),
+        check_flags(
+            "missing environment variable",
+            &[],
+            secret(r#"{ "env": "BOOTPROOF_TEST_ABSENT" }"#),
+        ),
         check_flags("missing secret file", &[], secret(r#"{ "file": "secrets/absent" }"#)),
-        check_flags("missing inventory", &[], |scene| fs::remove_file(scene.path("inventory.json")).unwrap()),
+        check_flags("missing inventory", &[], |scene| {
+            fs::remove_file(scene.path("inventory.json")).unwrap()
+        }),
         check_flags("a folder as suite", &["-s", "."], |_| {}),
         check_flags("a suite that is not UTF-8", &[], |scene| scene.write("suite.json", b"{\xff}")),
         check_flags("a report below a file", &["--report-json", "suite.json/report.json"], |_| {}),
@@ -286,7 +331,10 @@ fn told_of(title: &str, scene: &Scene) -> String {
     let run = scene.check(&["--once"]);
     assert_eq!((run.code, run.verdicts()), (Some(3), vec!["blocked"]), "{}", run.told());
     let text = redact(&run.stdout, scene);
-    let cause = text.lines().skip_while(|line| !line.starts_with("cause")).take_while(|line| !line.is_empty());
+    let cause = text
+        .lines()
+        .skip_while(|line| !line.starts_with("cause"))
+        .take_while(|line| !line.is_empty());
     chapter(title, &format!("exit 3\n{}\n", cause.collect::<Vec<_>>().join("\n")))
 }
 
@@ -299,7 +347,10 @@ fn a_vm_that_cannot_be_used_is_told_with_its_stage_and_address() {
     unknown.inventory.as_object_mut().unwrap().shift_remove("known_hosts");
     let rebuilt = scene(&vm);
     let old = Script { host_key: 2, ..Script::default() }.start();
-    rebuilt.write("known_hosts", old.known_hosts_line().replace(&old.port.to_string(), &vm.port.to_string()));
+    rebuilt.write(
+        "known_hosts",
+        old.known_hosts_line().replace(&old.port.to_string(), &vm.port.to_string()),
+    );
     let told = [
         told_of("wrong password", &scene(&strict)),
         told_of("wrong user", &scene(&vm).ssh("vm", "user", "nobody")),
@@ -309,7 +360,10 @@ fn a_vm_that_cannot_be_used_is_told_with_its_stage_and_address() {
         told_of("changed host key, pinned", &scene(&vm).ssh("vm", "host_key", old.fingerprint())),
         told_of("changed host key, known_hosts", &rebuilt),
         told_of("unknown host key", &unknown),
-        told_of("no key file", &scene(&vm).ssh("vm", "password", PASSWORD).ssh("vm", "key", "absent")),
+        told_of(
+            "no key file",
+            &scene(&vm).ssh("vm", "password", PASSWORD).ssh("vm", "key", "absent"),
+        ),
     ];
     insta::assert_snapshot!("unusable VMs", told.concat());
 }
@@ -326,8 +380,12 @@ fn a_reader_that_leaves_early_changes_nothing() {
     ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let output =
-            scene.command(env!("CARGO_BIN_EXE_bootproof").as_ref()).args(arguments).stdout(writer).output().unwrap();
+        let output = scene
+            .command(env!("CARGO_BIN_EXE_bootproof").as_ref())
+            .args(arguments)
+            .stdout(writer)
+            .output()
+            .unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{stderr}");
         assert!(!stderr.contains("panicked"), "{stderr}");

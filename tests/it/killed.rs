@@ -28,7 +28,8 @@ fn killed_at_any_point_a_run_leaves_no_torn_report_and_none_that_looks_finished(
         let run = started.wait();
         let report: &Value = &run.report;
         assert!(report.is_object(), "torn at {point}: {}", scene.read("report.json"));
-        roxmltree::Document::parse(&run.junit).unwrap_or_else(|error| panic!("torn at {point}: {error}"));
+        roxmltree::Document::parse(&run.junit)
+            .unwrap_or_else(|error| panic!("torn at {point}: {error}"));
         if report["started"] == before {
             continue;
         }
@@ -49,7 +50,11 @@ fn killed_at_any_point_a_run_leaves_no_torn_report_and_none_that_looks_finished(
 
 /// What stands in the scene's folder under a hidden name.
 fn beside(scene: &Scene) -> Vec<String> {
-    let names = scene.path(".").read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = scene
+        .path(".")
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut hidden: Vec<_> = names.filter(|name| name.starts_with('.')).collect();
     hidden.sort();
     hidden

@@ -36,7 +36,8 @@ fn text() -> impl Strategy<Value = String> {
         vec(
             prop_oneof![
                 any::<char>().prop_map(String::from),
-                (0u32..0xa0).prop_filter_map("a character", |code| char::from_u32(code).map(String::from)),
+                (0u32..0xa0)
+                    .prop_filter_map("a character", |code| char::from_u32(code).map(String::from)),
                 select(vec![
                     "\u{1b}[31m",
                     "\u{1b}]0;",
@@ -100,7 +101,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(6, 60, 6, move |inner| {
         prop_oneof![
             vec(inner.clone(), 0..4).prop_map(Value::from),
-            hash_map(key(), inner, 0..5).prop_map(|map| Value::Object(map.into_iter().collect::<Map<_, _>>())),
+            hash_map(key(), inner, 0..5)
+                .prop_map(|map| Value::Object(map.into_iter().collect::<Map<_, _>>())),
         ]
     })
 }
@@ -132,10 +134,14 @@ fn mutated(file: &'static str) -> impl Strategy<Value = String> {
 
 fn pointers_of(prefix: &str, value: &Value, all: &mut Vec<String>) {
     let below: Vec<(String, &Value)> = match value {
-        Value::Object(map) => map.iter().map(|(key, value)| (format!("{prefix}/{key}"), value)).collect(),
-        Value::Array(list) => {
-            list.iter().enumerate().map(|(index, value)| (format!("{prefix}/{index}"), value)).collect()
+        Value::Object(map) => {
+            map.iter().map(|(key, value)| (format!("{prefix}/{key}"), value)).collect()
         }
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .map(|(index, value)| (format!("{prefix}/{index}"), value))
+            .collect(),
         _ => Vec::new(),
     };
     for (pointer, value) in below {
@@ -147,7 +153,11 @@ fn pointers_of(prefix: &str, value: &Value, all: &mut Vec<String>) {
 /// One of our own files with some bytes gone, doubled or replaced.
 fn torn(file: &'static str) -> impl Strategy<Value = String> {
     vec(
-        (any::<Index>(), any::<Index>(), select(vec!["", "{", "}", "[", "]", "\"", ",", ":", "\\u0000", "1e999", "ä"])),
+        (
+            any::<Index>(),
+            any::<Index>(),
+            select(vec!["", "{", "}", "[", "]", "\"", ",", ":", "\\u0000", "1e999", "ä"]),
+        ),
         1..4,
     )
     .prop_map(move |cuts| {
@@ -163,14 +173,21 @@ fn torn(file: &'static str) -> impl Strategy<Value = String> {
 fn parse_both(text: &str) -> Vec<Option<(usize, usize)>> {
     let inventory = Inventory::parse("inventory.json", text).err();
     let suite = Suite::parse("suite.json", text).err();
-    [inventory, suite].into_iter().flatten().flat_map(|errors| errors.0).map(|error| error.place).collect()
+    [inventory, suite]
+        .into_iter()
+        .flatten()
+        .flat_map(|errors| errors.0)
+        .map(|error| error.place)
+        .collect()
 }
 
 fn secrets(words: &[String]) -> Vec<Secret> {
     let vms: Map<String, Value> = words
         .iter()
         .enumerate()
-        .map(|(index, word)| (format!("vm{index}"), json!({"address": "h", "ssh": {"user": "u", "password": word}})))
+        .map(|(index, word)| {
+            (format!("vm{index}"), json!({"address": "h", "ssh": {"user": "u", "password": word}}))
+        })
         .collect();
     let inventory = json!({"lab": "l", "vms": vms}).to_string();
     let inventory = Inventory::parse("inventory.json", &inventory).unwrap();
@@ -202,11 +219,9 @@ fn causes() -> impl Strategy<Value = Cause> {
 fn verdicts() -> impl Strategy<Value = Verdict> {
     prop_oneof![
         Just(Verdict::Passed),
-        (text(), text(), text()).prop_map(|(message, expected, actual)| Verdict::Failed(Mismatch {
-            message,
-            expected,
-            actual
-        })),
+        (text(), text(), text()).prop_map(|(message, expected, actual)| Verdict::Failed(
+            Mismatch { message, expected, actual }
+        )),
         causes().prop_map(Verdict::Errored),
         causes().prop_map(Verdict::Blocked),
         text().prop_map(Verdict::NotRun),
@@ -218,56 +233,60 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
     let attempts = vec((any::<u64>(), any::<u64>(), verdicts(), option::of(text())), 0..4);
     let stream = || (text(), 0usize..3).prop_map(|(text, lost)| Stream::bounded(&text, lost));
     let output = option::of((stream(), stream()));
-    (verdicts(), attempts, any::<u32>(), output).prop_map(|(verdict, attempts, duration, output)| Outcome {
-        wire: None,
-        attempts: attempts
-            .into_iter()
-            .map(|(started_ms, duration_ms, verdict, message)| Attempt {
-                started_ms,
-                duration_ms,
-                verdict: verdict.kind(),
-                message,
-            })
-            .collect(),
-        verdict,
-        duration: Duration::from_millis(u64::from(duration)),
-        output: output.map(|(stdout, stderr)| Output { stdout, stderr }),
-    })
+    (verdicts(), attempts, any::<u32>(), output).prop_map(
+        |(verdict, attempts, duration, output)| Outcome {
+            wire: None,
+            attempts: attempts
+                .into_iter()
+                .map(|(started_ms, duration_ms, verdict, message)| Attempt {
+                    started_ms,
+                    duration_ms,
+                    verdict: verdict.kind(),
+                    message,
+                })
+                .collect(),
+            verdict,
+            duration: Duration::from_millis(u64::from(duration)),
+            output: output.map(|(stdout, stderr)| Output { stdout, stderr }),
+        },
+    )
 }
 
 /// A report of the reference suite in which nothing is as one would wish.
 fn reports() -> impl Strategy<Value = Report> {
-    (vec(outcomes(), 10), text(), text(), option::of(causes())).prop_map(|(outcomes, lab, seen, cause)| {
-        let mut inventory: Value = serde_json::from_str(INVENTORY).unwrap();
-        inventory["lab"] = Value::from(lab);
-        let inventory = Inventory::parse("inventory.json", &inventory.to_string()).unwrap();
-        let plan = Plan::resolve(&[Suite::parse("suite.json", SUITE).unwrap()], inventory).unwrap();
-        let mut record = VmRecord {
-            banner: Some(seen.clone()),
-            timeline: Timeline { login: Some(Duration::ZERO), ..Timeline::default() },
-            connects: 1,
-            cause,
-            ..VmRecord::default()
-        };
-        record.identity.os_release = Some(seen.clone());
-        record.identity.kernel = Some(seen);
-        let finished = Finished {
-            outcomes: plan.assertions.iter().map(|one| one.id.clone()).zip(outcomes).collect(),
-            vms: HashMap::from([("redis".to_owned(), record)]),
-            started: chrono::DateTime::UNIX_EPOCH,
-            ended: chrono::DateTime::UNIX_EPOCH,
-            stop: Some(Stop::Interrupt),
-        };
-        Report::new(&plan, &finished, &Redactor::default())
-    })
+    (vec(outcomes(), 10), text(), text(), option::of(causes())).prop_map(
+        |(outcomes, lab, seen, cause)| {
+            let mut inventory: Value = serde_json::from_str(INVENTORY).unwrap();
+            inventory["lab"] = Value::from(lab);
+            let inventory = Inventory::parse("inventory.json", &inventory.to_string()).unwrap();
+            let plan =
+                Plan::resolve(&[Suite::parse("suite.json", SUITE).unwrap()], inventory).unwrap();
+            let mut record = VmRecord {
+                banner: Some(seen.clone()),
+                timeline: Timeline { login: Some(Duration::ZERO), ..Timeline::default() },
+                connects: 1,
+                cause,
+                ..VmRecord::default()
+            };
+            record.identity.os_release = Some(seen.clone());
+            record.identity.kernel = Some(seen);
+            let finished = Finished {
+                outcomes: plan.assertions.iter().map(|one| one.id.clone()).zip(outcomes).collect(),
+                vms: HashMap::from([("redis".to_owned(), record)]),
+                started: chrono::DateTime::UNIX_EPOCH,
+                ended: chrono::DateTime::UNIX_EPOCH,
+                stop: Some(Stop::Interrupt),
+            };
+            Report::new(&plan, &finished, &Redactor::default())
+        },
+    )
 }
 
 /// Lines of a known_hosts file, most of them about the host that is asked for.
 fn known_hosts() -> impl Strategy<Value = String> {
     let ours = "AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
     let another = "AAAAC3NzaC1lZDI1NTE5AAAAIA6rWI3G1sz07DnfFlrouTcysQlj2P+jpNSOEWD9OJ3X";
-    let hosts =
-        "[vm.exampl*?!,]{1,12}|vm[.]example|\\[vm[.]example\\]:2222|[*]|[*],!vm[.]example|[|]1[|][A-Za-z0-9+/]{4}=[|]x";
+    let hosts = "[vm.exampl*?!,]{1,12}|vm[.]example|\\[vm[.]example\\]:2222|[*]|[*],!vm[.]example|[|]1[|][A-Za-z0-9+/]{4}=[|]x";
     let line = (
         select(vec!["", "", "@revoked ", "@cert-authority ", "#", " "]),
         hosts,
@@ -276,8 +295,9 @@ fn known_hosts() -> impl Strategy<Value = String> {
         prop_oneof![Just(ours.to_owned()), Just(another.to_owned()), "[A-Za-z0-9+/=]{0,40}"],
         select(vec!["\n", "\r\n", " comment\n", "\n\n"]),
     );
-    let line = line
-        .prop_map(|(marker, hosts, blank, kind, key, end)| format!("{marker}{hosts}{blank}{kind}{blank}{key}{end}"));
+    let line = line.prop_map(|(marker, hosts, blank, kind, key, end)| {
+        format!("{marker}{hosts}{blank}{kind}{blank}{key}{end}")
+    });
     vec(line, 0..5).prop_map(|lines| lines.concat())
 }
 

@@ -22,7 +22,21 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("exit_code", &["report", "run"]),
     ("harness", &["outcome", "report", "run", "settings", "spec"]),
     ("lab", &["spec"]),
-    ("cli", &["exit_code", "health", "lab", "outcome", "probe", "report", "run", "secrets", "settings", "spec"]),
+    (
+        "cli",
+        &[
+            "exit_code",
+            "health",
+            "lab",
+            "outcome",
+            "probe",
+            "report",
+            "run",
+            "secrets",
+            "settings",
+            "spec",
+        ],
+    ),
     ("main", &["cli", "exit_code"]),
     ("lib", &[]),
 ];
@@ -40,7 +54,10 @@ const DOORWAYS: [(&str, &[&str]); 12] = [
     ("indicatif", &["cli/"]),
     ("clap", &["cli.rs", "cli/"]),
     ("tokio", &["ssh/", "probe/", "run/"]),
-    ("std::fs", &["report/store.rs", "settings.rs", "secrets.rs", "ssh/host_key.rs", "lab/", "cli/lab.rs"]),
+    (
+        "std::fs",
+        &["report/store.rs", "settings.rs", "secrets.rs", "ssh/host_key.rs", "lab/", "cli/lab.rs"],
+    ),
 ];
 
 /// The source without comments and unit tests, by path below `src`.
@@ -56,8 +73,12 @@ fn source() -> BTreeMap<String, String> {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-                let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-                files.insert(path.strip_prefix(&root).unwrap().display().to_string(), code.join("\n"));
+                let code: Vec<&str> =
+                    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+                files.insert(
+                    path.strip_prefix(&root).unwrap().display().to_string(),
+                    code.join("\n"),
+                );
             }
         }
     }
@@ -99,7 +120,8 @@ fn imports_run_one_way_and_the_pure_core_knows_no_shell() {
             assert!(!may_import(core).contains(shell), "`{core}` imports `{shell}`");
         }
     }
-    let importers = MAY_IMPORT.iter().filter(|(_, imports)| imports.contains(&"lab")).map(|(name, _)| *name);
+    let importers =
+        MAY_IMPORT.iter().filter(|(_, imports)| imports.contains(&"lab")).map(|(name, _)| *name);
     assert_eq!(importers.collect::<Vec<_>>(), ["cli"], "nobody imports lab but cli");
 }
 
@@ -108,10 +130,14 @@ fn each_big_dependency_has_one_doorway() {
     let files = source();
     for (name, doorways) in DOORWAYS {
         let named = Regex::new(&format!(r"\b{name}\b")).unwrap();
-        let users: Vec<&String> = files.iter().filter(|(_, code)| named.is_match(code)).map(|(path, _)| path).collect();
+        let users: Vec<&String> =
+            files.iter().filter(|(_, code)| named.is_match(code)).map(|(path, _)| path).collect();
         assert!(!users.is_empty(), "nobody uses {name}");
         for path in users {
-            assert!(doorways.iter().any(|doorway| path.starts_with(doorway)), "src/{path} names {name}");
+            assert!(
+                doorways.iter().any(|doorway| path.starts_with(doorway)),
+                "src/{path} names {name}"
+            );
         }
     }
 }
@@ -120,6 +146,9 @@ fn each_big_dependency_has_one_doorway() {
 fn only_the_command_line_and_the_harness_print() {
     let printing = Regex::new(r"\be?print(ln)?!").unwrap();
     for (path, _) in source().iter().filter(|(_, code)| printing.is_match(code)) {
-        assert!(["cli.rs", "harness.rs"].contains(&path.as_str()) || path.starts_with("cli/"), "src/{path} prints");
+        assert!(
+            ["cli.rs", "harness.rs"].contains(&path.as_str()) || path.starts_with("cli/"),
+            "src/{path} prints"
+        );
     }
 }

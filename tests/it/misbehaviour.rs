@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::fake_vm::{Forwarding, Http, Login, Opening, PASSWORD, Script, Step, Sudo, Wire, http, serve_http};
+use crate::fake_vm::{
+    Forwarding, Http, Login, Opening, PASSWORD, Script, Step, Sudo, Wire, http, serve_http,
+};
 use crate::reports::{hostile, is_sound_junit, is_tame};
 use crate::scene::{Run, Scene};
 
@@ -68,7 +70,8 @@ fn web(http: Http) -> Case {
 /// A VM that is asked for the way to a port.
 fn path(forwarding: Forwarding, port: u16) -> Case {
     let url = format!("http://localhost:{port}/ping");
-    let assertion = json!({"type": "http_responds", "url": url, "contains": "ok", "timeout": "60s"});
+    let assertion =
+        json!({"type": "http_responds", "url": url, "contains": "ok", "timeout": "60s"});
     Case { assertion, ..vm(Script { forwarding, ..Script::default() }) }
 }
 
@@ -104,7 +107,10 @@ impl Case {
     fn check(self) {
         let healthy = Script::default().prints("true", "").start();
         let misbehaving = self.script.start();
-        let scene = Scene::with(&misbehaving).assert(self.assertion).vm("healthy", &healthy).run("healthy", "true");
+        let scene = Scene::with(&misbehaving)
+            .assert(self.assertion)
+            .vm("healthy", &healthy)
+            .run("healthy", "true");
         let run = scene.check(&[]);
         println!("{} MiB at its peak, {:?}", run.peak_memory / MIB, run.took);
         is(&run, self.verdict, self.stage, self.says);
@@ -163,7 +169,11 @@ fn gzip_bomb() -> Http {
     };
     let head = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n";
     // RFC 1951, 3.2.6: the last block, fixed codes; a zero; the first bits of a repetition.
-    let start = [head.as_bytes(), b"\x1f\x8b\x08\0\0\0\0\0\0\xff", &bytes("110_00110000_11000".replace('_', ""))];
+    let start = [
+        head.as_bytes(),
+        b"\x1f\x8b\x08\0\0\0\0\0\0\xff",
+        &bytes("110_00110000_11000".replace('_', "")),
+    ];
     Http::Repeats(start.concat(), bytes("1010000011000".repeat(8 * 5000)), Duration::ZERO)
 }
 
@@ -346,7 +356,8 @@ const _: () = assert!(MISBEHAVIOURS.len() == 68);
 
 #[test]
 fn a_server_that_ends_the_connection_at_the_login_is_asked_again_while_there_is_time() {
-    let vm = Script { login: Login { hangs_up: true, ..Login::default() }, ..Script::default() }.start();
+    let vm =
+        Script { login: Login { hangs_up: true, ..Login::default() }, ..Script::default() }.start();
     let run = Scene::with(&vm).run("vm", "true").check(&["--wait", "1s"]);
     is(&run, "blocked", Some("auth"), "closed the connection");
     assert!(vm.logins().len() > 1);
@@ -356,14 +367,17 @@ fn a_server_that_ends_the_connection_at_the_login_is_asked_again_while_there_is_
 fn wherever_the_connection_is_cut_nothing_passes_that_was_not_seen() {
     // A whole run is about 3,500 bytes of the VM's.
     for limit in (0..4000).step_by(157) {
-        let vm =
-            Script { wire: Wire::CutAfter(limit), ..Script::default() }.answer("work", [ok(), Step::Exit(0)]).start();
+        let vm = Script { wire: Wire::CutAfter(limit), ..Script::default() }
+            .answer("work", [ok(), Step::Exit(0)])
+            .start();
         let scene = Scene::with(&vm).assert(json!({"command": "work", "contains": "ok"}));
         let run = scene.check(&[]);
         let row = &run.rows()[0];
         let output = row["output"]["stdout"]["text"].as_str();
         match row["verdict"].as_str() {
-            Some("passed") => assert_eq!((run.code, output), (Some(0), Some("ok\n")), "cut after {limit}"),
+            Some("passed") => {
+                assert_eq!((run.code, output), (Some(0), Some("ok\n")), "cut after {limit}")
+            }
             Some("blocked" | "errored") => assert_eq!(run.code, Some(3), "cut after {limit}"),
             other => panic!("cut after {limit}: {other:?} {}", run.told()),
         }
@@ -374,7 +388,9 @@ fn wherever_the_connection_is_cut_nothing_passes_that_was_not_seen() {
 fn after_a_reboot_in_the_middle_of_a_command_it_is_asked_again() {
     let after = vec![ok(), Step::Exit(0)];
     let vm = Script::default().answer("work", [Step::Become(after), Step::Cut, Step::Hang]).start();
-    let run = Scene::with(&vm).assert(json!({"command": "work", "contains": "ok"})).check(&["--wait", "60s"]);
+    let run = Scene::with(&vm)
+        .assert(json!({"command": "work", "contains": "ok"}))
+        .check(&["--wait", "60s"]);
     run.expect(0, &["passed"]);
     assert_eq!(run.rows()[0]["attempts"].as_array().unwrap().len(), 2);
     assert_eq!(vm.logins().len(), 2);
@@ -389,7 +405,9 @@ fn sudo_takes_the_password_from_the_inventory_and_leaves_no_trace_in_the_output(
 
 #[test]
 fn a_url_is_asked_through_the_vm() {
-    let ping = |status: &str| web(Http::Says(http(status, r#"{"res":"pong"}"#).into())).with("contains", "res");
+    let ping = |status: &str| {
+        web(Http::Says(http(status, r#"{"res":"pong"}"#).into())).with("contains", "res")
+    };
     ping("200 OK").with("jq", r#".res == "pong""#).check();
     ping("200 OK").with("jq", r#".res == "ping""#).failed("answered false").check();
     ping("200 OK").with("status", 204).failed("answered 200, expected 204").check();
@@ -403,8 +421,7 @@ fn jq_programs_that_never_end_hold_up_nothing_else() {
     let mut scene = Scene::with(&vm);
     // More of them than the runtime has threads.
     for n in 0..4 {
-        let endless =
-            json!({"command": "echo {}", "name": format!("endless-{n}"), "jq": "until(false; .)", "timeout": "1s"});
+        let endless = json!({"command": "echo {}", "name": format!("endless-{n}"), "jq": "until(false; .)", "timeout": "1s"});
         scene = scene.assert(endless);
     }
     let run = scene.run("vm", "yes").check(&[]);

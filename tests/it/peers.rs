@@ -29,10 +29,12 @@ impl Machine {
             "machine-id {id}\nmac 52:54:00:00:00:{mac:02}\nLocal:\n  |-- 127.0.0.1\n  /32 host LOCAL\n  |-- {address}\n  \
              /32 host LOCAL\n@end\n"
         );
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + self.ahead;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+            + self.ahead;
         let script = Script { host_key: self.host_key, ..Script::default() };
         let clock = |seconds| format!("{seconds}.5\n");
-        let script = script.prints(READ_CLOCK, clock(now)).prints(READ_LATE_CLOCK, clock(now + 3600));
+        let script =
+            script.prints(READ_CLOCK, clock(now)).prints(READ_LATE_CLOCK, clock(now + 3600));
         script.prints("true", "").prints(READ_IDENTITY, identity).start()
     }
 }
@@ -56,7 +58,10 @@ fn red(machines: [&Machine; 3]) -> Vec<(String, String)> {
     let (scene, _vms) = scene(machines);
     let run = scene.check(&[]);
     let rows = run.rows().iter().filter(|row| row["verdict"] != "passed");
-    rows.map(|row| (row["id"].as_str().unwrap().to_owned(), row["message"].as_str().unwrap().to_owned())).collect()
+    rows.map(|row| {
+        (row["id"].as_str().unwrap().to_owned(), row["message"].as_str().unwrap().to_owned())
+    })
+    .collect()
 }
 
 fn told(rows: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -68,7 +73,10 @@ fn peers_are_assertions_with_the_same_ids_everywhere() {
     let (scene, _vms) = scene([&APP, &DB, &QUEUE]);
     let run = scene.check(&[]);
     run.expect(0, &["passed"; 7]);
-    assert_eq!((&run.rows()[1]["id"], &run.rows()[1]["type"]), (&json!("peers::app::identity"), &json!("peer")));
+    assert_eq!(
+        (&run.rows()[1]["id"], &run.rows()[1]["type"]),
+        (&json!("peers::app::identity"), &json!("peer"))
+    );
     assert!(scene.lab(&["--list"]).stdout.contains("peers::queue::clock: test"));
     // Whoever asks for one VM gets it compared with all.
     let only = scene.check(&["--limit", "db"]);
@@ -79,11 +87,13 @@ fn peers_are_assertions_with_the_same_ids_everywhere() {
 fn what_two_vms_share_is_told_at_both() {
     let cloned = Machine { id: APP.id, host_key: APP.host_key, ..QUEUE };
     let message = |other| format!("it has the machine-id of {other}, and the host key of {other}");
-    let expected = told(&[("app::identity", &message("queue")), ("queue::identity", &message("app"))]);
+    let expected =
+        told(&[("app::identity", &message("queue")), ("queue::identity", &message("app"))]);
     assert_eq!(red([&APP, &DB, &cloned]), expected);
     let twin = Machine { mac: DB.mac, ..QUEUE };
     let message = |other| format!("it has the MAC address 52:54:00:00:00:02 of {other}");
-    let expected = told(&[("db::identity", &message("queue")), ("queue::identity", &message("db"))]);
+    let expected =
+        told(&[("db::identity", &message("queue")), ("queue::identity", &message("db"))]);
     assert_eq!(red([&APP, &DB, &twin]), expected);
 }
 
@@ -92,7 +102,10 @@ fn an_address_has_one_owner() {
     let thief = Machine { address: DB.address, ..QUEUE };
     let expected = told(&[
         ("db::identity", "it has its address 10.9.0.2 on queue, too"),
-        ("queue::identity", "it has 10.9.0.2, the address of db; it does not have its address 10.9.0.3"),
+        (
+            "queue::identity",
+            "it has 10.9.0.2, the address of db; it does not have its address 10.9.0.3",
+        ),
     ]);
     assert_eq!(red([&APP, &DB, &thief]), expected);
 }
@@ -117,7 +130,11 @@ fn a_vm_that_is_down_blocks_its_own_and_the_others_are_compared_without_it() {
     scene.inventory["vms"]["queue"]["ssh"]["port"] = json!(1);
     let run = scene.check(&["--limit", "app"]);
     assert_eq!(run.rows()[1]["verdict"], "errored");
-    assert!(run.rows()[1]["message"].as_str().unwrap().contains("no other VM could be asked"), "{}", run.told());
+    assert!(
+        run.rows()[1]["message"].as_str().unwrap().contains("no other VM could be asked"),
+        "{}",
+        run.told()
+    );
 }
 
 #[test]

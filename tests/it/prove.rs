@@ -23,7 +23,10 @@ fn real_shell(mut script: Script, checks: &[Value]) -> FakeVm {
     let file = json!({"scenarios": [{"name": "s", "custom_tests": [{"name": "t", "assertions": assertions}]}]});
     for assertion in Suite::parse("suite.json", &file.to_string()).unwrap().assertions {
         let examples = assertion.expectation.counter_examples().unwrap_or_default();
-        let examples = examples.into_iter().map(|example| example.expectation).chain(assertion.counter_example);
+        let examples = examples
+            .into_iter()
+            .map(|example| example.expectation)
+            .chain(assertion.counter_example);
         for expectation in examples.chain([assertion.expectation]) {
             if let Expectation::CommandOutput(check) = expectation {
                 let ended = Command::new("sh").args(["-c", &check.command]).output().unwrap();
@@ -51,7 +54,8 @@ fn verdicts(checks: &[Value]) -> (Option<i32>, Vec<String>) {
     let script = Script { listening: vec![22, 6379], ..Script::default() };
     let vm = real_shell(script, checks);
     let run = prove(&scene(&vm, checks), &["--format", "json"]);
-    let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{}", run.told()));
+    let report: Value =
+        serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{}", run.told()));
     let word = |row: &Value| row["verdict"].as_str().unwrap().to_owned();
     (run.code, report["results"].as_array().unwrap().iter().map(word).collect())
 }

@@ -27,8 +27,11 @@ fn commands_that_need_no_vm_print_what_the_readme_shows() {
     for block in blocks("console") {
         let (command, shown) = block.split_once('\n').unwrap();
         let Some(arguments) = command.strip_prefix("$ bootproof lint ") else { continue };
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_bootproof")).arg("lint").args(arguments.split(' ')).output().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_bootproof"))
+            .arg("lint")
+            .args(arguments.split(' '))
+            .output()
+            .unwrap();
         let printed = [output.stdout, output.stderr].concat();
         assert_eq!(String::from_utf8(printed).unwrap(), shown, "{command}");
         run += 1;
@@ -38,13 +41,18 @@ fn commands_that_need_no_vm_print_what_the_readme_shows() {
 
 #[test]
 fn an_import_prints_what_the_readme_shows() {
-    let block = blocks("console").into_iter().find(|block| block.starts_with("$ bootproof import ")).unwrap();
+    let block = blocks("console")
+        .into_iter()
+        .find(|block| block.starts_with("$ bootproof import "))
+        .unwrap();
     let (command, shown) = block.split_once('\n').unwrap();
-    let (plan, into) = command.strip_prefix("$ bootproof import ").unwrap().split_once(" --into ").unwrap();
+    let (plan, into) =
+        command.strip_prefix("$ bootproof import ").unwrap().split_once(" --into ").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let plan = format!("{}/{plan}", env!("CARGO_MANIFEST_DIR"));
     let mut import = Command::new(env!("CARGO_BIN_EXE_bootproof"));
-    let output = import.args(["import", &plan, "--into", into]).current_dir(folder.path()).output().unwrap();
+    let output =
+        import.args(["import", &plan, "--into", into]).current_dir(folder.path()).output().unwrap();
     assert_eq!(String::from_utf8([output.stdout, output.stderr].concat()).unwrap(), shown);
 }
 

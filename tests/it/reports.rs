@@ -28,7 +28,10 @@ fn scene(vm: &FakeVm) -> Scene {
 }
 
 fn vm() -> FakeVm {
-    Script::default().prints("yes", "fine\n").answer("no", [Step::Err(b"wrong\n".to_vec()), Step::Exit(1)]).start()
+    Script::default()
+        .prints("yes", "fine\n")
+        .answer("no", [Step::Err(b"wrong\n".to_vec()), Step::Exit(1)])
+        .start()
 }
 
 const FILTERS: [&str; 6] = ["--filter", "::yes", "--filter", "::no", "--filter", "::jq"];
@@ -48,14 +51,26 @@ pub fn is_sound_junit(xml: &str) {
     let root = document.root_element();
     assert!(root.has_tag_name("testsuites"));
     for counted in children(&root, "testsuite").into_iter().chain([root]) {
-        for (name, element) in
-            [("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")]
-        {
-            assert_eq!(attribute(&counted, name), children(&counted, element).len().to_string(), "{name}");
+        for (name, element) in [
+            ("tests", "testcase"),
+            ("failures", "failure"),
+            ("errors", "error"),
+            ("skipped", "skipped"),
+        ] {
+            assert_eq!(
+                attribute(&counted, name),
+                children(&counted, element).len().to_string(),
+                "{name}"
+            );
         }
     }
     let decimal = Regex::new(r"^\d+\.\d+$").unwrap();
-    assert!(document.descendants().filter_map(|node| node.attribute("time")).all(|time| decimal.is_match(time)));
+    assert!(
+        document
+            .descendants()
+            .filter_map(|node| node.attribute("time"))
+            .all(|time| decimal.is_match(time))
+    );
     let mut names = HashSet::new();
     for case in children(&root, "testcase") {
         let name = (attribute(&case, "classname"), attribute(&case, "name"));
@@ -65,7 +80,8 @@ pub fn is_sound_junit(xml: &str) {
             assert!(!message.is_empty() && text.contains(&message), "{message:?} in {text:?}");
         }
     }
-    let vms: Vec<_> = children(&root, "testsuite").iter().map(|suite| attribute(suite, "name")).collect();
+    let vms: Vec<_> =
+        children(&root, "testsuite").iter().map(|suite| attribute(suite, "name")).collect();
     assert_eq!(vms.iter().collect::<HashSet<_>>().len(), vms.len(), "one suite a VM");
     is_read_by_expat(xml);
 }
@@ -84,8 +100,10 @@ fn is_read_by_expat(xml: &str) {
 #[track_caller]
 fn conforms(value: &Value, schema: &Value) {
     let validator = jsonschema::validator_for(schema).unwrap();
-    let errors: Vec<_> =
-        validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let errors: Vec<_> = validator
+        .iter_errors(value)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
     assert!(errors.is_empty(), "{errors:#?}");
 }
 
@@ -102,7 +120,8 @@ fn every_verdict_stands_in_junit_as_its_readers_expect() {
     let document = Document::parse(&run.junit).unwrap();
     let types: Vec<_> = document.descendants().filter_map(|node| node.attribute("type")).collect();
     assert_eq!(types, ["failed", "errored", "blocked"]);
-    let hosts: Vec<_> = document.descendants().filter_map(|node| node.attribute("hostname")).collect();
+    let hosts: Vec<_> =
+        document.descendants().filter_map(|node| node.attribute("hostname")).collect();
     assert_eq!(hosts, ["vm", "dead"]);
 }
 
@@ -122,8 +141,10 @@ fn the_json_report_conforms_to_its_schema_and_agrees_with_junit_and_the_screen()
     let run = scene.check(&FILTERS);
     conforms(&run.report, &schema("report"));
     let document = Document::parse(&run.junit).unwrap();
-    let names: Vec<_> =
-        children(&document.root_element(), "testcase").iter().map(|case| attribute(case, "name")).collect();
+    let names: Vec<_> = children(&document.root_element(), "testcase")
+        .iter()
+        .map(|case| attribute(case, "name"))
+        .collect();
     for row in run.rows() {
         let id = row["id"].as_str().unwrap();
         assert!(names.iter().any(|name| name == id), "{id}");
@@ -153,7 +174,8 @@ fn the_screen_and_junit_look_like_this() {
 
 /// Everything that breaks terminals and XML.
 pub fn hostile() -> String {
-    let controls: String = (0..0xa0).filter_map(char::from_u32).filter(|character| character.is_control()).collect();
+    let controls: String =
+        (0..0xa0).filter_map(char::from_u32).filter(|character| character.is_control()).collect();
     format!(
         "{controls}]]></system-out><!-- <&amp;'\"> \u{1b}[2J\u{1b}]0;owned\u{7}\u{1b}[31mred\u{1b}[0m \u{9b}31m \
         \u{1b}P+q\u{1b}\\ \u{fffe}\u{ffff} \u{202e}txt.exe \u{feff}end\r\nnext\n"
@@ -166,7 +188,8 @@ pub fn is_tame(text: &str) {
     let wild: Vec<char> = text
         .chars()
         .filter(|character| {
-            (character.is_control() && !"\n\t".contains(*character)) || "\u{202e}\u{fffe}".contains(*character)
+            (character.is_control() && !"\n\t".contains(*character))
+                || "\u{202e}\u{fffe}".contains(*character)
         })
         .collect();
     assert!(wild.is_empty(), "{wild:?} in {text}");
@@ -174,9 +197,15 @@ pub fn is_tame(text: &str) {
 
 #[test]
 fn hostile_output_breaks_no_report_and_reaches_no_terminal() {
-    let out = || vec![Step::Out(hostile().into_bytes()), Step::Err(hostile().into_bytes()), Step::Exit(1)];
-    let identity = format!("os-release {}\nkernel {}\n", hostile().replace(['\n', '\r'], ""), "\u{1b}[5mk");
-    let vm = Script::default().answer("work", out()).prints(bootproof::health::READ_HEALTH, identity).start();
+    let out = || {
+        vec![Step::Out(hostile().into_bytes()), Step::Err(hostile().into_bytes()), Step::Exit(1)]
+    };
+    let identity =
+        format!("os-release {}\nkernel {}\n", hostile().replace(['\n', '\r'], ""), "\u{1b}[5mk");
+    let vm = Script::default()
+        .answer("work", out())
+        .prints(bootproof::health::READ_HEALTH, identity)
+        .start();
     let scene = Scene::with(&vm)
         .assert(json!({"command": "work"}))
         .assert(json!({"command": "work", "exit_code": 1, "contains": "absent", "name": "absent"}))
@@ -228,8 +257,9 @@ fn names_from_our_own_files_break_no_report() {
 fn own_files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> =
-        files.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect();
+    let mut files: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
     files.sort();
     assert!(!files.is_empty());
     files
@@ -240,16 +270,23 @@ fn our_own_files_conform_to_their_schemas() {
     for (folder, format) in [("inventory", "inventory"), ("suites", "suite")] {
         let schema = schema(format);
         for file in own_files(folder) {
-            conforms(&serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap(), &schema);
+            conforms(
+                &serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap(),
+                &schema,
+            );
         }
     }
 }
 
 #[test]
 fn our_own_files_are_clean_under_lint() {
-    let files: Vec<String> =
-        ["inventory", "suites"].into_iter().flat_map(own_files).map(|path| path.display().to_string()).collect();
-    let arguments: Vec<&str> = ["lint"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let files: Vec<String> = ["inventory", "suites"]
+        .into_iter()
+        .flat_map(own_files)
+        .map(|path| path.display().to_string())
+        .collect();
+    let arguments: Vec<&str> =
+        ["lint"].into_iter().chain(files.iter().map(String::as_str)).collect();
     let run = Scene::new().bootproof(&arguments);
     assert_eq!(run.code, Some(0), "{}", run.told());
 }
@@ -317,15 +354,20 @@ fn schema_and_parser_take_the_same_assertions() {
 #[test]
 fn schema_and_parser_take_the_same_inventories() {
     let with = |key: &str, value: Value| {
-        let mut inventory =
-            json!({"lab": "l", "defaults": {"user": "u", "password": "p"}, "vms": {"v": {"address": "h"}}});
+        let mut inventory = json!({"lab": "l", "defaults": {"user": "u", "password": "p"}, "vms": {"v": {"address": "h"}}});
         inventory[key] = value;
         inventory
     };
     for right in [
         with("lab", json!("other")),
-        with("vms", json!({"v": {"address": "h", "ssh": {"port": 22, "via": "u@h:2222", "agent": true}}})),
-        with("vms", json!({"v": {"address": "h", "ssh": {"password": {"env": "E"}, "sudo_password": {"file": "f"}}}})),
+        with(
+            "vms",
+            json!({"v": {"address": "h", "ssh": {"port": 22, "via": "u@h:2222", "agent": true}}}),
+        ),
+        with(
+            "vms",
+            json!({"v": {"address": "h", "ssh": {"password": {"env": "E"}, "sudo_password": {"file": "f"}}}}),
+        ),
         with("connections", json!([{"from": "v", "to": "v", "port": 1, "intent": "i"}])),
     ] {
         assert_eq!(taken("inventory", &right), (true, true), "{right}");
@@ -348,14 +390,22 @@ fn schema_and_parser_take_the_same_inventories() {
 #[test]
 fn a_panic_in_one_assertion_takes_nothing_with_it() {
     let (vm, other) = (vm(), vm());
-    let scene = Scene::with(&vm).vm("other", &other).run("vm", "yes").run("other", "yes").run("other", "no");
+    let scene = Scene::with(&vm)
+        .vm("other", &other)
+        .run("vm", "yes")
+        .run("other", "yes")
+        .run("other", "no");
     scene.write_files();
-    let plan = settings::load_plan(&scene.path("inventory.json"), &[scene.path("suite.json")]).unwrap();
+    let plan =
+        settings::load_plan(&scene.path("inventory.json"), &[scene.path("suite.json")]).unwrap();
     let selected = settings::select(&plan, &[], &[]).unwrap();
     let secrets = settings::read_secrets(&plan, &selected).unwrap();
     // The listener is called in the middle of an assertion: the only place of ours there.
-    let listener = Arc::new(|event: Event| assert!(!matches!(event, Event::Ready { vm } if vm == "vm"), "on purpose"));
-    let runner = Runner::start(&plan, &selected, &secrets, RunSettings::default(), listener).unwrap();
+    let listener = Arc::new(|event: Event| {
+        assert!(!matches!(event, Event::Ready { vm } if vm == "vm"), "on purpose")
+    });
+    let runner =
+        Runner::start(&plan, &selected, &secrets, RunSettings::default(), listener).unwrap();
     let report = Report::new(&plan, &runner.finish(&plan), &Redactor::default());
     let verdicts: Vec<_> = report.results.iter().map(|row| row.verdict.word()).collect();
     assert_eq!(verdicts, ["errored", "passed", "failed"]);
@@ -394,9 +444,15 @@ fn a_full_disk_under_one_report_is_told_and_keeps_the_other_report() {
     };
     let told = String::from_utf8_lossy(&run.stderr);
     assert_eq!(run.status.code(), Some(70), "{told}");
-    assert!(told.contains("cannot write the report full/report.json: No space left on device"), "{told}");
+    assert!(
+        told.contains("cannot write the report full/report.json: No space left on device"),
+        "{told}"
+    );
     let left: Value = serde_json::from_str(&scene.read("report.json")).expect("it is whole");
-    assert_eq!((&left["complete"], &left["results"][0]["verdict"]), (&json!(false), &json!("not-run")));
+    assert_eq!(
+        (&left["complete"], &left["results"][0]["verdict"]),
+        (&json!(false), &json!("not-run"))
+    );
     assert_eq!(left["stopped"], "the run has not come to its end");
     assert_eq!(scene.read("left"), "report.json\n");
     is_sound_junit(&scene.read("junit.xml"));

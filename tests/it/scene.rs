@@ -81,7 +81,10 @@ impl Scene {
         let keys = assertion.as_object_mut().expect("an object");
         keys.entry("type").or_insert("command_output".into());
         keys.entry("on_vm").or_insert("vm".into());
-        self.suite["scenarios"][0]["custom_tests"][0]["assertions"].as_array_mut().expect("a list").push(assertion);
+        self.suite["scenarios"][0]["custom_tests"][0]["assertions"]
+            .as_array_mut()
+            .expect("a list")
+            .push(assertion);
         self
     }
 
@@ -140,14 +143,20 @@ impl Scene {
     pub fn start_lab(&self, arguments: &[&str]) -> Started<'_> {
         self.write_files();
         let mut command = self.command(&LAB);
-        command.args(arguments).env("BOOTPROOF_INVENTORY", "inventory.json").env("BOOTPROOF_SUITE", "suite.json");
+        command
+            .args(arguments)
+            .env("BOOTPROOF_INVENTORY", "inventory.json")
+            .env("BOOTPROOF_SUITE", "suite.json");
         self.spawn(command)
     }
 
     /// A program that knows of nothing but the scene.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(self.folder.path()).env("HOME", self.folder.path()).env("RUST_BACKTRACE", "0");
+        command
+            .current_dir(self.folder.path())
+            .env("HOME", self.folder.path())
+            .env("RUST_BACKTRACE", "0");
         for name in ["INVENTORY", "SUITE", "REPORTS", "WAIT", "DEADLINE"] {
             command.env_remove(format!("BOOTPROOF_{name}"));
         }
@@ -164,7 +173,9 @@ impl Scene {
     }
 
     pub fn read(&self, name: &str) -> String {
-        fs::read(self.path(name)).map(|bytes| String::from_utf8(bytes).expect("UTF-8")).unwrap_or_default()
+        fs::read(self.path(name))
+            .map(|bytes| String::from_utf8(bytes).expect("UTF-8"))
+            .unwrap_or_default()
     }
 }
 
@@ -186,7 +197,12 @@ impl Started<'_> {
         let status = self.child.wait().expect("it can be waited for");
         let took = self.since.elapsed();
         let peak_memory = self.watchdog.end();
-        assert!(took < HANGS_AFTER, "it hung:\n{}\n{}", self.scene.read("stdout"), self.scene.read("stderr"));
+        assert!(
+            took < HANGS_AFTER,
+            "it hung:\n{}\n{}",
+            self.scene.read("stdout"),
+            self.scene.read("stderr")
+        );
         Run {
             code: status.code(),
             stdout: self.scene.read("stdout"),
@@ -200,7 +216,8 @@ impl Started<'_> {
 }
 
 fn signal(name: &str, pid: u32) {
-    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().expect("sh");
+    let sent =
+        Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().expect("sh");
     assert!(sent.success(), "kill -{name} {pid}");
 }
 
@@ -278,7 +295,12 @@ impl Run {
 
     #[track_caller]
     pub fn expect(&self, code: i32, verdicts: &[&str]) {
-        assert_eq!((self.code, self.verdicts()), (Some(code), verdicts.to_vec()), "{}", self.told());
+        assert_eq!(
+            (self.code, self.verdicts()),
+            (Some(code), verdicts.to_vec()),
+            "{}",
+            self.told()
+        );
     }
 }
 
@@ -289,17 +311,22 @@ static LAB: LazyLock<PathBuf> = LazyLock::new(|| {
     cargo.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
     // Build scripts look at what cargo tells a test about its package; seeing it, cargo would build everything anew.
     let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "JQ_LIB_DIR"];
-    for (name, _) in std::env::vars_os()
-        .filter(|(name, _)| told.iter().any(|told| name.as_encoded_bytes().starts_with(told.as_bytes())))
-    {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| {
+        told.iter().any(|told| name.as_encoded_bytes().starts_with(told.as_bytes()))
+    }) {
         cargo.env_remove(name);
     }
     let built = cargo.output().expect("cargo");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let messages =
-        built.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-    let mut labs = messages.filter(|message| message["target"]["name"] == "lab" && message["executable"].is_string());
-    labs.next().and_then(|message| message["executable"].as_str().map(PathBuf::from)).expect("the harness")
+    let messages = built
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let mut labs = messages
+        .filter(|message| message["target"]["name"] == "lab" && message["executable"].is_string());
+    labs.next()
+        .and_then(|message| message["executable"].as_str().map(PathBuf::from))
+        .expect("the harness")
 });
 
 /// Ports, times and folders, which differ from run to run, by name.
@@ -318,5 +345,7 @@ pub fn redact(text: &str, scene: &Scene) -> String {
     });
     let folder = scene.folder.path().display().to_string();
     let text = text.replace(&folder, "[folder]");
-    CHANGING.iter().fold(text, |text, (pattern, name)| pattern.replace_all(&text, *name).into_owned())
+    CHANGING
+        .iter()
+        .fold(text, |text, (pattern, name)| pattern.replace_all(&text, *name).into_owned())
 }

@@ -20,7 +20,10 @@ const PASSPHRASE: &str = "passphrase-canary-0002";
 /// A secret as programs write it: in base64 alone and among others, in URLs, in JSON.
 fn written(secret: &str) -> [String; 8] {
     let escaped = |is_plain: fn(u8) -> bool, escape: fn(u8) -> String| -> String {
-        secret.bytes().map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { escape(byte) }).collect()
+        secret
+            .bytes()
+            .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { escape(byte) })
+            .collect()
     };
     [
         STANDARD.encode(format!("ops:{secret}")),
@@ -28,7 +31,10 @@ fn written(secret: &str) -> [String; 8] {
         URL_SAFE_NO_PAD.encode(secret),
         URL_SAFE_NO_PAD.encode(format!("xx{secret}yy")),
         escaped(|byte| byte.is_ascii_alphanumeric(), |byte| format!("%{byte:02X}")),
-        escaped(|byte| byte.is_ascii_alphanumeric() || b"-_.~!'".contains(&byte), |byte| format!("%{byte:02x}")),
+        escaped(
+            |byte| byte.is_ascii_alphanumeric() || b"-_.~!'".contains(&byte),
+            |byte| format!("%{byte:02x}"),
+        ),
         escaped(|byte| !b"\"\\".contains(&byte), |byte| format!("\\{}", char::from(byte))),
         escaped(|byte| byte.is_ascii_alphanumeric(), |byte| format!("\\u{byte:04x}")),
     ]
@@ -38,23 +44,41 @@ fn written(secret: &str) -> [String; 8] {
 fn talkative(login: Login) -> FakeVm {
     let song = format!("{LOGIN} {SUDO} {PASSPHRASE}");
     let chorus = [LOGIN, SUDO, PASSPHRASE].map(|secret| written(secret).join(" ")).join("\n");
-    let coloured: String =
-        [LOGIN, SUDO, PASSPHRASE].map(|word| format!("{}\u{1b}[01;31m{}\n", &word[..4], &word[4..])).concat();
+    let coloured: String = [LOGIN, SUDO, PASSPHRASE]
+        .map(|word| format!("{}\u{1b}[01;31m{}\n", &word[..4], &word[4..]))
+        .concat();
     let sings = |code| {
         let all = format!("{song}\n{chorus}\n");
         vec![Step::Out(all.clone().into()), Step::Err(all.into()), Step::Exit(code)]
     };
     let identity = format!("machine-id {song}\nboot-id {song}\nkernel {song}\nos-release {song}\n");
-    Script { login, sudo: Sudo::Password(SUDO.to_owned()), auth_banner: Some(song.clone()), ..Script::default() }
-        .answer("passes", sings(0))
-        .answer("fails", sings(1))
-        .answer("coloured", [Step::Out(coloured.clone().into()), Step::Err(coloured.into()), Step::Exit(1)])
-        .answer("killed", [Step::Err(song.clone().into()), Step::Killed(russh::Sig::Custom(song.replace(' ', "-")))])
-        .answer("hangs", [Step::Out(song.clone().into()), Step::Hang])
-        .answer("long", [Step::Repeat(song.clone().into(), 40_000, std::time::Duration::ZERO), Step::Exit(1)])
-        .answer("unknown", [Step::Err(format!("bash: line 1: {SUDO}: command not found\n").into()), Step::Exit(127)])
-        .prints(bootproof::health::READ_HEALTH, identity)
-        .start()
+    Script {
+        login,
+        sudo: Sudo::Password(SUDO.to_owned()),
+        auth_banner: Some(song.clone()),
+        ..Script::default()
+    }
+    .answer("passes", sings(0))
+    .answer("fails", sings(1))
+    .answer(
+        "coloured",
+        [Step::Out(coloured.clone().into()), Step::Err(coloured.into()), Step::Exit(1)],
+    )
+    .answer(
+        "killed",
+        [Step::Err(song.clone().into()), Step::Killed(russh::Sig::Custom(song.replace(' ', "-")))],
+    )
+    .answer("hangs", [Step::Out(song.clone().into()), Step::Hang])
+    .answer(
+        "long",
+        [Step::Repeat(song.clone().into(), 40_000, std::time::Duration::ZERO), Step::Exit(1)],
+    )
+    .answer(
+        "unknown",
+        [Step::Err(format!("bash: line 1: {SUDO}: command not found\n").into()), Step::Exit(127)],
+    )
+    .prints(bootproof::health::READ_HEALTH, identity)
+    .start()
 }
 
 /// Every way in which what a VM says gets into a report.
@@ -92,15 +116,14 @@ fn texts(value: &Value, all: &mut Vec<String>) {
 }
 
 fn everything(run: &Run) -> Vec<String> {
-    let mut all = vec![run.stdout.clone(), run.stderr.clone(), run.junit.clone(), run.report.to_string()];
+    let mut all =
+        vec![run.stdout.clone(), run.stderr.clone(), run.junit.clone(), run.report.to_string()];
     texts(&run.report, &mut all);
     if let Ok(document) = Document::parse(&run.junit) {
         all.extend(document.descendants().filter_map(|node| node.text().map(ToOwned::to_owned)));
-        all.extend(
-            document
-                .descendants()
-                .flat_map(|node| node.attributes().map(|one| one.value().to_owned()).collect::<Vec<_>>()),
-        );
+        all.extend(document.descendants().flat_map(|node| {
+            node.attributes().map(|one| one.value().to_owned()).collect::<Vec<_>>()
+        }));
     }
     all
 }
@@ -132,7 +155,10 @@ fn no_secret_stands_in_a_report_or_on_the_screen_whatever_the_vm_says() {
     for flags in [&[][..], &["--format", "json"], &["--color", "always"], &["--wait", "1s"]] {
         let run = scene.check(flags);
         assert_eq!(run.code, Some(1), "{}", run.told());
-        assert!(run.report.to_string().contains("***") && run.junit.contains("***"), "the VM did say it");
+        assert!(
+            run.report.to_string().contains("***") && run.junit.contains("***"),
+            "the VM did say it"
+        );
         is_silent(&run, &[LOGIN, SUDO]);
     }
 }
@@ -153,7 +179,17 @@ fn no_secret_stands_in_what_plan_and_lint_print() {
     let scene = scene(&vm);
     scene.write_files();
     for arguments in [
-        &["plan", "-i", "inventory.json", "-s", "suite.json", "--limit", "vm", "--filter", "::root"][..],
+        &[
+            "plan",
+            "-i",
+            "inventory.json",
+            "-s",
+            "suite.json",
+            "--limit",
+            "vm",
+            "--filter",
+            "::root",
+        ][..],
         &["lint", "inventory.json", "suite.json"],
     ] {
         let run = scene.bootproof(arguments);
@@ -186,7 +222,9 @@ fn plan_masks_secrets_in_the_commands_that_it_prints_and_needs_none_of_them() {
 
 #[test]
 fn no_secret_stands_in_the_report_of_a_run_that_has_not_ended() {
-    let vm = Script { login: Login::password(LOGIN), ..Script::default() }.answer("hangs", [Step::Hang]).start();
+    let vm = Script { login: Login::password(LOGIN), ..Script::default() }
+        .answer("hangs", [Step::Hang])
+        .start();
     let scene = Scene::with(&vm).ssh("vm", "password", LOGIN).assert(
         json!({"command": "hangs", "description": format!("not {LOGIN}"), "equals": LOGIN, "name": "a", "timeout": "60s"}),
     );
@@ -233,8 +271,11 @@ fn the_passphrase_of_a_key_is_masked_too() {
         PublicKey::from_openssh(&scene.read("id.pub")).unwrap()
     };
     let vm = talkative(Login::key(&keygen(&folder)));
-    let scene =
-        scene(&vm).ssh("vm", "key_passphrase", PASSPHRASE).ssh("vm", "key", folder.path("id").display().to_string());
+    let scene = scene(&vm).ssh("vm", "key_passphrase", PASSPHRASE).ssh(
+        "vm",
+        "key",
+        folder.path("id").display().to_string(),
+    );
     let run = scene.check(&[]);
     assert_eq!(run.code, Some(1), "{}", run.told());
     assert_eq!(vm.logins(), ["publickey"]);
@@ -253,7 +294,11 @@ fn a_refused_password_is_not_told_either() {
 fn a_greeting_that_holds_the_password_is_masked_also_while_it_is_waited_for() {
     let wire = Wire::Says(format!("{LOGIN} {SUDO}\r\n").into_bytes());
     let vm = Script { wire, ..Script::default() }.start();
-    let scene = Scene::with(&vm).run("vm", "true").ssh("vm", "password", LOGIN).ssh("vm", "sudo_password", SUDO);
+    let scene = Scene::with(&vm).run("vm", "true").ssh("vm", "password", LOGIN).ssh(
+        "vm",
+        "sudo_password",
+        SUDO,
+    );
     let run = scene.check(&["--wait", "1s"]);
     assert!(run.stderr.contains("***"), "{}", run.told());
     is_silent(&run, &[LOGIN, SUDO]);
@@ -265,8 +310,11 @@ fn a_greeting_that_holds_the_password_is_masked_also_while_it_is_waited_for() {
 #[test]
 fn no_process_carries_a_secret_in_its_arguments_or_environment() {
     let canary = "pr0cess-canary-0003";
-    let script =
-        Script { login: Login::password(canary), sudo: Sudo::Password(canary.to_owned()), ..Script::default() };
+    let script = Script {
+        login: Login::password(canary),
+        sudo: Sudo::Password(canary.to_owned()),
+        ..Script::default()
+    };
     let vm = script.answer("hangs", [Step::Hang]).start();
     let scene = Scene::with(&vm)
         .ssh("vm", "password", canary)
@@ -284,11 +332,18 @@ fn no_process_carries_a_secret_in_its_arguments_or_environment() {
             // Processes come and go, and some belong to others.
             let Ok(bytes) = fs::read(process.join(file)) else { continue };
             looked_at += 1;
-            assert!(!String::from_utf8_lossy(&bytes).contains(canary), "{}/{file}", process.display());
+            assert!(
+                !String::from_utf8_lossy(&bytes).contains(canary),
+                "{}/{file}",
+                process.display()
+            );
         }
     }
     assert!(looked_at > 2);
-    assert!(vm.seen.commands.lock().unwrap().iter().all(|command| !command.contains(canary)), "nor on the VM");
+    assert!(
+        vm.seen.commands.lock().unwrap().iter().all(|command| !command.contains(canary)),
+        "nor on the VM"
+    );
     started.signal("TERM");
     assert_eq!(started.wait().code, Some(143));
 }

@@ -23,14 +23,17 @@ fn program(name: &str) -> Command {
 }
 
 fn succeed(command: &mut Command) {
-    let status = command.status().unwrap_or_else(|error| panic!("{command:?} of openssh-client: {error}"));
+    let status =
+        command.status().unwrap_or_else(|error| panic!("{command:?} of openssh-client: {error}"));
     assert!(status.success(), "{command:?}");
 }
 
 /// Makes the key `id` in the scene's folder.
 fn keygen(scene: &Scene, flags: &[&str], passphrase: &str) -> PublicKey {
     let id = scene.path("id");
-    succeed(program("ssh-keygen").args(["-q", "-N", passphrase, "-C", "", "-f"]).arg(&id).args(flags));
+    succeed(
+        program("ssh-keygen").args(["-q", "-N", passphrase, "-C", "", "-f"]).arg(&id).args(flags),
+    );
     PublicKey::from_openssh(&scene.read("id.pub")).unwrap()
 }
 
@@ -64,7 +67,11 @@ fn a_password_logs_in() {
 fn a_wrong_password_and_a_wrong_user_are_refused_once_and_say_what_was_tried() {
     let vm = script(Login::password(PASSWORD)).start();
     let scene = Scene::with(&vm).run("vm", "true");
-    blocked(&scene.ssh("vm", "password", "wrong").check(&[]), "auth", "login as `ops` refused: tried password");
+    blocked(
+        &scene.ssh("vm", "password", "wrong").check(&[]),
+        "auth",
+        "login as `ops` refused: tried password",
+    );
     let scene = Scene::with(&vm).run("vm", "true");
     blocked(&scene.ssh("vm", "user", "nobody").check(&[]), "auth", "login as `nobody` refused");
     assert_eq!(vm.logins().len(), 2);
@@ -79,7 +86,11 @@ fn a_login_that_ends_with_a_word_of_the_server_is_refused_and_not_tried_again() 
     let scene = Scene::with(&vm).run("vm", "true").ssh("vm", "key", "id");
     keygen(&scene, &["-t", "ed25519"], "");
     let run = scene.check(&["--wait", "5m"]);
-    blocked(&run, "auth", "login as `ops` refused: tried publickey (key file), password; it said \"Too many auth");
+    blocked(
+        &run,
+        "auth",
+        "login as `ops` refused: tried publickey (key file), password; it said \"Too many auth",
+    );
     assert!(run.rows()[0]["cause"]["hint"].as_str().unwrap().contains("MaxAuthTries"));
     assert_eq!(vm.connections(), 1);
 }
@@ -93,7 +104,8 @@ fn an_address_at_which_nobody_answers_is_given_up_after_ten_seconds() {
     });
     let address = full.local_addr().unwrap();
     // Who comes when the queue is full hears nothing at all.
-    let connect = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok();
+    let connect =
+        || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok();
     let queue: Vec<_> = std::iter::from_fn(connect).collect();
     let run = Scene::new().vm_at("vm", address.port()).run("vm", "true").check(&[]);
     blocked(&run, "tcp", "no TCP connection: no answer within 10s");
@@ -138,7 +150,11 @@ fn a_key_logs_in_whatever_its_type_and_with_a_passphrase() {
 fn a_key_that_cannot_be_read_is_told_with_its_path_and_is_not_tried_again() {
     let scene = without_password();
     let vm = script(Login::key(&keygen(&scene, &["-t", "ed25519"], PASSPHRASE))).start();
-    let scene = scene.vm("vm", &vm).run("vm", "true").ssh("vm", "key", "id").ssh("vm", "key_passphrase", "wrong");
+    let scene = scene.vm("vm", &vm).run("vm", "true").ssh("vm", "key", "id").ssh(
+        "vm",
+        "key_passphrase",
+        "wrong",
+    );
     blocked(&scene.check(&["--wait", "60s"]), "auth", "cannot read the key id");
     let scene = scene.ssh("vm", "key", "absent");
     blocked(&scene.check(&["--wait", "60s"]), "auth", "cannot read the key absent");
@@ -167,8 +183,12 @@ struct Agent {
 impl Agent {
     fn start(scene: &Scene) -> Self {
         let socket = scene.path("agent");
-        let process =
-            program("ssh-agent").arg("-D").arg("-a").arg(&socket).spawn().expect("ssh-agent of openssh-client");
+        let process = program("ssh-agent")
+            .arg("-D")
+            .arg("-a")
+            .arg(&socket)
+            .spawn()
+            .expect("ssh-agent of openssh-client");
         for _ in 0..1000 {
             if socket.exists() {
                 break;
@@ -201,8 +221,11 @@ fn the_agent_logs_in_with_the_key_that_it_holds() {
         let vm = script(Login::key(&keygen(&scene, flags, ""))).start();
         let agent = Agent::start(&scene);
         agent.add(&scene.path("id"));
-        let scene =
-            scene.vm("vm", &vm).run("vm", "true").ssh("vm", "agent", true).env("SSH_AUTH_SOCK", &agent.socket());
+        let scene = scene
+            .vm("vm", &vm)
+            .run("vm", "true")
+            .ssh("vm", "agent", true)
+            .env("SSH_AUTH_SOCK", &agent.socket());
         scene.check(&[]).expect(0, &["passed"]);
     }
 }
@@ -232,17 +255,24 @@ fn a_login_that_is_cut_off_is_tried_again_whatever_the_means() {
     let scene = scene.env("SSH_AUTH_SOCK", &agent.socket());
     let vm = script(Login { hangs_up: true, ..Login::default() }).start();
     let mut scene = scene.vm("vm", &vm).run("vm", "true");
-    for (means, value) in [("agent", json!(true)), ("key", json!("id")), ("password", json!(PASSWORD))] {
+    for (means, value) in
+        [("agent", json!(true)), ("key", json!("id")), ("password", json!(PASSWORD))]
+    {
         let before = vm.connections();
         scene = scene.vm("vm", &vm).ssh("vm", means, value);
-        blocked(&scene.check(&["--wait", "1s"]), "auth", "the server closed the connection during the login");
+        blocked(
+            &scene.check(&["--wait", "1s"]),
+            "auth",
+            "the server closed the connection during the login",
+        );
         assert!(vm.connections() > before + 1, "{means}");
     }
 }
 
 #[test]
 fn a_vm_behind_a_vm_is_reached_through_its_connection() {
-    let (jump, inner) = (script(Login::password(PASSWORD)).start(), script(Login::password("inner")).start());
+    let (jump, inner) =
+        (script(Login::password(PASSWORD)).start(), script(Login::password("inner")).start());
     let scene = Scene::new().vm("jump", &jump).vm("inner", &inner);
     let scene = scene.ssh("inner", "via", "jump").ssh("inner", "password", "inner");
     scene.run("jump", "true").run("inner", "true").check(&[]).expect(0, &["passed", "passed"]);
@@ -252,7 +282,8 @@ fn a_vm_behind_a_vm_is_reached_through_its_connection() {
 
 #[test]
 fn a_vm_behind_another_host_is_reached_by_the_same_means() {
-    let (jump, inner) = (script(Login::password(PASSWORD)).start(), script(Login::password(PASSWORD)).start());
+    let (jump, inner) =
+        (script(Login::password(PASSWORD)).start(), script(Login::password(PASSWORD)).start());
     let via = format!("ops@127.0.0.1:{}", jump.port);
     let scene = Scene::with(&inner).ssh("vm", "via", via).run("vm", "true").run("vm", "sleep");
     let run = scene.check(&[]);
@@ -264,8 +295,12 @@ fn a_vm_behind_another_host_is_reached_by_the_same_means() {
 #[test]
 fn a_dead_jump_host_is_the_one_cause_for_all_behind_it() {
     let inner = script(Login::password(PASSWORD)).start();
-    let scene =
-        Scene::new().vm_at("jump", 1).vm("a", &inner).vm("b", &inner).ssh("a", "via", "jump").ssh("b", "via", "jump");
+    let scene = Scene::new()
+        .vm_at("jump", 1)
+        .vm("a", &inner)
+        .vm("b", &inner)
+        .ssh("a", "via", "jump")
+        .ssh("b", "via", "jump");
     let run = scene.run("a", "true").run("b", "true").run("jump", "true").check(&[]);
     blocked(&run, "tcp", "no TCP connection");
     assert!(run.rows().iter().all(|row| row["cause"]["vm"] == "jump"), "{}", run.told());
@@ -280,7 +315,11 @@ fn a_dead_jump_host_is_the_one_cause_for_all_behind_it() {
 #[test]
 fn what_is_wrong_behind_a_jump_host_is_told_at_the_same_stages() {
     for (wire, at, says) in [
-        (Wire::Says(b"Not allowed at this time\r\n".to_vec()), "banner", "it said \"Not allowed at this time\""),
+        (
+            Wire::Says(b"Not allowed at this time\r\n".to_vec()),
+            "banner",
+            "it said \"Not allowed at this time\"",
+        ),
         (Wire::Silent, "banner", "no SSH banner within 15s"),
         (Wire::CutAfter(33), "handshake", "key exchange failed"),
     ] {
@@ -295,7 +334,11 @@ fn what_is_wrong_behind_a_jump_host_is_told_at_the_same_stages() {
 fn a_jump_host_that_freezes_is_told_apart_from_a_vm_behind_it_that_does_not_answer() {
     for (forwarding, at, says) in [
         (Forwarding::Freezes, "timeout", "jump host: the VM does not answer on its SSH connection"),
-        (Forwarding::Hangs, "tcp", "the jump host cannot connect to 127.0.0.1:1: no answer in time"),
+        (
+            Forwarding::Hangs,
+            "tcp",
+            "the jump host cannot connect to 127.0.0.1:1: no answer in time",
+        ),
     ] {
         let jump = Script { forwarding, ..script(Login::password(PASSWORD)) }.start();
         let scene = Scene::new().vm("jump", &jump).vm_at("inner", 1).ssh("inner", "via", "jump");
@@ -325,19 +368,33 @@ fn an_unknown_host_key_is_accepted_once_and_a_changed_one_refused() {
     let first = scene.check(&[]);
     first.expect(0, &["passed"]);
     assert_eq!(first.vm("vm")["host_key_trust"], "accepted-once");
-    assert!(first.stdout.contains(&format!("new host key {} accepted", vm.fingerprint())), "{}", first.stdout);
+    assert!(
+        first.stdout.contains(&format!("new host key {} accepted", vm.fingerprint())),
+        "{}",
+        first.stdout
+    );
     assert_eq!(scene.read("known_hosts").trim_start(), vm.known_hosts_line());
     let second = scene.check(&[]);
     second.expect(0, &["passed"]);
     assert_eq!(second.vm("vm")["host_key_trust"], "known");
-    assert_eq!(scene.read("known_hosts").trim_start(), vm.known_hosts_line(), "it is written down once");
+    assert_eq!(
+        scene.read("known_hosts").trim_start(),
+        vm.known_hosts_line(),
+        "it is written down once"
+    );
     let rebuilt = vm.restart(Script { host_key: 2, ..Script::default() });
     let third = scene.check(&["--wait", "60s"]);
     blocked(&third, "host-key", "the host key changed");
     let (_, message) = stage(&third);
-    assert!(message.contains("but known_hosts:") && message.contains(&rebuilt.fingerprint()), "{message}");
+    assert!(
+        message.contains("but known_hosts:") && message.contains(&rebuilt.fingerprint()),
+        "{message}"
+    );
     let hint = third.rows()[0]["cause"]["hint"].as_str().unwrap();
-    assert!(hint.contains(&format!("ssh-keygen -f known_hosts -R '[127.0.0.1]:{}'", rebuilt.port)), "{hint}");
+    assert!(
+        hint.contains(&format!("ssh-keygen -f known_hosts -R '[127.0.0.1]:{}'", rebuilt.port)),
+        "{hint}"
+    );
     assert_eq!(rebuilt.logins().len(), 0, "no password for a stranger");
 }
 
@@ -378,10 +435,15 @@ fn the_users_known_hosts_counts_also_when_it_is_hashed() {
         scene.inventory.as_object_mut().unwrap().shift_remove("known_hosts");
         std::fs::create_dir(scene.path(".ssh")).unwrap();
         let file = scene.path(".ssh/known_hosts");
-        scene.write(".ssh/known_hosts", format!("# mine\n\nother ssh-rsa AAAA\n{}", vm.known_hosts_line()));
+        scene.write(
+            ".ssh/known_hosts",
+            format!("# mine\n\nother ssh-rsa AAAA\n{}", vm.known_hosts_line()),
+        );
         if hashed {
             scene.write(".ssh/known_hosts", vm.known_hosts_line());
-            succeed(program("ssh-keygen").args(["-q", "-H", "-f"]).arg(&file).stderr(Stdio::null()));
+            succeed(
+                program("ssh-keygen").args(["-q", "-H", "-f"]).arg(&file).stderr(Stdio::null()),
+            );
             assert!(scene.read(".ssh/known_hosts").starts_with("|1|"));
         }
         let run = scene.check(&[]);
@@ -395,7 +457,9 @@ fn the_users_known_hosts_counts_also_when_it_is_hashed() {
 #[test]
 fn many_assertions_share_one_login() {
     let vm = (0..40)
-        .fold(script(Login::password(PASSWORD)), |vm, n| vm.prints(&format!("echo {n}"), format!("{n}\n")))
+        .fold(script(Login::password(PASSWORD)), |vm, n| {
+            vm.prints(&format!("echo {n}"), format!("{n}\n"))
+        })
         .start();
     let scene = (0..40).fold(Scene::with(&vm), |scene, n| {
         scene.assert(json!({"command": format!("echo {n}"), "equals": n.to_string()}))
@@ -407,10 +471,15 @@ fn many_assertions_share_one_login() {
 #[test]
 fn a_server_with_few_sessions_makes_them_queue_and_not_fail() {
     for max_sessions in [1, 2] {
-        let slow = [Step::Out(b"ok\n".to_vec()), Step::Repeat(Vec::new(), 1, Duration::from_millis(30)), Step::Exit(0)];
+        let slow = [
+            Step::Out(b"ok\n".to_vec()),
+            Step::Repeat(Vec::new(), 1, Duration::from_millis(30)),
+            Step::Exit(0),
+        ];
         let vm = Script { max_sessions, ..Script::default() };
         let vm = (0..12).fold(vm, |vm, n| vm.answer(&format!("work {n}"), slow.clone())).start();
-        let scene = (0..12).fold(Scene::with(&vm), |scene, n| scene.run("vm", &format!("work {n}")));
+        let scene =
+            (0..12).fold(Scene::with(&vm), |scene, n| scene.run("vm", &format!("work {n}")));
         scene.check(&[]).expect(0, &["passed"; 12]);
         assert_eq!(vm.logins().len(), 1);
     }

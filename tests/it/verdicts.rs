@@ -11,7 +11,9 @@ const GIVES_UP: &str = "systemctl is-active gone";
 
 /// A VM on which `yes` exits 0 and `no` exits 1.
 fn healthy() -> Script {
-    Script::default().prints("yes", "fine\n").answer("no", [Step::Err(b"wrong\n".to_vec()), Step::Exit(1)])
+    Script::default()
+        .prints("yes", "fine\n")
+        .answer("no", [Step::Err(b"wrong\n".to_vec()), Step::Exit(1)])
 }
 
 fn closed_port() -> u16 {
@@ -56,12 +58,17 @@ fn what_holds_is_passed_and_the_exit_code_is_0() {
 #[test]
 fn what_can_never_fail_passes_and_is_told() {
     let vm = healthy().prints("true", "").start();
-    let scene = Scene::with(&vm).run("vm", "yes").assert(json!({"command": "true", "name": "sure"}));
+    let scene =
+        Scene::with(&vm).run("vm", "yes").assert(json!({"command": "true", "name": "sure"}));
     let run = scene.check(&[]);
     run.expect(0, &["passed"; 2]);
     let told: Vec<_> = run.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
     assert_eq!(told.len(), 1, "{}", run.told());
-    assert!(told[0].contains("suite.json:") && told[0].contains("::sure: this check cannot fail"), "{}", told[0]);
+    assert!(
+        told[0].contains("suite.json:") && told[0].contains("::sure: this check cannot fail"),
+        "{}",
+        told[0]
+    );
 }
 
 #[test]
@@ -82,8 +89,10 @@ fn what_is_not_so_is_failed_and_the_exit_code_is_1() {
 #[test]
 fn what_cannot_be_told_is_errored_and_the_exit_code_is_3() {
     let vm = healthy().start();
-    let run =
-        Scene::with(&vm).run("vm", "yes").assert(json!({"command": "curl x | jq .", "contains": "ok"})).check(&[]);
+    let run = Scene::with(&vm)
+        .run("vm", "yes")
+        .assert(json!({"command": "curl x | jq .", "contains": "ok"}))
+        .check(&[]);
     run.expect(3, &["passed", "errored"]);
     assert_eq!(run.rows()[1]["cause"]["stage"], "missing-tool");
 }
@@ -91,7 +100,11 @@ fn what_cannot_be_told_is_errored_and_the_exit_code_is_3() {
 #[test]
 fn a_proven_failure_outweighs_what_could_not_be_told() {
     let vm = healthy().start();
-    Scene::with(&vm).run("vm", "no").run("vm", "uninstalled").check(&[]).expect(1, &["failed", "errored"]);
+    Scene::with(&vm)
+        .run("vm", "no")
+        .run("vm", "uninstalled")
+        .check(&[])
+        .expect(1, &["failed", "errored"]);
 }
 
 #[test]
@@ -122,7 +135,11 @@ fn nothing_selected_is_exit_code_4_and_connects_to_nothing() {
 #[test]
 fn what_is_not_selected_stays_out_of_the_verdict() {
     let vm = healthy().start();
-    let scene = Scene::with(&vm).vm_at("dead", closed_port()).run("vm", "yes").run("vm", "no").run("dead", "yes");
+    let scene = Scene::with(&vm)
+        .vm_at("dead", closed_port())
+        .run("vm", "yes")
+        .run("vm", "no")
+        .run("dead", "yes");
     let run = scene.check(&["--limit", "vm", "--filter", "::yes"]);
     run.expect(0, &["passed", "not-selected", "not-selected"]);
     assert_eq!(vm.runs("no"), 0);
@@ -131,12 +148,14 @@ fn what_is_not_selected_stays_out_of_the_verdict() {
 
 #[test]
 fn a_service_that_comes_up_late_passes_with_every_try_kept() {
-    let down = |then: Vec<Step>| vec![Step::Become(then), Step::Err(b"down\n".to_vec()), Step::Exit(3)];
+    let down =
+        |then: Vec<Step>| vec![Step::Become(then), Step::Err(b"down\n".to_vec()), Step::Exit(3)];
     let up = vec![Step::Out(b"up\n".to_vec()), Step::Exit(0)];
     let vm = Script::default().answer("probe", down(down(up))).start();
     let run = Scene::with(&vm).run("vm", "probe").check(&["--wait", "60s"]);
     run.expect(0, &["passed"]);
-    let tries: Vec<_> = run.rows()[0]["attempts"].as_array().unwrap().iter().map(|one| &one["verdict"]).collect();
+    let tries: Vec<_> =
+        run.rows()[0]["attempts"].as_array().unwrap().iter().map(|one| &one["verdict"]).collect();
     assert_eq!(tries, ["failed", "failed", "passed"]);
     assert_eq!(run.rows()[0]["attempts"][0]["message"], "exit status 3, expected 0: down");
     assert_eq!(run.junit.matches("<flakyFailure").count(), 2);
@@ -192,7 +211,12 @@ fn at_the_deadline_an_assertion_keeps_what_was_seen_last() {
 
 #[test]
 fn a_vm_that_is_waited_for_at_the_deadline_leaves_not_run() {
-    let run = Scene::new().vm_at("vm", closed_port()).run("vm", "yes").check(&["--wait", "5m", "--deadline", "1s"]);
+    let run = Scene::new().vm_at("vm", closed_port()).run("vm", "yes").check(&[
+        "--wait",
+        "5m",
+        "--deadline",
+        "1s",
+    ]);
     run.expect(124, &["not-run"]);
 }
 
@@ -229,7 +253,10 @@ fn a_signal_ends_the_test_harness_with_a_whole_report() {
         assert_eq!(run.code, Some(101), "{}", run.told());
         assert!(run.stdout.contains(&format!("not run: {says}")), "{}", run.told());
         let report: Value = serde_json::from_str(&scene.read("reports/report.json")).unwrap();
-        assert_eq!((&report["stopped"], &report["results"][1]["verdict"]), (&json!(says), &json!("not-run")));
+        assert_eq!(
+            (&report["stopped"], &report["results"][1]["verdict"]),
+            (&json!(says), &json!("not-run"))
+        );
         assert!(scene.read("reports/junit.xml").trim_end().ends_with("</testsuites>"));
     }
 }
@@ -242,7 +269,10 @@ fn sigterm_leaves_a_whole_report_and_exit_code_143() {
 #[test]
 fn a_refused_login_is_not_tried_again_however_long_the_wait() {
     let vm = Script { login: Login::password("another"), ..healthy() }.start();
-    let scene = Scene::with(&vm).run("vm", "yes").run("vm", "no").assert(json!({"type": "port_listening", "port": 22}));
+    let scene = Scene::with(&vm)
+        .run("vm", "yes")
+        .run("vm", "no")
+        .assert(json!({"type": "port_listening", "port": 22}));
     let run = scene.check(&["--wait", "5m"]);
     run.expect(3, &["blocked"; 3]);
     assert_eq!(run.rows()[0]["cause"]["stage"], "auth");
@@ -253,7 +283,8 @@ fn a_refused_login_is_not_tried_again_however_long_the_wait() {
 #[test]
 fn many_jq_programs_side_by_side_do_not_disturb_each_other() {
     let number = |n: u32| format!("{{\"n\": {n}, \"list\": [1, 2.5, \"x\"]}}\n");
-    let vm = (0..60).fold(Script::default(), |vm, n| vm.prints(&format!("echo {n}"), number(n))).start();
+    let vm =
+        (0..60).fold(Script::default(), |vm, n| vm.prints(&format!("echo {n}"), number(n))).start();
     let scene = (0..60).fold(Scene::with(&vm), |scene, n| {
         scene.assert(json!({"command": format!("echo {n}"), "jq": format!(".n == {n} and (.list | length == 3)")}))
     });

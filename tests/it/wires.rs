@@ -46,9 +46,19 @@ fn an_edge_is_an_assertion_with_the_same_id_everywhere() {
     run.expect(0, &["passed", "passed"]);
     let row = &run.rows()[1];
     let id = format!("wires::app::redis-{port}");
-    assert_eq!((&row["id"], &row["type"], &row["file"]), (&json!(id), &json!("wire"), &json!("inventory.json")));
-    assert_eq!((&row["wire"]["listens_on"], &row["wire"]["reached"]), (&json!(["0.0.0.0"]), &json!(true)));
-    assert!(run.stdout.contains(&format!("app -> redis:{port} (queue)  0.0.0.0     yes")), "{}", run.told());
+    assert_eq!(
+        (&row["id"], &row["type"], &row["file"]),
+        (&json!(id), &json!("wire"), &json!("inventory.json"))
+    );
+    assert_eq!(
+        (&row["wire"]["listens_on"], &row["wire"]["reached"]),
+        (&json!(["0.0.0.0"]), &json!(true))
+    );
+    assert!(
+        run.stdout.contains(&format!("app -> redis:{port} (queue)  0.0.0.0     yes")),
+        "{}",
+        run.told()
+    );
     assert!(run.junit.contains(&id), "{}", run.junit);
     assert!(scene.lab(&["--list"]).stdout.contains(&format!("{id}: test")));
     let only = scene.check(&["--filter", "wires::"]);
@@ -58,12 +68,15 @@ fn an_edge_is_an_assertion_with_the_same_id_everywhere() {
 #[test]
 fn an_edge_that_is_broken_names_the_end_at_which_it_is() {
     let port = closed_port();
-    for (listening, why) in [(vec![22], "nothing listens on"), (vec![22, port], "the way is barred")] {
+    for (listening, why) in
+        [(vec![22], "nothing listens on"), (vec![22, port], "the way is barred")]
+    {
         let run = scene(&edge(port), &listening).check(&[]);
         run.expect(1, &["passed", "failed"]);
         let message = run.rows()[1]["message"].as_str().unwrap();
         assert!(
-            message.starts_with(&format!("app does not reach redis:{port}: ")) && message.contains(why),
+            message.starts_with(&format!("app does not reach redis:{port}: "))
+                && message.contains(why),
             "{message}"
         );
         assert_eq!(run.rows()[1]["wire"]["reached"], json!(false));
@@ -78,7 +91,11 @@ fn a_denied_edge_must_not_connect_and_proves_something_only_where_something_list
     scene(&denied(port), &[port]).check(&[]).expect(0, &["passed", "passed"]);
     let run = scene(&denied(port), &[22]).check(&[]);
     run.expect(3, &["passed", "errored"]);
-    assert!(run.rows()[1]["message"].as_str().unwrap().contains("proves nothing"), "{}", run.told());
+    assert!(
+        run.rows()[1]["message"].as_str().unwrap().contains("proves nothing"),
+        "{}",
+        run.told()
+    );
 }
 
 #[test]
@@ -98,6 +115,10 @@ fn an_edge_that_stands_twice_is_an_error_also_when_one_denies() {
     scene.inventory["connections"] = json!([edge(6379), denied(6379)]);
     let run = scene.check(&[]);
     assert_eq!(run.code, Some(2), "{}", run.told());
-    assert!(run.stderr.contains("two assertions have the id `wires::app::redis-6379`"), "{}", run.told());
+    assert!(
+        run.stderr.contains("two assertions have the id `wires::app::redis-6379`"),
+        "{}",
+        run.told()
+    );
     assert!(run.stderr.contains("the other one is that of inventory.json:"), "{}", run.told());
 }

@@ -51,7 +51,10 @@ pub(super) fn make(spelled: &Spelled, written: &BlueprintFile) -> Result<Bluepri
         remarks: remarks(spelled, &drafts),
         inventory: inventory.path.clone(),
         suite: suite.path.clone(),
-        files: [inventory, suite].into_iter().chain(drafts.into_iter().flat_map(recipe_files)).collect(),
+        files: [inventory, suite]
+            .into_iter()
+            .chain(drafts.into_iter().flat_map(recipe_files))
+            .collect(),
         lab,
     })
 }
@@ -72,7 +75,8 @@ fn text_file(path: String, text: String) -> PlannedFile {
 
 /// The scenarios as they stand in the plan, in the format's own spelling: nothing is lost.
 fn suite_text(spelled: &Spelled) -> String {
-    let list = spelled.value.get("scenarios").and_then(Value::as_array).cloned().unwrap_or_default();
+    let list =
+        spelled.value.get("scenarios").and_then(Value::as_array).cloned().unwrap_or_default();
     let all: Vec<_> = list.into_iter().chain(spelled.value.get("scenario").cloned()).collect();
     json(&json!({"scenarios": all}))
 }
@@ -85,7 +89,9 @@ fn in_plan(written: &BlueprintFile, path: &str) -> String {
 
 /// Errors of the suite, at their places in the plan.
 fn from_suite(spelled: &Spelled, written: &BlueprintFile, errors: SpecErrors) -> SpecErrors {
-    let home = |error: SpecError| spelled.at_home(SpecError { path: in_plan(written, &error.path), ..error }, "");
+    let home = |error: SpecError| {
+        spelled.at_home(SpecError { path: in_plan(written, &error.path), ..error }, "")
+    };
     SpecErrors(errors.0.into_iter().map(home).collect())
 }
 
@@ -102,7 +108,12 @@ fn read_suite(spelled: &Spelled, written: &BlueprintFile, text: &str) -> Result<
 }
 
 /// Inventory and suite are bound to each other, as a run would do it.
-fn check_together(spelled: &Spelled, written: &BlueprintFile, suite: Suite, inventory: &str) -> Result<(), SpecErrors> {
+fn check_together(
+    spelled: &Spelled,
+    written: &BlueprintFile,
+    suite: Suite,
+    inventory: &str,
+) -> Result<(), SpecErrors> {
     let inventory = Inventory::parse(spelled.file(), inventory);
     let plan = inventory.and_then(|inventory| Plan::resolve(&[suite], inventory));
     plan.map(|_| ()).map_err(|errors| from_suite(spelled, written, errors))
@@ -145,7 +156,11 @@ fn inventory(written: &BlueprintFile, lab: &str, drafts: &[Draft]) -> InventoryF
 /// bootproof logs in as the first user of the recipe.
 fn login(draft: &Draft) -> Option<Access> {
     let User { name, password, .. } = draft.recipe.os.users.first()?.clone();
-    Some(Access { user: Some(name), password: Some(SecretSource::Literal(password.into())), ..Access::default() })
+    Some(Access {
+        user: Some(name),
+        password: Some(SecretSource::Literal(password.into())),
+        ..Access::default()
+    })
 }
 
 fn recipe_files(draft: Draft) -> [PlannedFile; 2] {

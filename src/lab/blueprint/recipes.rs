@@ -28,7 +28,11 @@ pub(super) struct Draft {
 }
 
 /// The recipe of every node, and what is wrong with them.
-pub(super) fn drafts(spelled: &Spelled, written: &BlueprintFile, lab: &str) -> (Vec<Draft>, Vec<SpecError>) {
+pub(super) fn drafts(
+    spelled: &Spelled,
+    written: &BlueprintFile,
+    lab: &str,
+) -> (Vec<Draft>, Vec<SpecError>) {
     let (mut drafts, mut errors) = (Vec::new(), Vec::new());
     for at in (0..written.nodes.len()).filter(|at| is_host_name(&written.nodes[*at].name)) {
         match draft(spelled, written, lab, at) {
@@ -42,13 +46,22 @@ pub(super) fn drafts(spelled: &Spelled, written: &BlueprintFile, lab: &str) -> (
         if let Some(first) = owners.insert(alias, name) {
             let message = format!("`{first}` and `{name}` have the alias {alias}");
             let at = written.nodes.iter().position(|node| node.name == *name).unwrap_or_default();
-            errors.push(spelled.error(&format!("nodes[{at}]"), message, Some("give one of them another".to_owned())));
+            errors.push(spelled.error(
+                &format!("nodes[{at}]"),
+                message,
+                Some("give one of them another".to_owned()),
+            ));
         }
     }
     (drafts, errors)
 }
 
-fn draft(spelled: &Spelled, written: &BlueprintFile, lab: &str, at: usize) -> Result<Draft, SpecErrors> {
+fn draft(
+    spelled: &Spelled,
+    written: &BlueprintFile,
+    lab: &str,
+    at: usize,
+) -> Result<Draft, SpecErrors> {
     let node = &written.nodes[at];
     let (home, recipe) = recipe_of(spelled, written, at)?;
     let both = Both { spelled, node, node_path: format!("nodes[{at}]"), recipe, home };
@@ -56,8 +69,9 @@ fn draft(spelled: &Spelled, written: &BlueprintFile, lab: &str, at: usize) -> Re
     let agreed = both.agreed()?;
     let recipe = both.recipe(lab, &agreed);
     let text = super::files::json(&recipe);
-    Recipe::parse(spelled.file(), &text)
-        .map_err(|found| SpecErrors(found.0.into_iter().map(|error| spelled.at_home(error, &both.home)).collect()))?;
+    Recipe::parse(spelled.file(), &text).map_err(|found| {
+        SpecErrors(found.0.into_iter().map(|error| spelled.at_home(error, &both.home)).collect())
+    })?;
     Ok(Draft { home: both.home, recipe, text, script: agreed.script })
 }
 
@@ -75,7 +89,8 @@ fn recipe_of<'a>(
     };
     let found = written.recipes.iter().position(|recipe| recipe.name.as_ref() == Some(name));
     found.map(|index| (format!("recipes[{index}]"), &written.recipes[index])).ok_or_else(|| {
-        let known: Vec<&str> = written.recipes.iter().filter_map(|recipe| recipe.name.as_deref()).collect();
+        let known: Vec<&str> =
+            written.recipes.iter().filter_map(|recipe| recipe.name.as_deref()).collect();
         let hint = if known.is_empty() {
             "give it under `recipe`, here, or under the plan's `recipes`".to_owned()
         } else {
@@ -109,9 +124,10 @@ impl Both<'_> {
         };
         let node = &self.node.name;
         match (&self.recipe.name, &self.recipe.lab, &self.node.recipe) {
-            (_, Some(other), _) if other != lab => {
-                differs("lab", format!("the recipe belongs to the lab `{other}`, the plan to `{lab}`"))
-            }
+            (_, Some(other), _) if other != lab => differs(
+                "lab",
+                format!("the recipe belongs to the lab `{other}`, the plan to `{lab}`"),
+            ),
             (Some(name), _, Some(RecipeLink::Here(_))) if name != node => {
                 differs("name", format!("the recipe is called `{name}`, its node `{node}`"))
             }
@@ -136,11 +152,20 @@ impl Both<'_> {
     }
 
     /// The one value on which all agree who say it.
-    fn one<T: PartialEq + Display>(&self, what: &str, said: Vec<(String, Option<T>)>) -> Result<Option<T>, SpecError> {
+    fn one<T: PartialEq + Display>(
+        &self,
+        what: &str,
+        said: Vec<(String, Option<T>)>,
+    ) -> Result<Option<T>, SpecError> {
         let mut said = said.into_iter().filter_map(|(path, value)| Some((path, value?)));
         let Some((first_path, first)) = said.next() else { return Ok(None) };
-        let Some((path, other)) = said.find(|(_, other)| *other != first) else { return Ok(Some(first)) };
-        let message = format!("the {what} is {other} here, and {first} in line {}", self.spelled.line(&first_path));
+        let Some((path, other)) = said.find(|(_, other)| *other != first) else {
+            return Ok(Some(first));
+        };
+        let message = format!(
+            "the {what} is {other} here, and {first} in line {}",
+            self.spelled.line(&first_path)
+        );
         Err(self.spelled.error(&path, message, Some("write it once".to_owned())))
     }
 
@@ -158,8 +183,10 @@ impl Both<'_> {
     }
 
     fn role(&self) -> Result<String, SpecError> {
-        let said =
-            vec![(self.at_node("role"), self.node.role.clone()), (self.at_recipe("role"), self.recipe.role.clone())];
+        let said = vec![
+            (self.at_node("role"), self.node.role.clone()),
+            (self.at_recipe("role"), self.recipe.role.clone()),
+        ];
         self.needed("role", "\"role\": \"app\"", said)
     }
 
@@ -168,7 +195,10 @@ impl Both<'_> {
             (self.at_node("alias"), self.node.alias.clone()),
             (self.at_recipe("os.network.alias"), self.recipe.os.network.alias.clone()),
         ];
-        let path = said.iter().find(|(_, alias)| alias.is_some()).map_or(String::new(), |(path, _)| path.clone());
+        let path = said
+            .iter()
+            .find(|(_, alias)| alias.is_some())
+            .map_or(String::new(), |(path, _)| path.clone());
         let alias = self.needed("alias", "\"alias\": \"10.71.0.10/24\"", said)?;
         if recipe::is_alias(&alias) {
             Ok(alias)
@@ -181,7 +211,13 @@ impl Both<'_> {
         let apart = match (self.node.x, self.node.y) {
             (Some(x), Some(y)) => Some(Position { x, y }),
             (None, None) => None,
-            _ => return Err(self.spelled.error(&self.node_path, "`x` and `y` belong together", None)),
+            _ => {
+                return Err(self.spelled.error(
+                    &self.node_path,
+                    "`x` and `y` belong together",
+                    None,
+                ));
+            }
         };
         let said = vec![
             (self.at_node("x"), apart),
@@ -201,7 +237,8 @@ impl Both<'_> {
         let (mut memory, mut disk) = (Vec::new(), Vec::new());
         for (path, amounts) in places {
             let mb = amounts.memory_mb.map(Size::of_mb).transpose();
-            let mb = mb.map_err(|why| self.spelled.error(&format!("{path}.memory_mb"), why, None))?;
+            let mb =
+                mb.map_err(|why| self.spelled.error(&format!("{path}.memory_mb"), why, None))?;
             memory.push((format!("{path}.memory_gb"), amounts.memory_gb.map(|size| size.0)));
             memory.push((format!("{path}.memory_mb"), mb.map(|size| size.0)));
             disk.push((format!("{path}.disk_gb"), amounts.disk_gb.map(|size| size.0)));
@@ -209,7 +246,11 @@ impl Both<'_> {
         let too_much = memory.iter().find(|(_, gb)| gb.is_some_and(|gb| gb > MEMORY_GB_AT_MOST));
         if let Some((path, _)) = too_much {
             let hint = "in MB it is `memory_mb`, or \"4096 MB\"".to_owned();
-            return Err(self.spelled.error(path, "this is more than 1024 GB of memory", Some(hint)));
+            return Err(self.spelled.error(
+                path,
+                "this is more than 1024 GB of memory",
+                Some(hint),
+            ));
         }
         Ok(Resources {
             memory_gb: self.needed("memory", "\"memory_gb\": 4", memory)?,
@@ -221,18 +262,34 @@ impl Both<'_> {
     fn script(&self) -> Result<(String, String), SpecError> {
         let path = self.at_recipe("os.startup_scripts");
         let alias = self.node.alias.as_ref().or(self.recipe.os.network.alias.as_ref());
-        let error = |path: &str, message: String, hint: Option<String>| self.spelled.error(path, message, hint);
+        let error = |path: &str, message: String, hint: Option<String>| {
+            self.spelled.error(path, message, hint)
+        };
         let [script] = &self.recipe.os.startup_scripts[..] else {
-            let message = format!("`{}` has {} startup scripts", self.node.name, self.recipe.os.startup_scripts.len());
-            return Err(error(&path, message, Some("a node has exactly one, of about 25 lines".to_owned())));
+            let message = format!(
+                "`{}` has {} startup scripts",
+                self.node.name,
+                self.recipe.os.startup_scripts.len()
+            );
+            return Err(error(
+                &path,
+                message,
+                Some("a node has exactly one, of about 25 lines".to_owned()),
+            ));
         };
         let path = format!("{path}[0]");
-        let name = script_name(script).map_err(|(message, hint)| error(&path, message, Some(hint)))?;
-        let hint = "write its text under `content`, or its path from the plan's folder under `file`";
-        let text = self.script_text(script).map_err(|message| error(&path, message, Some(hint.to_owned())))?;
+        let name =
+            script_name(script).map_err(|(message, hint)| error(&path, message, Some(hint)))?;
+        let hint =
+            "write its text under `content`, or its path from the plan's folder under `file`";
+        let text = self
+            .script_text(script)
+            .map_err(|message| error(&path, message, Some(hint.to_owned())))?;
         let path = if script.content.is_some() { format!("{path}.content") } else { path };
         recipe::check_script(&text).map_err(|message| error(&path, message, None))?;
-        if let Some(alias) = alias.filter(|alias| recipe::is_alias(alias) && !recipe::adds_alias(&text, alias)) {
+        if let Some(alias) =
+            alias.filter(|alias| recipe::is_alias(alias) && !recipe::adds_alias(&text, alias))
+        {
             let message = format!("the startup script does not add the alias {alias}");
             return Err(error(&path, message, Some(recipe::alias_hint(alias))));
         }
@@ -243,10 +300,14 @@ impl Both<'_> {
         let text = match (&script.content, &script.file) {
             (Some(content), _) => content.clone(),
             (None, Some(file)) => {
-                let path = Path::new(self.spelled.file()).parent().unwrap_or(Path::new("")).join(file);
-                std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?
+                let path =
+                    Path::new(self.spelled.file()).parent().unwrap_or(Path::new("")).join(file);
+                std::fs::read_to_string(&path)
+                    .map_err(|error| format!("cannot read {}: {error}", path.display()))?
             }
-            (None, None) => return Err("the startup script has neither `content` nor `file`".to_owned()),
+            (None, None) => {
+                return Err("the startup script has neither `content` nor `file`".to_owned());
+            }
         };
         // A file of text ends with a line end; a text in JSON often does not.
         Ok(if text.ends_with('\n') { text } else { text + "\n" })
@@ -255,7 +316,9 @@ impl Both<'_> {
     fn recipe(&self, lab: &str, agreed: &Agreed) -> Recipe {
         let os = &self.recipe.os;
         let mut warnings = self.recipe.warnings.clone();
-        warnings.extend(self.node.warnings.iter().filter(|one| !self.recipe.warnings.contains(one)).cloned());
+        warnings.extend(
+            self.node.warnings.iter().filter(|one| !self.recipe.warnings.contains(one)).cloned(),
+        );
         Recipe {
             schema: None,
             name: self.node.name.clone(),
@@ -269,12 +332,19 @@ impl Both<'_> {
                 features: os.features.clone(),
                 packages: os.packages.clone(),
                 users: os.users.clone(),
-                network: Network { dhcp: os.network.dhcp, alias: agreed.alias.clone(), dns: os.network.dns.clone() },
+                network: Network {
+                    dhcp: os.network.dhcp,
+                    alias: agreed.alias.clone(),
+                    dns: os.network.dns.clone(),
+                },
                 firewall: os.firewall,
                 startup_scripts: os
                     .startup_scripts
                     .iter()
-                    .map(|one| StartupScript { file: agreed.script.0.clone(), after: one.after.clone() })
+                    .map(|one| StartupScript {
+                        file: agreed.script.0.clone(),
+                        after: one.after.clone(),
+                    })
                     .collect(),
             },
             test_config: self.recipe.test_config.clone(),

@@ -11,21 +11,32 @@ use crate::spec::suite::{ScenarioEntry, ScenarioKind};
 
 /// Types that plans like to use and that are none here, and what to write in their place.
 const OTHER_TYPES: [(&str, &str); 3] = [
-    ("vm_boots", "leave it out: every other assertion logs in, and so proves that the VM has booted"),
-    ("network_reachable", "use `command_output` on the VM that connects, with `nc -z -w 5 ADDRESS PORT`"),
-    ("service_running", "use `port_listening`, or `command_output` with `systemctl is-active SERVICE`"),
+    (
+        "vm_boots",
+        "leave it out: every other assertion logs in, and so proves that the VM has booted",
+    ),
+    (
+        "network_reachable",
+        "use `command_output` on the VM that connects, with `nc -z -w 5 ADDRESS PORT`",
+    ),
+    (
+        "service_running",
+        "use `port_listening`, or `command_output` with `systemctl is-active SERVICE`",
+    ),
 ];
 
 /// The scenarios of a plan, each with its path.
 pub(super) fn scenarios(written: &BlueprintFile) -> impl Iterator<Item = (String, &ScenarioEntry)> {
-    let list = written.scenarios.iter().enumerate().map(|(at, one)| (format!("scenarios[{at}]"), one));
+    let list =
+        written.scenarios.iter().enumerate().map(|(at, one)| (format!("scenarios[{at}]"), one));
     list.chain(written.scenario.iter().map(|one| ("scenario".to_owned(), one)))
 }
 
 /// What is wrong with the plan as a whole.
 pub(super) fn mistakes(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
-    let parts = [lab_name, node_names, connections, recipe_names, one_group_scenario, assertions, warnings]
-        .map(|rule| rule(spelled, written));
+    let parts =
+        [lab_name, node_names, connections, recipe_names, one_group_scenario, assertions, warnings]
+            .map(|rule| rule(spelled, written));
     parts.concat()
 }
 
@@ -43,18 +54,29 @@ fn is_file_name(name: &str) -> bool {
 
 fn no_file_name(spelled: &Spelled, path: &str, name: &str) -> Option<SpecError> {
     let hint = "a file is called so: use letters, digits, `-`, `_` and `.`".to_owned();
-    (!is_file_name(name)).then(|| spelled.error(path, format!("`{name}` is no name for a file"), Some(hint)))
+    (!is_file_name(name))
+        .then(|| spelled.error(path, format!("`{name}` is no name for a file"), Some(hint)))
 }
 
 fn lab_name(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
-    let error = |path: &str, message: &str, hint: &str| vec![spelled.error(path, message, Some(hint.to_owned()))];
+    let error = |path: &str, message: &str, hint: &str| {
+        vec![spelled.error(path, message, Some(hint.to_owned()))]
+    };
     match (&written.lab, &written.name) {
-        (None, None) => error("", "the plan has no name", "give the lab's name under `name` or `lab`"),
-        (Some(lab), Some(name)) if lab != name => {
-            error("name", &format!("the lab is called `{name}` here, and `{lab}` under `lab`"), "write it once")
+        (None, None) => {
+            error("", "the plan has no name", "give the lab's name under `name` or `lab`")
         }
-        (Some(name), _) if name == "local" => error("lab", "`local` is the lab that is up", "choose another name"),
-        (None, Some(name)) if name == "local" => error("name", "`local` is the lab that is up", "choose another name"),
+        (Some(lab), Some(name)) if lab != name => error(
+            "name",
+            &format!("the lab is called `{name}` here, and `{lab}` under `lab`"),
+            "write it once",
+        ),
+        (Some(name), _) if name == "local" => {
+            error("lab", "`local` is the lab that is up", "choose another name")
+        }
+        (None, Some(name)) if name == "local" => {
+            error("name", "`local` is the lab that is up", "choose another name")
+        }
         (Some(name), _) => no_file_name(spelled, "lab", name).into_iter().collect(),
         (None, Some(name)) => no_file_name(spelled, "name", name).into_iter().collect(),
     }
@@ -67,10 +89,18 @@ fn node_names(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
         let path = format!("nodes[{at}].name");
         if !is_host_name(&node.name) {
             let hint = "use letters, digits and `-`".to_owned();
-            errors.push(spelled.error(&path, format!("`{}` is no host name", node.name), Some(hint)));
+            errors.push(spelled.error(
+                &path,
+                format!("`{}` is no host name", node.name),
+                Some(hint),
+            ));
         } else if !names.insert(&node.name) {
             let message = format!("two nodes are called `{}`", node.name);
-            errors.push(spelled.error(&path, message, Some("give one of them another name".to_owned())));
+            errors.push(spelled.error(
+                &path,
+                message,
+                Some("give one of them another name".to_owned()),
+            ));
         }
     }
     errors
@@ -96,7 +126,11 @@ fn connections(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
             }
         }
         if edge.port == 0 {
-            errors.push(spelled.error(&format!("connections[{at}].port"), "nothing listens on port 0", None));
+            errors.push(spelled.error(
+                &format!("connections[{at}].port"),
+                "nothing listens on port 0",
+                None,
+            ));
         }
     }
     errors
@@ -124,7 +158,10 @@ fn recipe_names(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
         let (message, hint) = if !names.insert(name) {
             (format!("two recipes are called `{name}`"), "give one of them another name")
         } else if !used.contains(name) {
-            (format!("no node is made of the recipe `{name}`"), "name it in a node's `recipe`, or take it out")
+            (
+                format!("no node is made of the recipe `{name}`"),
+                "name it in a node's `recipe`, or take it out",
+            )
         } else {
             continue;
         };
@@ -147,7 +184,8 @@ fn one_group_scenario(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecErr
         let path = all.get(1).map_or("", |(path, _)| path);
         return vec![spelled.error(path, message, hint)];
     };
-    let mut errors: Vec<_> = no_file_name(spelled, &format!("{path}.name"), &scenario.name).into_iter().collect();
+    let mut errors: Vec<_> =
+        no_file_name(spelled, &format!("{path}.name"), &scenario.name).into_iter().collect();
     if scenario.kind != Some(ScenarioKind::Group) {
         let hint = Some("write \"type\": \"group\"".to_owned());
         errors.push(spelled.error(path, "the scenario of a plan is about all its VMs", hint));
@@ -161,25 +199,42 @@ fn assertions_of<'a>(home: &str, scenario: &'a Value) -> Vec<(String, &'a Value)
     let tests = list(&scenario["custom_tests"]).iter().enumerate();
     let all = tests.flat_map(|(test, entry)| {
         let home = format!("{home}.custom_tests[{test}]");
-        list(&entry["assertions"]).iter().enumerate().map(move |(at, one)| (format!("{home}.assertions[{at}]"), one))
+        list(&entry["assertions"])
+            .iter()
+            .enumerate()
+            .map(move |(at, one)| (format!("{home}.assertions[{at}]"), one))
     });
     all.collect()
 }
 
 fn assertions(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
     let mut errors = Vec::new();
-    let list = spelled.value["scenarios"].as_array().into_iter().flatten().chain(spelled.value.get("scenario"));
-    let all = scenarios(written).zip(list).flat_map(|((home, _), scenario)| assertions_of(&home, scenario));
+    let list = spelled.value["scenarios"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .chain(spelled.value.get("scenario"));
+    let all = scenarios(written)
+        .zip(list)
+        .flat_map(|((home, _), scenario)| assertions_of(&home, scenario));
     for (path, assertion) in all {
         let word = assertion["type"].as_str().unwrap_or_default();
         if let Some((_, instead)) = OTHER_TYPES.iter().find(|(other, _)| *other == word) {
             let message = format!("`{word}` is no assertion type here");
-            errors.push(spelled.error(&format!("{path}.type"), message, Some((*instead).to_owned())));
+            errors.push(spelled.error(
+                &format!("{path}.type"),
+                message,
+                Some((*instead).to_owned()),
+            ));
         }
         match assertion.get("on_vm").map(Value::as_str) {
             Some(Some(vm)) if !is_node(written, vm) => {
                 let message = format!("unknown VM `{vm}`: no node is called so");
-                errors.push(spelled.error(&format!("{path}.on_vm"), message, Some(hint_for_node(written, vm))));
+                errors.push(spelled.error(
+                    &format!("{path}.on_vm"),
+                    message,
+                    Some(hint_for_node(written, vm)),
+                ));
             }
             None if assertion.is_object() => {
                 let hint = Some("every assertion names the node from which it looks".to_owned());
@@ -200,8 +255,13 @@ fn all_warnings(written: &BlueprintFile) -> Vec<(String, &str)> {
             lists.push((format!("nodes[{at}].recipe.warnings"), &recipe.warnings));
         }
     }
-    lists
-        .extend(written.recipes.iter().enumerate().map(|(at, one)| (format!("recipes[{at}].warnings"), &one.warnings)));
+    lists.extend(
+        written
+            .recipes
+            .iter()
+            .enumerate()
+            .map(|(at, one)| (format!("recipes[{at}].warnings"), &one.warnings)),
+    );
     lists.into_iter().flat_map(|(path, list)| each(&path, list)).collect()
 }
 
@@ -214,10 +274,16 @@ fn warnings(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
     if all.is_empty() {
         let hint =
             "write what stays to be done at deployment time under `warnings`, of the plan or of a recipe".to_owned();
-        return vec![spelled.error("", "the plan has no warnings: they were lost on the way", Some(hint))];
+        return vec![spelled.error(
+            "",
+            "the plan has no warnings: they were lost on the way",
+            Some(hint),
+        )];
     }
     let empty = all.into_iter().filter(|(_, text)| text.trim().is_empty());
     empty
-        .map(|(path, _)| spelled.error(&path, "the warning is empty", Some("say what it warns of".to_owned())))
+        .map(|(path, _)| {
+            spelled.error(&path, "the warning is empty", Some("say what it warns of".to_owned()))
+        })
         .collect()
 }

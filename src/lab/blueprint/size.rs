@@ -23,7 +23,8 @@ fn read(text: &str) -> Result<Size, String> {
     let trimmed = text.trim();
     let end = trimmed.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(trimmed.len());
     let (number, unit) = trimmed.split_at(end);
-    let wrong = |why: &str| format!("`{text}` {why}; write a number of GB, \"4 GB\" or \"4096 MB\"");
+    let wrong =
+        |why: &str| format!("`{text}` {why}; write a number of GB, \"4 GB\" or \"4096 MB\"");
     let mb_each = match unit.trim().to_ascii_lowercase().as_str() {
         "" | "g" | "gb" | "gib" => 1024.0,
         "m" | "mb" | "mib" => 1.0,
@@ -65,9 +66,16 @@ mod tests {
 
     #[test]
     fn people_write_sizes_in_many_ways() {
-        for (text, gb) in
-            [("4", 4), ("4 GB", 4), ("4gb", 4), ("4G", 4), ("4 GiB", 4), ("4096 MB", 4), ("4.0", 4), ("1 TB", 1024)]
-        {
+        for (text, gb) in [
+            ("4", 4),
+            ("4 GB", 4),
+            ("4gb", 4),
+            ("4G", 4),
+            ("4 GiB", 4),
+            ("4096 MB", 4),
+            ("4.0", 4),
+            ("1 TB", 1024),
+        ] {
             assert_eq!(read(text), Ok(Size(gb)), "{text}");
         }
         assert_eq!(Size::of_mb(2048), Ok(Size(2)));
@@ -75,7 +83,19 @@ mod tests {
 
     #[test]
     fn what_is_no_whole_number_of_gb_is_refused() {
-        for text in ["", "0", "-4", "4 apples", "512 MB", "1.5 GB", "[4]", "null", "1e9", "99999999 TB", "1.2.3"] {
+        for text in [
+            "",
+            "0",
+            "-4",
+            "4 apples",
+            "512 MB",
+            "1.5 GB",
+            "[4]",
+            "null",
+            "1e9",
+            "99999999 TB",
+            "1.2.3",
+        ] {
             assert!(read(text).is_err(), "{text}");
         }
     }

@@ -31,7 +31,9 @@ const DATA: [&str; 2] = ["headers", "body"];
 static KNOWN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let mut known = BTreeSet::new();
     each_object(&mut schema_for!(BlueprintFile).to_value(), &mut |schema| {
-        known.extend(schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.clone()));
+        known.extend(
+            schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.clone()),
+        );
     });
     known
 });
@@ -42,7 +44,10 @@ fn own_spelling(key: &str) -> Option<String> {
     if KNOWN.contains(&snake) {
         return Some(snake);
     }
-    SYNONYMS.iter().find(|(_, words)| words.contains(&snake.as_str())).map(|(own, _)| (*own).to_owned())
+    SYNONYMS
+        .iter()
+        .find(|(_, words)| words.contains(&snake.as_str()))
+        .map(|(own, _)| (*own).to_owned())
 }
 
 /// `memoryGb`, `memoryGB` and `memory-gb` as `memory_gb`.
@@ -86,12 +91,15 @@ impl Spelled {
         source.read::<Map<String, Value>>()?;
         let mut walk = Walk { written: HashMap::new(), twice: Vec::new() };
         let value = walk.respell(&source.value, "", "");
-        let errors = walk
-            .twice
-            .into_iter()
-            .map(|(path, message)| source.error(&path, message, Some("keep one of the two".to_owned())));
+        let errors = walk.twice.into_iter().map(|(path, message)| {
+            source.error(&path, message, Some("keep one of the two".to_owned()))
+        });
         let errors: Vec<_> = errors.collect();
-        if errors.is_empty() { Ok(Self { source, value, written: walk.written }) } else { Err(SpecErrors(errors)) }
+        if errors.is_empty() {
+            Ok(Self { source, value, written: walk.written })
+        } else {
+            Err(SpecErrors(errors))
+        }
     }
 
     /// The file's name, as given.
@@ -148,23 +156,37 @@ impl Walk {
             Value::Array(elements) => {
                 let elements = elements.iter().enumerate();
                 elements
-                    .map(|(at, one)| self.respell(one, &format!("{own}[{at}]"), &format!("{written}[{at}]")))
+                    .map(|(at, one)| {
+                        self.respell(one, &format!("{own}[{at}]"), &format!("{written}[{at}]"))
+                    })
                     .collect()
             }
             other => other.clone(),
         }
     }
 
-    fn respell_keys(&mut self, keys: &Map<String, Value>, own: &str, written: &str) -> Map<String, Value> {
+    fn respell_keys(
+        &mut self,
+        keys: &Map<String, Value>,
+        own: &str,
+        written: &str,
+    ) -> Map<String, Value> {
         let mut respelled = Map::new();
         for (key, value) in keys {
             let own_key = own_spelling(key).unwrap_or_else(|| key.clone());
             let (own, written) = (join(own, &own_key), join(written, key));
-            let value =
-                if DATA.contains(&own_key.as_str()) { value.clone() } else { self.respell(value, &own, &written) };
+            let value = if DATA.contains(&own_key.as_str()) {
+                value.clone()
+            } else {
+                self.respell(value, &own, &written)
+            };
             if respelled.insert(own_key.clone(), value).is_some() {
-                self.twice
-                    .push((written, format!("`{key}` is another spelling of `{own_key}`, which stands here already")));
+                self.twice.push((
+                    written,
+                    format!(
+                        "`{key}` is another spelling of `{own_key}`, which stands here already"
+                    ),
+                ));
             }
         }
         respelled
@@ -195,12 +217,16 @@ fn allow_spellings(schema: &mut Map<String, Value>) {
     let mut all = keys.clone();
     for (key, value) in &keys {
         all.extend(
-            spellings(key).into_iter().filter(|other| !keys.contains_key(other)).map(|key| (key, value.clone())),
+            spellings(key)
+                .into_iter()
+                .filter(|other| !keys.contains_key(other))
+                .map(|key| (key, value.clone())),
         );
     }
     let needed = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
-    let (fixed, free): (Vec<_>, Vec<_>) =
-        needed.into_iter().partition(|key| key.as_str().is_some_and(|key| spellings(key).is_empty()));
+    let (fixed, free): (Vec<_>, Vec<_>) = needed
+        .into_iter()
+        .partition(|key| key.as_str().is_some_and(|key| spellings(key).is_empty()));
     let any_of = |key: &Value| {
         let key = key.as_str().unwrap_or_default();
         let words = std::iter::once(key.to_owned()).chain(spellings(key));
@@ -253,21 +279,25 @@ mod tests {
 
     #[test]
     fn what_is_data_keeps_its_keys() {
-        let text = r#"{"nodes": [{"headers": {"onVm": "x"}, "body": {"testConfig": [{"diskGb": 1}]}}]}"#;
+        let text =
+            r#"{"nodes": [{"headers": {"onVm": "x"}, "body": {"testConfig": [{"diskGb": 1}]}}]}"#;
         let spelled = Spelled::parse("plan.json", text).unwrap();
         assert_eq!(spelled.value.to_string(), text.replace(": ", ":").replace(", ", ","));
     }
 
     #[test]
     fn a_message_names_the_key_as_it_was_written() {
-        let spelled = Spelled::parse("p", "{\n \"nodes\": [\n  {\"memoryGb\": 1,\n   \"onVm\": 2}]}").unwrap();
+        let spelled =
+            Spelled::parse("p", "{\n \"nodes\": [\n  {\"memoryGb\": 1,\n   \"onVm\": 2}]}")
+                .unwrap();
         let error = spelled.error("nodes[0].on_vm.deeper", "wrong", None);
         assert_eq!((error.path.as_str(), error.place), ("nodes[0].onVm.deeper", Some((4, 4))));
     }
 
     #[test]
     fn two_spellings_of_one_key_in_one_object_are_an_error() {
-        let errors = Spelled::parse("p", "{\"nodes\": [{\"ram\": 1,\n \"memoryGb\": 2}]}").unwrap_err();
+        let errors =
+            Spelled::parse("p", "{\"nodes\": [{\"ram\": 1,\n \"memoryGb\": 2}]}").unwrap_err();
         assert_eq!(errors.0[0].place, Some((2, 2)));
         assert!(errors.to_string().contains("another spelling of `memory_gb`"), "{errors}");
     }

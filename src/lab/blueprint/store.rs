@@ -60,11 +60,16 @@ fn place_all(into: &Path, files: &[PlannedFile], undo: &mut Undo) -> Result<(), 
         let path = into.join(&file.path);
         let folder = path.parent().unwrap_or(into);
         make_folder(folder, undo)?;
-        ready.push((written_beside(folder, file).map_err(LabError::io(format!("write {}", path.display())))?, path));
+        ready.push((
+            written_beside(folder, file)
+                .map_err(LabError::io(format!("write {}", path.display())))?,
+            path,
+        ));
     }
     for (file, path) in ready {
         let before = fs::read(&path).ok();
-        file.persist(&path).map_err(|error| LabError::io(format!("write {}", path.display()))(error.error))?;
+        file.persist(&path)
+            .map_err(|error| LabError::io(format!("write {}", path.display()))(error.error))?;
         undo.files.push((path, before));
     }
     Ok(())
@@ -81,8 +86,10 @@ fn written_beside(folder: &Path, file: &PlannedFile) -> std::io::Result<NamedTem
 
 /// Makes a folder and those above it, and notes which are new.
 fn make_folder(folder: &Path, undo: &mut Undo) -> Result<(), LabError> {
-    let missing: Vec<_> =
-        folder.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists()).collect();
+    let missing: Vec<_> = folder
+        .ancestors()
+        .take_while(|above| !above.as_os_str().is_empty() && !above.exists())
+        .collect();
     for new in missing.into_iter().rev() {
         fs::create_dir(new).map_err(LabError::io(format!("make {}", new.display())))?;
         undo.folders.push(new.to_owned());
