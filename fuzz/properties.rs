@@ -1,6 +1,7 @@
 //! What must hold whatever the bytes are. A fuzz target is one of these functions; `tests/it/corpus.rs` calls them
 //! over the corpus in `cargo test`.
 
+use bootproof::obstacle::Stage;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -12,18 +13,19 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bootproof::assertion::Mismatch;
 use bootproof::assertion::port_listening::{Listener, Listeners, Protocol, parse_socket_tables};
 use bootproof::lab::recipe::Recipe;
-use bootproof::outcome::{Attempt, Cause, Outcome, Output, Stage, Stream, Verdict};
+use bootproof::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict};
+use bootproof::problem::Problems;
+use bootproof::record::Trust;
+use bootproof::record::{RunRecord, Stop, Timeline, VmRecord};
 use bootproof::report::redact::{MASK, Redactor};
 use bootproof::report::text::{harmless, harmless_line, shortened};
 use bootproof::report::{self, Report, ResultRow, junit, terminal};
-use bootproof::run::{Finished, Stop, Timeline, VmRecord};
 use bootproof::secrets::Secret;
-use bootproof::spec::error::SpecErrors;
 use bootproof::spec::inventory::{Inventory, Via};
 use bootproof::spec::plan::Plan;
 use bootproof::spec::source::Source;
 use bootproof::spec::suite::Suite;
-use bootproof::ssh::host_key::{HostKeyPolicy, Trust};
+use bootproof::ssh::host_key::HostKeyPolicy;
 use roxmltree::{Document, Node};
 use russh::keys::ssh_key::{HashAlg, PublicKey};
 use serde_json::Value;
@@ -104,7 +106,7 @@ fn with_canaries(text: &str) -> Option<String> {
     Some(value.to_string())
 }
 
-fn are_told_with_their_places(errors: &SpecErrors, text: &str) {
+fn are_told_with_their_places(errors: &Problems, text: &str) {
     assert!(!errors.0.is_empty());
     let lines = text.matches('\n').count() + 1;
     for error in &errors.0 {
@@ -369,7 +371,7 @@ fn report(bytes: &mut Bytes) -> Report {
     };
     record.identity.os_release = Some(bytes.text());
     record.identity.kernel = Some(bytes.text());
-    let finished = Finished {
+    let finished = RunRecord {
         outcomes,
         vms: HashMap::from([("redis".to_owned(), record)]),
         started: chrono::DateTime::UNIX_EPOCH,

@@ -2,8 +2,8 @@
 
 use std::process::{ExitCode as ProcessExitCode, Termination};
 
+use crate::record::Stop;
 use crate::report::Totals;
-use crate::run::Stop;
 
 /// How a command ended. The numbers are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

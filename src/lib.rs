@@ -1,13 +1,17 @@
 //! bootproof: post-boot conformance tests over SSH.
 pub mod assertion;
 pub mod cli;
-pub mod evidence;
+pub mod command;
+pub mod error;
 pub mod exit_code;
 pub mod harness;
 pub mod health;
 pub mod lab;
+pub mod obstacle;
 pub mod outcome;
 pub mod probe;
+pub mod problem;
+pub mod record;
 pub mod report;
 pub mod run;
 pub mod secrets;

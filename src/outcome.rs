@@ -1,5 +1,6 @@
 //! What became of an assertion: attempts, verdict, cause. Pure data.
 
+use crate::obstacle::Stage;
 use std::fmt;
 use std::time::Duration;
 
@@ -80,56 +81,6 @@ impl Verdict {
             Self::Blocked(cause) => Some(format!("blocked: {cause}")),
             Self::NotRun(reason) => Some(format!("not run: {reason}")),
             Self::NotSelected => Some("not selected".to_owned()),
-        }
-    }
-}
-
-/// Where on the way to an answer it went wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stage {
-    /// The name has no address.
-    Resolve,
-    /// No TCP connection.
-    Tcp,
-    /// No SSH banner on it.
-    Banner,
-    /// No agreement on keys and ciphers.
-    Handshake,
-    /// The host key is not the one that was expected.
-    HostKey,
-    /// The login was refused.
-    Auth,
-    /// sudo was refused.
-    Sudo,
-    /// No channel, or it broke.
-    Channel,
-    /// The time was up.
-    Timeout,
-    /// A program is not installed on the VM.
-    MissingTool,
-    /// The answer could not be read.
-    Answer,
-    /// bootproof itself failed.
-    Internal,
-}
-
-impl Stage {
-    /// The word in reports and on the screen.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Resolve => "resolve",
-            Self::Tcp => "tcp",
-            Self::Banner => "banner",
-            Self::Handshake => "handshake",
-            Self::HostKey => "host-key",
-            Self::Auth => "auth",
-            Self::Sudo => "sudo",
-            Self::Channel => "channel",
-            Self::Timeout => "timeout",
-            Self::MissingTool => "missing-tool",
-            Self::Answer => "answer",
-            Self::Internal => "internal",
         }
     }
 }

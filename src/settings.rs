@@ -7,9 +7,9 @@ use std::time::Duration;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::problem::{Problems, hint_for_unknown};
 use crate::secrets::{SecretError, Secrets};
 use crate::spec::duration;
-use crate::spec::error::{SpecErrors, hint_for_unknown};
 use crate::spec::inventory::Inventory;
 use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
 use crate::spec::suite::Suite;
@@ -41,7 +41,7 @@ pub enum SettingsError {
     },
     /// A file is wrong.
     #[error(transparent)]
-    Spec(#[from] SpecErrors),
+    Spec(#[from] Problems),
     /// A secret cannot be had.
     #[error(transparent)]
     Secret(#[from] SecretError),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::text::TextExpectation;
 use super::{Judgement, Unclear, slug};
+use crate::command::{CommandEnd, CommandResult};
 
 /// What stands on standard error, in a line of its own, once sudo has let the command through.
 pub const SUDO_GRANTED: &str = "bootproof: sudo granted";
@@ -38,41 +39,6 @@ pub struct CommandOutput {
     /// Run it as root, through sudo.
     #[serde(default, rename = "become")]
     pub run_as_root: bool,
-}
-
-/// How a command ended and what it printed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CommandResult {
-    /// How it ended.
-    pub end: CommandEnd,
-    /// Standard output.
-    pub stdout: Captured,
-    /// Standard error.
-    pub stderr: Captured,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommandEnd {
-    /// With an exit status.
-    Exited(u32),
-    /// By a signal, such as `KILL`.
-    Signalled(String),
-}
-
-impl Default for CommandEnd {
-    fn default() -> Self {
-        Self::Exited(0)
-    }
-}
-
-/// What one stream carried.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Captured {
-    /// What was kept; bytes that are not UTF-8 are replaced.
-    pub text: String,
-    /// Bytes that came beyond what is kept.
-    pub lost: usize,
 }
 
 impl CommandOutput {
@@ -228,6 +194,7 @@ pub fn missing_tool(stderr: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::Captured;
 
     fn ended(code: u32, stdout: &str, stderr: &str) -> CommandResult {
         let capture = |text: &str| Captured { text: text.to_owned(), lost: 0 };

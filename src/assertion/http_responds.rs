@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use super::command_output::Captured;
 use super::text::TextExpectation;
 use super::{Judgement, Unclear, slug};
+use crate::command::Captured;
 
 /// A request must be answered with `status`, and the body must be as expected. Redirects are not followed:
 /// the first answer is the answer.

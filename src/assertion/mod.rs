@@ -43,7 +43,7 @@ pub enum Observation {
     /// The listening sockets of the VM.
     Listeners(port_listening::Listeners),
     /// How a command ended and what it printed.
-    Command(command_output::CommandResult),
+    Command(crate::command::CommandResult),
     /// What came back for a request.
     Http(http_responds::HttpResult),
     /// What the two ends of a wire say.

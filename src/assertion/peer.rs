@@ -53,14 +53,14 @@ pub enum Aspect {
 #[derive(Debug, Clone, PartialEq)]
 pub enum PeerSeen {
     /// Who they are; the VM itself first.
-    Identity(Identity, Vec<(String, Option<Identity>)>),
+    Identity(PeerIdentity, Vec<(String, Option<PeerIdentity>)>),
     /// Their clocks; the VM's own first.
     Clock(Clock, Vec<(String, Option<Clock>)>),
 }
 
 /// What sets a machine apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Identity {
+pub struct PeerIdentity {
     /// `/etc/machine-id`.
     pub machine_id: Option<String>,
     /// Fingerprint of its host key.
@@ -80,7 +80,7 @@ pub struct Clock {
     pub doubt: f64,
 }
 
-impl Identity {
+impl PeerIdentity {
     /// Reads what [`READ_IDENTITY`] printed; `None` when it is cut off, or when the kernel tells no address, not even
     /// that of the loopback.
     pub fn parse(text: &str, host_key: &str) -> Option<Self> {
@@ -92,7 +92,7 @@ impl Identity {
             match words[..] {
                 ["machine-id", id] => identity.machine_id = Some(id.to_owned()),
                 ["mac", mac] if !mac.trim_matches(['0', ':']).is_empty() => {
-                    drop(identity.macs.insert(mac.to_owned()))
+                    identity.macs.insert(mac.to_owned());
                 }
                 // fib_trie: an address, and below it what it is to this machine.
                 [branch, address] if branch.ends_with("--") => leaf = address.parse().ok(),
@@ -206,8 +206,8 @@ impl Peer {
     fn judge_identity(
         &self,
         address: Option<IpAddr>,
-        own: &Identity,
-        others: &[(&str, &Identity)],
+        own: &PeerIdentity,
+        others: &[(&str, &PeerIdentity)],
     ) -> Judgement {
         let mut shared = Vec::new();
         let mut missing = Vec::new();
@@ -282,7 +282,7 @@ fn known<T>(others: &[(String, Option<T>)]) -> Vec<(&str, &T)> {
     others.iter().filter_map(|(name, seen)| Some((name.as_str(), seen.as_ref()?))).collect()
 }
 
-impl fmt::Display for Identity {
+impl fmt::Display for PeerIdentity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let macs: Vec<_> = self.macs.iter().map(String::as_str).collect();
         let addresses: Vec<_> = self
@@ -311,9 +311,12 @@ mod tests {
         fe80000000000000505400fffe000001 02 40 20 80     eth0\n\
         fd710000000000000000000000000040 02 40 00 88     eth0\n@end\n";
 
-    fn identity(address: &str) -> Identity {
-        Identity::parse(&PRINTED.replace("10.71.0.40", address).replace("3f1c", address), address)
-            .unwrap()
+    fn identity(address: &str) -> PeerIdentity {
+        PeerIdentity::parse(
+            &PRINTED.replace("10.71.0.40", address).replace("3f1c", address),
+            address,
+        )
+        .unwrap()
     }
 
     fn peer(aspect: Aspect) -> Peer {
@@ -333,18 +336,18 @@ mod tests {
 
     #[test]
     fn what_a_machine_prints_is_its_identity() {
-        let seen = Identity::parse(PRINTED, "SHA256:x").unwrap();
+        let seen = PeerIdentity::parse(PRINTED, "SHA256:x").unwrap();
         assert_eq!(seen.machine_id.as_deref(), Some("3f1c"));
         assert_eq!(seen.macs, BTreeSet::from(["52:54:00:00:00:01".to_owned()]));
         let addresses =
             ["10.71.0.40", "fe80::5054:ff:fe00:1"].map(|address| address.parse().unwrap());
         assert_eq!(seen.addresses, BTreeSet::from(addresses));
         for cut in ["", "machine-id 3f1c\n@end\n", PRINTED.trim_end_matches("@end\n")] {
-            assert_eq!(Identity::parse(cut, "x"), None, "{cut}");
+            assert_eq!(PeerIdentity::parse(cut, "x"), None, "{cut}");
         }
     }
 
-    fn judged(own: &Identity, others: [Option<Identity>; 2]) -> Judgement {
+    fn judged(own: &PeerIdentity, others: [Option<PeerIdentity>; 2]) -> Judgement {
         let [a, b] = others;
         let others = vec![("a".to_owned(), a), ("b".to_owned(), b)];
         peer(Aspect::Identity { address: "10.71.0.40".parse().ok() })
@@ -354,18 +357,18 @@ mod tests {
     #[test]
     fn each_part_of_an_identity_must_be_nobody_elses() {
         let own = identity("10.71.0.40");
-        let other = Identity { macs: BTreeSet::new(), ..identity("10.71.0.10") };
-        let beside = |twin: Identity| judged(&own, [Some(other.clone()), Some(twin)]);
+        let other = PeerIdentity { macs: BTreeSet::new(), ..identity("10.71.0.10") };
+        let beside = |twin: PeerIdentity| judged(&own, [Some(other.clone()), Some(twin)]);
         assert_eq!(beside(other.clone()), Judgement::Holds);
-        let same_id = Identity { machine_id: own.machine_id.clone(), ..other.clone() };
+        let same_id = PeerIdentity { machine_id: own.machine_id.clone(), ..other.clone() };
         assert_eq!(message(&beside(same_id)), "it has the machine-id of b");
-        let same_key = Identity { host_key: own.host_key.clone(), ..other.clone() };
+        let same_key = PeerIdentity { host_key: own.host_key.clone(), ..other.clone() };
         assert_eq!(message(&beside(same_key)), "it has the host key of b");
-        let same_mac = Identity { macs: own.macs.clone(), ..other.clone() };
+        let same_mac = PeerIdentity { macs: own.macs.clone(), ..other.clone() };
         assert_eq!(message(&beside(same_mac)), "it has the MAC address 52:54:00:00:00:01 of b");
-        let same_address = Identity { addresses: own.addresses.clone(), ..other.clone() };
+        let same_address = PeerIdentity { addresses: own.addresses.clone(), ..other.clone() };
         assert_eq!(message(&beside(same_address)), "it has its address 10.71.0.40 on b, too");
-        let lost = Identity { addresses: BTreeSet::new(), ..own.clone() };
+        let lost = PeerIdentity { addresses: BTreeSet::new(), ..own.clone() };
         assert_eq!(
             message(&judged(&lost, [Some(other.clone()), None])),
             "it does not have its address 10.71.0.40"
@@ -374,14 +377,14 @@ mod tests {
         thief.addresses.insert("10.71.0.10".parse().unwrap());
         // Its owner need not be there to say so.
         let without_owner =
-            judged(&thief, [None, Some(Identity { addresses: BTreeSet::new(), ..other })]);
+            judged(&thief, [None, Some(PeerIdentity { addresses: BTreeSet::new(), ..other })]);
         assert_eq!(message(&without_owner), "it has 10.71.0.10, the address of a");
     }
 
     #[test]
     fn an_unknown_machine_id_is_nobodys() {
         let without =
-            |address| Identity { machine_id: None, macs: BTreeSet::new(), ..identity(address) };
+            |address| PeerIdentity { machine_id: None, macs: BTreeSet::new(), ..identity(address) };
         assert_eq!(
             judged(&without("10.71.0.40"), [Some(without("10.71.0.10")), None]),
             Judgement::Holds

@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 
 use super::Judgement;
-use super::command_output::{Captured, CommandOutput, CommandResult};
+use super::command_output::CommandOutput;
 use super::shell::{End, Program, Script, World};
+use crate::command::{Captured, CommandResult};
 
 /// A reason to distrust a check.
 #[derive(Debug, Clone, PartialEq, Eq)]

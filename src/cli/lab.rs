@@ -18,10 +18,10 @@ use crate::lab::recipe::RecipeFolder;
 use crate::lab::state::{self, LabState};
 use crate::lab::up::{self, Source, Wanted};
 use crate::lab::{LabError, LabFolder, at_once, down, image, plain, supervisor};
+use crate::problem::hint_for_unknown;
 use crate::report::text::counted;
 use crate::secrets::Secrets;
 use crate::settings::{self, LOCAL_INVENTORY};
-use crate::spec::error::hint_for_unknown;
 use crate::spec::inventory::{Inventory, Vm};
 
 /// Build, boot and take down the reference lab: four real VMs in QEMU

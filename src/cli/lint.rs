@@ -8,9 +8,9 @@ use clap::Args;
 use crate::exit_code::ExitCode;
 use crate::lab::blueprint::Blueprint;
 use crate::lab::recipe::{Recipe, RecipeFolder};
+use crate::problem::Problems;
 use crate::report::text::counted;
 use crate::settings;
-use crate::spec::error::SpecErrors;
 use crate::spec::inventory::Inventory;
 use crate::spec::lint::{self, Finding, Level};
 use crate::spec::plan::Plan;
@@ -207,5 +207,5 @@ fn read(path: &Path) -> Result<Read, Box<dyn Error>> {
         "this is neither an inventory nor a suite nor a recipe nor a plan",
         Some(hint),
     );
-    Err(SpecErrors::from(error).into())
+    Err(Problems::from(error).into())
 }

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::spec::error::hint_for_unknown;
+use crate::problem::hint_for_unknown;
 
 /// Something about the lab that did not work.
 #[derive(Debug, Error)]

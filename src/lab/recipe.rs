@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::LabError;
-use crate::spec::error::{SpecError, SpecErrors};
+use crate::problem::{Problem, Problems};
 use crate::spec::inventory::Position;
 use crate::spec::source::Source;
 
@@ -182,14 +182,14 @@ pub struct TestConfig {
 
 impl Recipe {
     /// Reads a recipe; `file` is only a name for messages.
-    pub fn parse(file: &str, text: &str) -> Result<Self, SpecErrors> {
+    pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
         let source = Source::parse(file, text)?;
         let recipe: Self = source.read()?;
         let errors = recipe.mistakes(&source);
-        if errors.is_empty() { Ok(recipe) } else { Err(SpecErrors(errors)) }
+        if errors.is_empty() { Ok(recipe) } else { Err(Problems(errors)) }
     }
 
-    fn mistakes(&self, source: &Source) -> Vec<SpecError> {
+    fn mistakes(&self, source: &Source) -> Vec<Problem> {
         let mut errors = Vec::new();
         let mut wrong = |path: &str, message: &str| errors.push(source.error(path, message, None));
         if self.test_config.enabled || !self.test_config.tests.is_empty() {
@@ -323,7 +323,7 @@ impl RecipeFolder {
             wanted.iter().find(|name| !all.iter().any(|one| one.recipe.name == **name))
         {
             let known: Vec<_> = all.iter().map(|one| one.recipe.name.as_str()).collect();
-            let hint = crate::spec::error::hint_for_unknown(unknown, known);
+            let hint = crate::problem::hint_for_unknown(unknown, known);
             return Err(LabError::new(format!(
                 "there is no recipe for `{unknown}` in {}",
                 recipes.display()

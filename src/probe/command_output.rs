@@ -1,12 +1,12 @@
 //! How to look at a command: run it, as the user or through sudo.
 
+use crate::obstacle::{Obstacle, Stage};
 use zeroize::Zeroizing;
 
 use super::{ProbeError, Vantage};
-use crate::assertion::command_output::{CommandOutput, CommandResult, SUDO_GRANTED, missing_tool};
-use crate::outcome::Stage;
+use crate::assertion::command_output::{CommandOutput, SUDO_GRANTED, missing_tool};
+use crate::command::CommandResult;
 use crate::secrets::Secret;
-use crate::ssh::SshError;
 use crate::ssh::exec::{ExecError, exec};
 
 pub(super) async fn look(
@@ -46,9 +46,9 @@ fn take_granted(result: &mut CommandResult) -> bool {
     true
 }
 
-fn refused(stderr: &str) -> SshError {
+fn refused(stderr: &str) -> Obstacle {
     if missing_tool(stderr).as_deref() == Some("sudo") {
-        return SshError::passing(
+        return Obstacle::passing(
             Stage::MissingTool,
             "`sudo` is not installed there, so nothing can be run as root",
         )
@@ -56,15 +56,15 @@ fn refused(stderr: &str) -> SshError {
     }
     let said =
         stderr.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
-    SshError::lasting(Stage::Sudo, format!("sudo refused: {said}"))
+    Obstacle::lasting(Stage::Sudo, format!("sudo refused: {said}"))
         .hint("is the user in the group `sudo`, and is the password (or `sudo_password`) in the inventory right?")
 }
 
-fn slow(stderr: &str) -> SshError {
+fn slow(stderr: &str) -> Obstacle {
     let hint = if stderr.contains("unable to resolve host") {
         "the VM cannot resolve its own name; add it to /etc/hosts there. The VM is slow, not dead"
     } else {
         "sudo waits, for DNS or PAM; the SSH connection itself answers, so the VM is slow, not dead"
     };
-    SshError::passing(Stage::Timeout, "sudo did not let the command through in time").hint(hint)
+    Obstacle::passing(Stage::Timeout, "sudo did not let the command through in time").hint(hint)
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::identity::{self, Identity};
 use super::{Vantage, command_output};
 use crate::assertion::command_output::CommandOutput;
-use crate::evidence::{self, Piece};
+use crate::health::evidence::{self, EvidenceItem};
+use crate::health::identity::{self, SystemIdentity};
 pub use crate::health::is_booting;
 use crate::health::{self, Health, READ_HEALTH, Service};
 use crate::ssh::Session;
@@ -18,7 +18,7 @@ use crate::ssh::exec::exec;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Who answers, and how it is now; what the VM does not tell stays empty.
-pub async fn look(session: &Session) -> (Identity, Option<Health>) {
+pub async fn look(session: &Session) -> (SystemIdentity, Option<Health>) {
     let text = printed(session, READ_HEALTH).await.unwrap_or_default();
     (identity::parse(&text), Health::parse(&text))
 }
@@ -52,7 +52,7 @@ async fn printed(session: &Session, command: &str) -> Option<String> {
 }
 
 /// What an operator would look at next: through sudo where it works, else as the user.
-pub async fn evidence(from: &Vantage, services: &[&str]) -> Vec<Piece> {
+pub async fn evidence(from: &Vantage, services: &[&str]) -> Vec<EvidenceItem> {
     let mark = format!("bootproof-{:016x}", RandomState::new().hash_one(services));
     let command = evidence::read_evidence(&mark, services);
     for run_as_root in [true, false] {

@@ -1,5 +1,6 @@
 //! How to ask a URL: through the VM's sshd, or from here. reqwest is named nowhere else.
 
+use crate::obstacle::{Obstacle, Stage};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,10 +14,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::{ProbeError, Vantage};
-use crate::assertion::command_output::Captured;
 use crate::assertion::http_responds::{self as assertion, HttpResponds, HttpResult};
-use crate::outcome::Stage;
-use crate::ssh::SshError;
+use crate::command::Captured;
 use crate::ssh::tunnel::{self, TunnelError};
 
 /// So much of a body is kept for judging.
@@ -65,7 +64,7 @@ impl Bridge {
         let port = wanted.url.port_or_known_default().unwrap_or(80);
         let mut path = tunnel::open(&from.session, host, port, from.deadline).await?;
         let local = |error: std::io::Error| {
-            SshError::passing(
+            Obstacle::passing(
                 Stage::Internal,
                 format!("no socket in the temporary folder: {error}"),
             )
@@ -91,7 +90,7 @@ async fn ask(
     wanted: &HttpResponds,
     deadline: Instant,
 ) -> Result<HttpResult, ProbeError> {
-    let internal = |error: String| SshError::lasting(Stage::Internal, error);
+    let internal = |error: String| Obstacle::lasting(Stage::Internal, error);
     let client =
         client.build().map_err(|error| internal(format!("no HTTP client: {}", chain(&error))))?;
     let method = Method::from_bytes(wanted.method.as_bytes())
@@ -119,14 +118,14 @@ fn rounded(span: Duration) -> Duration {
     Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX).div_ceil(100) * 100)
 }
 
-fn headers(wanted: &HttpResponds) -> Result<HeaderMap, SshError> {
+fn headers(wanted: &HttpResponds) -> Result<HeaderMap, Obstacle> {
     let mut headers = HeaderMap::new();
     if wanted.body.as_ref().is_some_and(|body| !body.is_string()) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     for (name, value) in &wanted.headers {
         let bad =
-            || SshError::lasting(Stage::Internal, format!("`{name}` cannot be sent as a header"));
+            || Obstacle::lasting(Stage::Internal, format!("`{name}` cannot be sent as a header"));
         let name = HeaderName::try_from(name).map_err(|_| bad())?;
         headers.insert(name, HeaderValue::try_from(value).map_err(|_| bad())?);
     }

@@ -5,22 +5,22 @@
 mod command_output;
 pub mod health;
 mod http_responds;
-pub mod identity;
 mod peer;
 mod port_listening;
 mod wire;
 
+use crate::obstacle::Obstacle;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::assertion::command_output::CommandResult;
 use crate::assertion::{Expectation, Observation};
+use crate::command::CommandResult;
 use crate::secrets::Secret;
+use crate::ssh::Session;
 use crate::ssh::exec::ExecError;
-use crate::ssh::{Session, SshError};
 
 /// From where, and until when, is looked.
 #[derive(Clone)]
@@ -40,13 +40,13 @@ pub struct Vantage {
 #[error("{error}")]
 pub struct ProbeError {
     /// Why.
-    pub error: SshError,
+    pub error: Obstacle,
     /// What a command had printed until then.
     pub partial: Option<CommandResult>,
 }
 
-impl From<SshError> for ProbeError {
-    fn from(error: SshError) -> Self {
+impl From<Obstacle> for ProbeError {
+    fn from(error: Obstacle) -> Self {
         Self { error, partial: None }
     }
 }

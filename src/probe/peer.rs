@@ -1,14 +1,15 @@
 //! How to look at a VM among its peers: the same question to all of them, at once.
 
+use crate::obstacle::{Obstacle, Stage};
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinHandle;
 
 use super::{ProbeError, Vantage};
-use crate::assertion::peer::{Aspect, Clock, Identity, Peer, PeerSeen, READ_CLOCK, READ_IDENTITY};
-use crate::outcome::Stage;
-use crate::ssh::SshError;
+use crate::assertion::peer::{
+    Aspect, Clock, Peer, PeerIdentity, PeerSeen, READ_CLOCK, READ_IDENTITY,
+};
 use crate::ssh::exec::exec;
 
 /// A clock is asked again when the answer is off by more than this, in seconds, at most.
@@ -56,9 +57,9 @@ async fn answers<T>(asked: Asked<T>) -> Vec<(String, Option<T>)> {
     seen
 }
 
-async fn identity(from: Vantage) -> Result<Identity, ProbeError> {
+async fn identity(from: Vantage) -> Result<PeerIdentity, ProbeError> {
     let printed = exec(&from.session, READ_IDENTITY, None, from.deadline).await?;
-    let identity = Identity::parse(&printed.stdout.text, &from.session.fingerprint);
+    let identity = PeerIdentity::parse(&printed.stdout.text, &from.session.fingerprint);
     identity.ok_or_else(|| ProbeError {
         error: unreadable("its addresses cannot be read"),
         partial: Some(printed),
@@ -86,8 +87,8 @@ async fn clock(from: Vantage, read: &'static str) -> Result<Clock, ProbeError> {
     best.ok_or_else(|| unreadable("its clock was not read").into())
 }
 
-fn unreadable(what: &str) -> SshError {
-    SshError::passing(Stage::Answer, what)
+fn unreadable(what: &str) -> Obstacle {
+    Obstacle::passing(Stage::Answer, what)
 }
 
 /// Seconds since 1970.

@@ -1,10 +1,9 @@
 //! How to look at listening sockets: the kernel's own tables.
 
 use super::{ProbeError, Vantage};
-use crate::assertion::command_output::CommandEnd;
 use crate::assertion::port_listening::{Listeners, READ_SOCKET_TABLES, parse_socket_tables};
-use crate::outcome::Stage;
-use crate::ssh::SshError;
+use crate::command::CommandEnd;
+use crate::obstacle::{Obstacle, Stage};
 use crate::ssh::exec::exec;
 
 pub(super) async fn look(from: &Vantage) -> Result<Listeners, ProbeError> {
@@ -14,7 +13,7 @@ pub(super) async fn look(from: &Vantage) -> Result<Listeners, ProbeError> {
         _ => Err(format!("/proc/net cannot be read: {}", result.stderr.text.trim())),
     };
     parsed.map_err(|why| ProbeError {
-        error: SshError::passing(Stage::Answer, why),
+        error: Obstacle::passing(Stage::Answer, why),
         partial: Some(result),
     })
 }

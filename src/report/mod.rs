@@ -21,13 +21,13 @@ use serde::Serialize;
 use crate::assertion::Expectation;
 use crate::assertion::port_listening::Protocol;
 use crate::assertion::wire::{Wire, WireSeen};
-use crate::evidence::Piece;
+use crate::health::evidence::EvidenceItem;
 use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict, VerdictKind};
-use crate::run::{Finished, Timeline, VmRecord};
+use crate::record::Trust;
+use crate::record::{RunRecord, Timeline, VmRecord};
 use crate::spec::coverage::{Coverage, Uncovered};
 use crate::spec::inventory::Vm;
 use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
-use crate::ssh::host_key::Trust;
 use redact::Redactor;
 
 /// Raised when a reader of an older report would misread a newer one.
@@ -344,7 +344,7 @@ impl WireRow {
 
 impl Report {
     /// The report of a finished run, with every secret masked.
-    pub fn new(plan: &Plan, finished: &Finished, redactor: &Redactor) -> Self {
+    pub fn new(plan: &Plan, finished: &RunRecord, redactor: &Redactor) -> Self {
         let row = |assertion: &PlannedAssertion| {
             let outcome = finished.outcomes.get(&assertion.id);
             let missing =
@@ -430,7 +430,7 @@ impl VmReport {
             service: redactor.line(service),
             state: redactor.line(state),
         };
-        let piece = |piece: &Piece| Evidence {
+        let piece = |piece: &EvidenceItem| Evidence {
             about: redactor.line(&piece.about),
             text: redactor.text(&piece.text),
         };

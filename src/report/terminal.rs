@@ -7,7 +7,7 @@ use console::Style;
 use super::text::{counted, harmless, harmless_line, shortened};
 use super::{Report, ResultRow, VmReport, WireRow, rows_by_vm};
 use crate::outcome::VerdictKind;
-use crate::ssh::host_key::Trust;
+use crate::record::Trust;
 
 /// So many lines of an output are shown; the reports have the rest.
 const OUTPUT_LINES: usize = 10;

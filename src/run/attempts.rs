@@ -1,20 +1,22 @@
 //! Tries one assertion until it holds or its time is up, and keeps every try.
 
+use crate::obstacle::{Obstacle, Stage};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::Shared;
 use super::link::Link;
-use super::{Shared, Stop};
-use crate::assertion::command_output::CommandResult;
 use crate::assertion::wire::WireSeen;
 use crate::assertion::{Expectation, Judgement, Observation, Unclear};
-use crate::outcome::{Attempt, Cause, Outcome, Output, Stage, Stream, Verdict};
+use crate::command::CommandResult;
+use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict};
 use crate::probe::{ProbeError, Vantage, health, observe};
+use crate::record::Stop;
 use crate::spec::plan::PlannedAssertion;
-use crate::ssh::{Session, SshError};
+use crate::ssh::Session;
 
 /// Between two tries: first so long, then twice as long each time, up to two seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -229,7 +231,7 @@ async fn judge(
         Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
         Err(_) => {
             let endless =
-                SshError::lasting(Stage::Timeout, "what was seen could not be judged in time")
+                Obstacle::lasting(Stage::Timeout, "what was seen could not be judged in time")
                     .hint("does the jq program end?");
             return (Verdict::Errored(link.cause(with_limit(endless, assertion))), false);
         }
@@ -243,46 +245,46 @@ async fn judge(
 }
 
 /// The limit that was exceeded stands in the message.
-fn with_limit(error: SshError, assertion: &PlannedAssertion) -> SshError {
+fn with_limit(error: Obstacle, assertion: &PlannedAssertion) -> Obstacle {
     if error.stage != Stage::Timeout {
         return error;
     }
     let limit = humantime::format_duration(assertion.timeout);
-    SshError { message: format!("{} (timeout {limit})", error.message), ..error }
+    Obstacle { message: format!("{} (timeout {limit})", error.message), ..error }
 }
 
 fn unclear_cause(link: &Link, unclear: Unclear) -> Cause {
     let error = match unclear {
-        Unclear::MissingTool(tool) => SshError::passing(
+        Unclear::MissingTool(tool) => Obstacle::passing(
             Stage::MissingTool,
             format!("`{tool}` is not installed there, so the command cannot tell"),
         )
         .hint(format!("install `{tool}` on the VM, or ask in a way that does not need it")),
-        Unclear::TooMuchOutput(kept) => SshError::passing(
+        Unclear::TooMuchOutput(kept) => Obstacle::passing(
             Stage::Answer,
             format!("more than {kept} bytes came, and the first ones do not tell"),
         )
         .hint("let it print less"),
-        Unclear::NothingToDeny(why) => SshError::passing(
+        Unclear::NothingToDeny(why) => Obstacle::passing(
             Stage::Answer,
             format!("{why}, so it proves nothing that there is no connection"),
         )
         .hint("start what listens there, then ask again"),
-        Unclear::NobodyToCompare => SshError::passing(
+        Unclear::NobodyToCompare => Obstacle::passing(
             Stage::Answer,
             "no other VM could be asked, so there is nothing to compare it with",
         ),
-        Unclear::SlowClocks(doubt) => SshError::passing(
+        Unclear::SlowClocks(doubt) => Obstacle::passing(
             Stage::Answer,
             format!("the VMs answer slowly: clocks are known to {doubt} only"),
         )
         .hint("ask again, or allow more in `clocks_within`"),
-        Unclear::UdpCannotBeTried => SshError::lasting(
+        Unclear::UdpCannotBeTried => Obstacle::lasting(
             Stage::Answer,
             "whether a UDP service is reached cannot be seen from outside",
         )
         .hint("deny TCP edges only"),
-        Unclear::Jq(why) => SshError::passing(Stage::Answer, format!("jq failed: {why}")),
+        Unclear::Jq(why) => Obstacle::passing(Stage::Answer, format!("jq failed: {why}")),
     };
     link.cause(error)
 }

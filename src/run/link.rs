@@ -1,5 +1,6 @@
 //! The link to one VM: waited for patiently, shared by its assertions, given up once.
 
+use crate::obstacle::{Obstacle, Stage};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -11,16 +12,17 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Event, Shared};
-use crate::evidence::{Piece, SERVICES_AT_MOST};
 use crate::health::Health;
-use crate::outcome::{Cause, Stage};
-use crate::probe::identity::Identity;
+use crate::health::evidence::SERVICES_AT_MOST;
+use crate::health::identity::SystemIdentity;
+use crate::outcome::Cause;
 use crate::probe::{Vantage, health};
+use crate::record::{Timeline, VmRecord};
 use crate::secrets::{Secret, Secrets};
 use crate::spec::duration::Span;
 use crate::spec::inventory::{Inventory, Readiness, Ssh, Via, Vm};
-use crate::ssh::host_key::{HostKeyPolicy, Trust};
-use crate::ssh::{Limits, Milestone, Session, SshError, Target, connect};
+use crate::ssh::host_key::HostKeyPolicy;
+use crate::ssh::{Limits, Milestone, Session, Target, connect};
 
 /// So long a VM that moved while it was waited for must keep still.
 const SETTLING: Duration = Duration::from_secs(10);
@@ -28,55 +30,13 @@ const SETTLING: Duration = Duration::from_secs(10);
 /// Between two questions whether the boot is over.
 const BOOT_PAUSE: Duration = Duration::from_secs(1);
 
-/// What was seen of a VM.
-#[derive(Debug, Clone, Default)]
-pub struct VmRecord {
-    /// The server's identification.
-    pub banner: Option<String>,
-    /// Fingerprint of its host key.
-    pub host_key: Option<String>,
-    /// Why the host key was trusted.
-    pub trust: Option<Trust>,
-    /// How it came up.
-    pub timeline: Timeline,
-    /// How often it was tried to log in.
-    pub connects: u32,
-    /// Which machine it is.
-    pub identity: Identity,
-    /// Why what was seen of it is not to be relied on: it rebooted, services were restarted, memory ran out.
-    pub unrest: Vec<String>,
-    /// Services that failed or do not run although they should, each with its state; only when something is red.
-    pub suspects: Vec<(String, String)>,
-    /// What an operator would look at next; only when something is red.
-    pub evidence: Vec<Piece>,
-    /// Why it was given up.
-    pub cause: Option<Cause>,
-}
-
-/// When a VM had come how far, from the start of the run.
-#[derive(Debug, Clone, Default)]
-pub struct Timeline {
-    /// A TCP connection.
-    pub tcp: Option<Duration>,
-    /// The SSH banner.
-    pub banner: Option<Duration>,
-    /// The login.
-    pub login: Option<Duration>,
-    /// The end of the boot.
-    pub running: Option<Duration>,
-    /// What systemd said of the boot last.
-    pub system: Option<String>,
-}
-
-impl Timeline {
-    /// The step that is to be reached next: its name, its budget, and since when it is waited for.
-    fn next(&self, budgets: Readiness) -> (&'static str, Option<Span>, Duration) {
-        match (self.tcp, self.banner, self.login) {
-            (None, ..) => ("tcp", budgets.tcp, Duration::ZERO),
-            (Some(tcp), None, _) => ("banner", budgets.banner, tcp),
-            (_, Some(banner), None) => ("login", budgets.login, banner),
-            (_, _, Some(login)) => ("running", budgets.running, login),
-        }
+/// The boot step that a VM is to reach next: its name, its budget, and since when it is waited for.
+fn next_step(timeline: &Timeline, budgets: Readiness) -> (&'static str, Option<Span>, Duration) {
+    match (timeline.tcp, timeline.banner, timeline.login) {
+        (None, ..) => ("tcp", budgets.tcp, Duration::ZERO),
+        (Some(tcp), None, _) => ("banner", budgets.banner, tcp),
+        (_, Some(banner), None) => ("login", budgets.login, banner),
+        (_, _, Some(login)) => ("running", budgets.running, login),
     }
 }
 
@@ -96,7 +56,7 @@ pub(super) struct Link {
 }
 
 /// Who answered, and how it was.
-type FirstLook = JoinHandle<(Identity, Option<Health>, Boot)>;
+type FirstLook = JoinHandle<(SystemIdentity, Option<Health>, Boot)>;
 
 /// What systemd says of the boot, and when it was over.
 type Boot = (Option<String>, Option<Duration>);
@@ -183,7 +143,7 @@ impl Link {
     }
 
     /// A cause at this VM.
-    pub(super) fn cause(&self, error: SshError) -> Cause {
+    pub(super) fn cause(&self, error: Obstacle) -> Cause {
         Cause {
             vm: self.name.clone(),
             stage: error.stage,
@@ -248,7 +208,7 @@ impl Link {
     /// Which step of the boot has used up its budget.
     fn spent_budget(&self, shared: &Shared) -> Option<String> {
         let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-        let (step, budget, since) = record.timeline.next(self.budgets);
+        let (step, budget, since) = next_step(&record.timeline, self.budgets);
         let Span(budget) = budget.filter(|budget| shared.start.elapsed() > since + budget.0)?;
         let budget = humantime::format_duration(budget);
         Some(format!("the readiness budget of {budget} for `{step}` is used up"))
@@ -259,7 +219,7 @@ impl Link {
         shared: &Shared,
         until: Instant,
     ) -> Result<Session, (Cause, bool)> {
-        let here = |error: SshError| {
+        let here = |error: Obstacle| {
             let may_pass = error.may_pass;
             (self.cause(error), may_pass)
         };
@@ -273,7 +233,7 @@ impl Link {
             Jump::Host(jump) => {
                 let through = connect(jump, None, self.limits, &|_| {}).await.map_err(|error| {
                     let message = format!("jump host {}: {}", jump.ssh.address(), error.message);
-                    here(SshError { message, ..error })
+                    here(Obstacle { message, ..error })
                 })?;
                 connect(&self.target, Some(&through), self.limits, &reached).await.map_err(here)
             }
@@ -330,7 +290,7 @@ impl Link {
         dead: &Arc<Session>,
         until: Instant,
     ) -> Cause {
-        let frozen = SshError::passing(
+        let frozen = Obstacle::passing(
             Stage::Timeout,
             "it stopped answering: the SSH connection is open, and nothing comes back on it",
         )
@@ -381,7 +341,7 @@ impl Link {
         }
     }
 
-    fn note_first_look(&self, identity: Identity, (system, running): Boot) {
+    fn note_first_look(&self, identity: SystemIdentity, (system, running): Boot) {
         self.note(|record| {
             record.identity = identity;
             record.timeline.system = system;

@@ -8,6 +8,7 @@ mod link;
 mod recorder;
 mod stop;
 
+use crate::obstacle::Stage;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -17,12 +18,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use link::{Link, links};
-pub use link::{Timeline, VmRecord};
 use recorder::Recorder;
-pub use stop::Stop;
 use stop::StopSwitch;
 
-use crate::outcome::{Cause, Outcome, Stage, Verdict, VerdictKind};
+use crate::outcome::{Cause, Outcome, Verdict, VerdictKind};
+use crate::record::RunRecord;
 use crate::secrets::Secrets;
 use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
 use crate::ssh::Limits;
@@ -92,20 +92,6 @@ pub struct Runner {
     started: chrono::DateTime<chrono::Utc>,
 }
 
-/// What a finished run leaves.
-pub struct Finished {
-    /// What became of each assertion of the plan.
-    pub outcomes: HashMap<AssertionId, Outcome>,
-    /// What was seen of each VM that was connected to.
-    pub vms: HashMap<String, VmRecord>,
-    /// When it began.
-    pub started: chrono::DateTime<chrono::Utc>,
-    /// When it ended.
-    pub ended: chrono::DateTime<chrono::Utc>,
-    /// Why it ended early, if it did.
-    pub stop: Option<Stop>,
-}
-
 /// What every task of a run sees.
 struct Shared {
     settings: RunSettings,
@@ -163,7 +149,7 @@ impl Runner {
     }
 
     /// Waits for all outcomes and ends the run.
-    pub fn finish(&self, plan: &Plan) -> Finished {
+    pub fn finish(&self, plan: &Plan) -> RunRecord {
         let outcomes =
             plan.assertions.iter().map(|one| (one.id.clone(), self.outcome(&one.id))).collect();
         let looking_back =
@@ -183,7 +169,7 @@ impl Runner {
         };
         let vms =
             self.runtime.as_ref().map(|runtime| runtime.block_on(closing)).unwrap_or_default();
-        Finished {
+        RunRecord {
             outcomes,
             vms,
             started: self.started,

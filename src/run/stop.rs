@@ -1,34 +1,12 @@
 //! What can end a run early: its deadline, and signals.
 
-use std::fmt;
 use std::time::Duration;
+
+use crate::record::Stop;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
-
-/// Why a run ended early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// Its deadline passed.
-    Deadline(Duration),
-    /// SIGINT came.
-    Interrupt,
-    /// SIGTERM came.
-    Terminate,
-}
-
-impl fmt::Display for Stop {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Deadline(span) => {
-                write!(formatter, "the deadline of {} passed", humantime::format_duration(*span))
-            }
-            Self::Interrupt => formatter.write_str("interrupted (SIGINT)"),
-            Self::Terminate => formatter.write_str("terminated (SIGTERM)"),
-        }
-    }
-}
 
 /// Tells every task of a run to end.
 pub(super) struct StopSwitch(watch::Sender<Option<Stop>>);

@@ -14,9 +14,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::duration::Span;
-use super::error::{SpecError, SpecErrors, hint_for_unknown};
 use super::source::{Source, join};
 use crate::assertion::port_listening::Protocol;
+use crate::problem::{Problem, Problems, hint_for_unknown};
 
 /// An inventory file, as written.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -359,7 +359,7 @@ impl Ssh {
 impl Inventory {
     /// Reads an inventory; `file` names it in messages, and relative paths in it start from its folder.
     /// All mistakes are returned, not only the first.
-    pub fn parse(file: &str, text: &str) -> Result<Self, SpecErrors> {
+    pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
         let source = Source::parse(file, text)?;
         let written: InventoryFile = source.read()?;
         let folder = Path::new(file).parent().unwrap_or(Path::new(""));
@@ -390,7 +390,7 @@ impl Inventory {
         }
         if !errors.is_empty() {
             errors.sort_by_key(|error| error.place);
-            return Err(SpecErrors(errors));
+            return Err(Problems(errors));
         }
         let known_hosts = written.known_hosts.map(|path| relative_to(folder, &path));
         let line = |path: &str| source.place(path).map_or(1, |(line, _)| line);
@@ -417,7 +417,7 @@ fn read_vm(
     folder: &Path,
     name: &str,
     entry: &VmEntry,
-) -> Result<Vm, SpecError> {
+) -> Result<Vm, Problem> {
     let path = format!("vms.{name}");
     let (own, all) = (&entry.ssh, &written.defaults);
     let missing = |what: &str, hint: &str| {
@@ -525,7 +525,7 @@ fn read_via(
     written: &InventoryFile,
     path: &str,
     via: &str,
-) -> Result<Via, SpecError> {
+) -> Result<Via, Problem> {
     if written.vms.contains_key(via) {
         return Ok(Via::Vm(via.to_owned()));
     }
@@ -554,7 +554,7 @@ fn read_via(
     })
 }
 
-fn jump_circle(source: &Source, vms: &IndexMap<String, Vm>, start: &str) -> Option<SpecError> {
+fn jump_circle(source: &Source, vms: &IndexMap<String, Vm>, start: &str) -> Option<Problem> {
     let mut name = start;
     for _ in 0..vms.len() {
         match vms.get(name)?.ssh.via.as_ref()? {
@@ -573,7 +573,7 @@ fn jump_circle(source: &Source, vms: &IndexMap<String, Vm>, start: &str) -> Opti
     None
 }
 
-fn unknown_ends(source: &Source, written: &InventoryFile) -> Vec<SpecError> {
+fn unknown_ends(source: &Source, written: &InventoryFile) -> Vec<Problem> {
     let ends = written.connections.iter().enumerate().flat_map(|(index, connection)| {
         [(index, "from", &connection.from), (index, "to", &connection.to)]
     });
@@ -612,7 +612,7 @@ impl SecretSource {
 mod tests {
     use super::*;
 
-    fn parse(vms: &str) -> Result<Inventory, SpecErrors> {
+    fn parse(vms: &str) -> Result<Inventory, Problems> {
         let text = format!(
             r#"{{"lab": "l", "defaults": {{"user": "ops", "password": "pw"}}, "vms": {vms}}}"#
         );

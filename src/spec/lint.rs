@@ -1,11 +1,11 @@
 //! What is wrong with a suite that can be run all the same: checks that cannot fail, or that hide failures.
 
-use super::error::SpecError;
 use super::inventory::{Inventory, Vm};
 use super::source::join;
 use super::suite::{Suite, SuiteAssertion};
 use crate::assertion::Expectation;
 use crate::assertion::port_listening::Protocol;
+use crate::problem::Problem;
 
 /// Something that `lint` found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Finding {
     /// How bad it is.
     pub level: Level,
     /// What, where, and what to do.
-    pub error: SpecError,
+    pub error: Problem,
 }
 
 /// How bad a finding is.
@@ -94,7 +94,7 @@ fn doubts(suite: &Suite, assertion: &SuiteAssertion) -> Vec<Finding> {
     assertion.expectation.doubts().into_iter().map(finding).collect()
 }
 
-fn warning(assertion: &SuiteAssertion, error: SpecError) -> Finding {
+fn warning(assertion: &SuiteAssertion, error: Problem) -> Finding {
     let level = assertion.waive.clone().map_or(Level::Warning, Level::Waived);
     Finding { level, error }
 }

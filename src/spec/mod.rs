@@ -2,7 +2,6 @@
 
 pub mod coverage;
 pub mod duration;
-pub mod error;
 pub mod inventory;
 pub mod lint;
 pub mod plan;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use super::duration::Span;
-use super::error::{SpecError, SpecErrors, hint_for_unknown};
 use super::inventory::{Connection, Inventory, Vm};
 use super::suite::{Suite, SuiteAssertion};
 use crate::assertion::peer::{Aspect, Peer, READ_CLOCK};
 use crate::assertion::wire::Wire;
 use crate::assertion::{Expectation, slug};
+use crate::problem::{Problem, Problems, hint_for_unknown};
 
 /// How long one attempt may take when the suite does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -91,7 +91,7 @@ impl Plan {
     /// Binds the suites' assertions to the inventory's VMs.
     ///
     /// An unknown VM, and two assertions with one id, are errors at their place; an edge that stands twice, too.
-    pub fn resolve(suites: &[Suite], inventory: Inventory) -> Result<Self, SpecErrors> {
+    pub fn resolve(suites: &[Suite], inventory: Inventory) -> Result<Self, Problems> {
         let mut errors = Vec::new();
         let mut assertions: IndexMap<AssertionId, PlannedAssertion> = IndexMap::new();
         for (suite, assertion) in
@@ -121,8 +121,8 @@ impl Plan {
         let paths = paths.chain(std::iter::repeat("peers".to_owned()));
         for (own, path) in wires(&inventory).into_iter().chain(peers(&inventory)).zip(paths) {
             if let Some(first) = assertions.get(&own.id) {
-                errors.push(SpecError {
-                    file: own.file,
+                errors.push(Problem {
+                    file: Some(own.file),
                     place: Some((own.line, 1)),
                     path,
                     message: format!("two assertions have the id `{}`", own.id),
@@ -133,7 +133,7 @@ impl Plan {
             assertions.insert(own.id.clone(), own);
         }
         if !errors.is_empty() {
-            return Err(SpecErrors(errors));
+            return Err(Problems(errors));
         }
         let suite_files = suites.iter().map(|suite| suite.file.clone()).collect();
         Ok(Self { inventory, suite_files, assertions: assertions.into_values().collect() })

@@ -12,7 +12,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error, IntoDeserializer, Visitor
 use serde_json::Value;
 use zeroize::Zeroize;
 
-use super::error::{SpecError, SpecErrors, hint_for_unknown};
+use crate::problem::{Problem, Problems, hint_for_unknown};
 
 /// The text of a file with its name, parsed as strict JSON. A password can stand in it, so its texts are wiped from
 /// memory with it.
@@ -28,7 +28,7 @@ impl Source {
     /// Parses `text`; `file` is only a name for messages.
     ///
     /// Broken syntax (with the place where it breaks) and keys that stand twice are errors.
-    pub fn parse(file: &str, text: &str) -> Result<Self, SpecErrors> {
+    pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
         let value: Value =
             serde_json::from_str(text).map_err(|error| syntax_error(file, text, &error))?;
         let mut index =
@@ -42,7 +42,7 @@ impl Source {
             index.visit("", &root);
         }
         if !index.twice.is_empty() {
-            return Err(SpecErrors(index.twice));
+            return Err(Problems(index.twice));
         }
         Ok(Self { file: file.to_owned(), value, places: index.places })
     }
@@ -65,9 +65,9 @@ impl Source {
     }
 
     /// An error at a JSON path of this file.
-    pub fn error(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> SpecError {
-        SpecError {
-            file: self.file.clone(),
+    pub fn error(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
+        Problem {
+            file: Some(self.file.clone()),
             place: self.place(path),
             path: path.to_owned(),
             message: message.into(),
@@ -76,16 +76,16 @@ impl Source {
     }
 
     /// The whole file as a `T`.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, SpecErrors> {
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Problems> {
         if !self.value.is_object() {
             let hint = Some("it begins with `{` and ends with `}`".to_owned());
             return Err(self.error("", "the file is not a JSON object", hint).into());
         }
-        self.read_at("", &self.value).map_err(SpecErrors::from)
+        self.read_at("", &self.value).map_err(Problems::from)
     }
 
     /// `value`, which stands at `path`, as a `T`.
-    pub fn read_at<T: DeserializeOwned>(&self, path: &str, value: &Value) -> Result<T, SpecError> {
+    pub fn read_at<T: DeserializeOwned>(&self, path: &str, value: &Value) -> Result<T, Problem> {
         serde_path_to_error::deserialize(Strict(value)).map_err(|error| {
             let below = error.path().to_string();
             let full = join(path, &below);
@@ -93,7 +93,7 @@ impl Source {
         })
     }
 
-    fn typed_error(&self, path: &str, message: &str) -> SpecError {
+    fn typed_error(&self, path: &str, message: &str) -> Problem {
         let words = backticked(message);
         let (path, hint) = match words.split_first() {
             Some((unknown, known)) if message.starts_with("unknown ") => {
@@ -213,7 +213,7 @@ fn backticked(message: &str) -> Vec<&str> {
     message.split('`').skip(1).step_by(2).collect()
 }
 
-fn syntax_error(file: &str, text: &str, error: &serde_json::Error) -> SpecErrors {
+fn syntax_error(file: &str, text: &str, error: &serde_json::Error) -> Problems {
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
     let hint = if text.trim().is_empty() {
@@ -224,14 +224,14 @@ fn syntax_error(file: &str, text: &str, error: &serde_json::Error) -> SpecErrors
         None
     };
     let place = Some((error.line(), error.column().max(1)));
-    SpecError { file: file.to_owned(), place, path: String::new(), message, hint }.into()
+    Problem { file: Some(file.to_owned()), place, path: String::new(), message, hint }.into()
 }
 
 struct Index<'a> {
     file: &'a str,
     lines: LineStarts,
     places: HashMap<String, (usize, usize)>,
-    twice: Vec<SpecError>,
+    twice: Vec<Problem>,
 }
 
 impl Index<'_> {
@@ -259,8 +259,8 @@ impl Index<'_> {
                 let hint = Some(format!("it stands in line {line} already; keep one of the two"));
                 let place = Some(self.lines.place(property.range.start));
                 let message = format!("the key `{name}` stands twice in one object");
-                self.twice.push(SpecError {
-                    file: self.file.to_owned(),
+                self.twice.push(Problem {
+                    file: Some(self.file.to_owned()),
                     place,
                     path: below,
                     message,

@@ -10,12 +10,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::duration::Span;
-use super::error::{SpecError, SpecErrors, hint_for_unknown};
 use super::source::{Source, join};
 use crate::assertion::command_output::CommandOutput;
 use crate::assertion::http_responds::HttpResponds;
 use crate::assertion::port_listening::PortListening;
 use crate::assertion::{Expectation, TYPES};
+use crate::problem::{Problem, Problems, hint_for_unknown};
 
 /// A suite file: one or more scenarios.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -245,7 +245,7 @@ pub struct SuiteAssertion {
 
 impl Suite {
     /// Reads a suite; `file` is only a name for messages. All mistakes are returned, not only the first.
-    pub fn parse(file: &str, text: &str) -> Result<Self, SpecErrors> {
+    pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
         let source = Source::parse(file, text)?;
         let written: SuiteFile = source.read()?;
         let mut errors = Vec::new();
@@ -259,19 +259,19 @@ impl Suite {
         }
         if !errors.is_empty() {
             errors.sort_by_key(|error| error.place);
-            return Err(SpecErrors(errors));
+            return Err(Problems(errors));
         }
         let scenarios = written.scenarios.into_iter().map(|scenario| scenario.name).collect();
         Ok(Self { file: file.to_owned(), scenarios, assertions, source })
     }
 
     /// An error at one of its assertions.
-    pub fn error(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> SpecError {
+    pub fn error(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
         self.source.error(path, message, hint)
     }
 }
 
-fn nothing_to_check(source: &Source, path: &str, message: &str) -> SpecError {
+fn nothing_to_check(source: &Source, path: &str, message: &str) -> Problem {
     source.error(
         path,
         format!("{message}, so nothing would be checked"),
@@ -284,7 +284,7 @@ fn read_scenario(
     path: &str,
     scenario: &ScenarioEntry,
     assertions: &mut Vec<SuiteAssertion>,
-    errors: &mut Vec<SpecError>,
+    errors: &mut Vec<Problem>,
 ) {
     if !scenario.tests.is_empty() {
         let hint = "put the assertions into `custom_tests[].assertions[]`".to_owned();
@@ -322,11 +322,7 @@ fn read_scenario(
     }
 }
 
-fn read_assertion(
-    source: &Source,
-    path: &str,
-    value: &Value,
-) -> Result<SuiteAssertion, SpecErrors> {
+fn read_assertion(source: &Source, path: &str, value: &Value) -> Result<SuiteAssertion, Problems> {
     let Value::Object(keys) = value else {
         return Err(source.error(path, "an assertion is an object", None).into());
     };
@@ -367,7 +363,7 @@ fn read_expectation(
     path: &str,
     word: &str,
     keys: Map<String, Value>,
-) -> Result<Expectation, SpecErrors> {
+) -> Result<Expectation, Problems> {
     let keys = Value::Object(keys);
     let expectation = match word {
         "port_listening" => Expectation::PortListening(source.read_at(path, &keys)?),
@@ -379,7 +375,7 @@ fn read_expectation(
         return Ok(expectation);
     }
     let error = |(key, why): (&str, String)| source.error(&join(path, key), why, None);
-    Err(SpecErrors(mistakes.into_iter().map(error).collect()))
+    Err(Problems(mistakes.into_iter().map(error).collect()))
 }
 
 /// The assertion, with the keys of its `counter_example` in the place of its own.
@@ -389,7 +385,7 @@ fn read_counter_example(
     word: &str,
     (expectation, mut keys): (&Expectation, Map<String, Value>),
     changes: &Map<String, Value>,
-) -> Result<Expectation, SpecErrors> {
+) -> Result<Expectation, Problems> {
     let path = join(path, "counter_example");
     keys.extend(changes.clone());
     let counter_example = read_expectation(source, &path, word, keys)?;
@@ -405,7 +401,7 @@ fn read_type<'a>(
     source: &Source,
     path: &str,
     keys: &'a Map<String, Value>,
-) -> Result<&'a str, SpecError> {
+) -> Result<&'a str, Problem> {
     let known = || format!("one of: {}", TYPES.join(", "));
     let Some(word) = keys.get("type") else {
         return Err(source.error(path, "missing key `type`", Some(known())));
@@ -429,7 +425,7 @@ fn split_keys(
     source: &Source,
     path: &str,
     keys: &Map<String, Value>,
-) -> Result<SplitKeys, SpecError> {
+) -> Result<SplitKeys, Problem> {
     let (mut common, mut own) = (Map::new(), Map::new());
     for (key, value) in keys.iter().filter(|(key, _)| !["type", "params"].contains(&key.as_str())) {
         let side = if COMMON_KEYS.contains(&key.as_str()) { &mut common } else { &mut own };

@@ -1,5 +1,6 @@
 //! The login: key file, agent, password, keyboard-interactive, in this order, each only if it was given.
 
+use crate::obstacle::{Obstacle, Stage};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
@@ -8,9 +9,7 @@ use russh::keys::agent::client::AgentClient;
 use russh::keys::{PrivateKeyWithHashAlg, load_secret_key};
 use russh::{MethodKind, MethodSet};
 
-use super::SshError;
 use super::connect::{Client, Seen};
-use crate::outcome::Stage;
 use crate::secrets::{Secret, VmSecrets};
 use crate::spec::inventory::Ssh;
 
@@ -54,7 +53,7 @@ pub(super) async fn login(
     ssh: &Ssh,
     secrets: &VmSecrets,
     seen: &Mutex<Seen>,
-) -> Result<(), SshError> {
+) -> Result<(), Obstacle> {
     let mut tried = Tried::default();
     let answer = try_all(handle, ssh, secrets, &mut tried).await;
     let ended = handle.is_closed() && (answer.is_err() || tried.met_silence());
@@ -63,7 +62,7 @@ pub(super) async fn login(
         _ if ended => Err(cut_off(handle, ssh, &tried, seen).await),
         Ok(false) => Err(refused(ssh, &tried)),
         Err(error) if error.stage == Stage::Auth => Err(error),
-        Err(error) => Err(SshError::passing(
+        Err(error) => Err(Obstacle::passing(
             Stage::Auth,
             format!("the connection broke during login: {}", error.message),
         )),
@@ -75,7 +74,7 @@ async fn try_all(
     ssh: &Ssh,
     secrets: &VmSecrets,
     tried: &mut Tried,
-) -> Result<bool, SshError> {
+) -> Result<bool, Obstacle> {
     if ssh.key.is_some() && with_key(handle, ssh, secrets, tried).await? {
         return Ok(true);
     }
@@ -107,13 +106,13 @@ async fn cut_off(
     ssh: &Ssh,
     tried: &Tried,
     seen: &Mutex<Seen>,
-) -> SshError {
+) -> Obstacle {
     // Its last words have come when its task has ended; how it ended is clear.
     let _ = handle.await;
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     let (user, methods) = (&ssh.user, tried.methods.join(", "));
     if let Some(words) = &seen.last_words {
-        return SshError::lasting(
+        return Obstacle::lasting(
             Stage::Auth,
             format!("login as `{user}` refused: tried {methods}; it said {words:?}"),
         )
@@ -127,25 +126,25 @@ async fn cut_off(
         .as_ref()
         .map(|notice| format!("; it said {:?}", notice.trim()))
         .unwrap_or_default();
-    SshError::passing(
+    Obstacle::passing(
         Stage::Auth,
         format!("the server closed the connection during the login as `{user}` ({methods}){said}"),
     )
     .hint("the VM still boots (pam_nologin), or this address is penalized for earlier logins (PerSourcePenalties)")
 }
 
-fn refused(ssh: &Ssh, tried: &Tried) -> SshError {
+fn refused(ssh: &Ssh, tried: &Tried) -> Obstacle {
     let user = &ssh.user;
     let methods = tried.methods.join(", ");
     let Some(offered) = &tried.offered else {
-        return SshError::lasting(
+        return Obstacle::lasting(
             Stage::Auth,
             format!("there is nothing to log in with as `{user}`: tried {methods}"),
         )
         .hint("give the inventory a `password` or a `key`, or the agent a key with `ssh-add`");
     };
     let offered: Vec<&str> = offered.iter().map(Into::into).collect();
-    SshError::lasting(
+    Obstacle::lasting(
         Stage::Auth,
         format!(
             "login as `{user}` refused: tried {methods}; the server takes {}",
@@ -160,11 +159,11 @@ async fn with_key(
     ssh: &Ssh,
     secrets: &VmSecrets,
     tried: &mut Tried,
-) -> Result<bool, SshError> {
+) -> Result<bool, Obstacle> {
     let Some(path) = &ssh.key else { return Ok(false) };
     let passphrase = secrets.key_passphrase.as_ref().map(Secret::expose);
     let key = load_secret_key(path, passphrase).map_err(|error| {
-        SshError::lasting(Stage::Auth, format!("cannot read the key {}: {error}", path.display()))
+        Obstacle::lasting(Stage::Auth, format!("cannot read the key {}: {error}", path.display()))
             .hint("is it a private key, and is `key_passphrase` right?")
     })?;
     let hash = handle.best_supported_rsa_hash().await?.flatten();
@@ -177,9 +176,9 @@ async fn with_agent(
     handle: &mut Handle<Client>,
     user: &str,
     tried: &mut Tried,
-) -> Result<bool, SshError> {
+) -> Result<bool, Obstacle> {
     let failed = |error: String| {
-        SshError::lasting(Stage::Auth, format!("the SSH agent does not help: {error}"))
+        Obstacle::lasting(Stage::Auth, format!("the SSH agent does not help: {error}"))
             .hint("start ssh-agent, `ssh-add` a key, and pass on SSH_AUTH_SOCK")
     };
     let mut agent = AgentClient::connect_env().await.map_err(|error| failed(error.to_string()))?;
@@ -208,7 +207,7 @@ async fn with_questions(
     handle: &mut Handle<Client>,
     user: &str,
     password: &Secret,
-) -> Result<bool, SshError> {
+) -> Result<bool, Obstacle> {
     let mut response = handle.authenticate_keyboard_interactive_start(user, None).await?;
     for _ in 0..4 {
         match response {

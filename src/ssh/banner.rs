@@ -1,13 +1,11 @@
 //! The first words. A server that speaks SSH names itself at once; what else is said is told, with a sample of it.
 
+use crate::obstacle::{Obstacle, Stage};
 use std::io::Cursor;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, join, split};
 use tokio::time::timeout;
-
-use super::SshError;
-use crate::outcome::Stage;
 
 /// A server may say something before its banner (RFC 4253, 4.2). Who says more than this does not speak SSH.
 const SAID_AT_MOST: usize = 8 * 1024;
@@ -19,7 +17,7 @@ const SAMPLE: usize = 200;
 pub(super) async fn await_banner<S>(
     mut stream: S,
     limit: Duration,
-) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static, SshError>
+) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Obstacle>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -65,7 +63,7 @@ fn banner_in(said: &[u8]) -> Option<usize> {
     None
 }
 
-fn no_banner(what: String, said: &str) -> SshError {
+fn no_banner(what: String, said: &str) -> Obstacle {
     let said = said.trim();
     let message = match said.char_indices().nth(SAMPLE) {
         _ if said.is_empty() => what,
@@ -74,7 +72,7 @@ fn no_banner(what: String, said: &str) -> SshError {
     };
     let turned_away =
         ["Not allowed at this time", "MaxStartups"].iter().any(|words| said.contains(words));
-    SshError::passing(Stage::Banner, message).hint(if turned_away {
+    Obstacle::passing(Stage::Banner, message).hint(if turned_away {
         "sshd turns this address away for a while: earlier logins failed (PerSourcePenalties), or too many came at \
          once (MaxStartups); wait, or raise the limit on the VM"
     } else if said.is_empty() || said.contains("SSH-") {

@@ -1,5 +1,6 @@
 //! From an address to a logged-in [`Session`], stage by stage, each with its own limit and its own error.
 
+use crate::obstacle::{Obstacle, Stage};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,9 +15,9 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
 use super::banner::await_banner;
-use super::host_key::{HostKeyPolicy, HostKeys, Trust};
-use super::{Session, SshError, auth, tunnel};
-use crate::outcome::Stage;
+use super::host_key::{HostKeyPolicy, HostKeys};
+use super::{Session, auth, tunnel};
+use crate::record::Trust;
 use crate::secrets::VmSecrets;
 use crate::spec::inventory::Ssh;
 
@@ -70,7 +71,7 @@ pub async fn connect(
     jump: Option<&Session>,
     limits: Limits,
     reached: &(dyn Fn(Milestone) + Sync),
-) -> Result<Session, SshError> {
+) -> Result<Session, Obstacle> {
     let (host, port) = (target.ssh.host.as_str(), target.ssh.port);
     let seen = Arc::new(Mutex::new(Seen::default()));
     let host_keys = target.host_keys.of(host, port);
@@ -92,26 +93,26 @@ pub async fn connect(
     Ok(Session::new(handle, seen.banner, seen.fingerprint, seen.trust.unwrap_or(Trust::Known)))
 }
 
-fn from_jump(error: tunnel::TunnelError) -> SshError {
+fn from_jump(error: tunnel::TunnelError) -> Obstacle {
     match error {
         tunnel::TunnelError::Unreachable(why) => {
-            SshError::passing(Stage::Tcp, format!("the jump host cannot connect to {why}"))
+            Obstacle::passing(Stage::Tcp, format!("the jump host cannot connect to {why}"))
         }
         tunnel::TunnelError::Ssh(error) => {
-            SshError { message: format!("jump host: {}", error.message), ..error }
+            Obstacle { message: format!("jump host: {}", error.message), ..error }
         }
     }
 }
 
-fn slow_login(limits: Limits) -> SshError {
-    SshError::passing(Stage::Auth, format!("the login did not finish within {:?}", limits.login))
+fn slow_login(limits: Limits) -> Obstacle {
+    Obstacle::passing(Stage::Auth, format!("the login did not finish within {:?}", limits.login))
         .hint("sshd answers, so the VM lives; does it wait for DNS (UseDNS, PAM), or is it out of memory?")
 }
 
-async fn dial(host: &str, port: u16, limits: Limits) -> Result<TcpStream, SshError> {
+async fn dial(host: &str, port: u16, limits: Limits) -> Result<TcpStream, Obstacle> {
     let lookup = timeout(limits.dial, lookup_host((host, port))).await;
     let unresolved = |why: String| {
-        SshError::passing(Stage::Resolve, format!("`{host}` has no address: {why}"))
+        Obstacle::passing(Stage::Resolve, format!("`{host}` has no address: {why}"))
             .hint("give `ssh.host` in the inventory an address, or mend the name")
     };
     let addresses: Vec<SocketAddr> = match lookup {
@@ -134,8 +135,8 @@ async fn dial(host: &str, port: u16, limits: Limits) -> Result<TcpStream, SshErr
     Err(last)
 }
 
-fn no_tcp(why: &str) -> SshError {
-    SshError::passing(Stage::Tcp, format!("no TCP connection: {why}")).hint(
+fn no_tcp(why: &str) -> Obstacle {
+    Obstacle::passing(Stage::Tcp, format!("no TCP connection: {why}")).hint(
         "is the VM powered on, does sshd run, and are address and port right in the inventory?",
     )
 }
@@ -147,7 +148,7 @@ async fn greet<S>(
     client: Client,
     limits: Limits,
     reached: &(dyn Fn(Milestone) + Sync),
-) -> Result<Handle<Client>, SshError>
+) -> Result<Handle<Client>, Obstacle>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -155,11 +156,11 @@ where
     let stream = await_banner(stream, limits.greet).await?;
     reached(Milestone::Banner);
     match timeout(limits.greet, connect_stream(config, stream, client)).await {
-        Err(_) => Err(SshError::passing(
+        Err(_) => Err(Obstacle::passing(
             Stage::Handshake,
             format!("no key exchange within {:?}", limits.greet),
         )),
-        Ok(Err(error)) if error.stage == Stage::Channel => Err(SshError {
+        Ok(Err(error)) if error.stage == Stage::Channel => Err(Obstacle {
             stage: Stage::Handshake,
             message: format!("the key exchange failed: {}", error.message),
             ..error
@@ -215,11 +216,11 @@ impl Client {
 }
 
 impl Handler for Client {
-    type Error = SshError;
+    type Error = Obstacle;
 
-    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, SshError> {
+    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Obstacle> {
         let PublicKeyOrCertificate::PublicKey { key, .. } = key else {
-            return Err(SshError::lasting(
+            return Err(Obstacle::lasting(
                 Stage::HostKey,
                 "the server shows a certificate, which was not asked for",
             ));
@@ -236,7 +237,7 @@ impl Handler for Client {
         _secret: Option<&[u8]>,
         _names: &Names,
         session: &mut client::Session,
-    ) -> Result<(), SshError> {
+    ) -> Result<(), Obstacle> {
         let banner = String::from_utf8_lossy(session.remote_sshid()).trim().to_owned();
         self.seen().banner = banner;
         Ok(())
@@ -246,12 +247,12 @@ impl Handler for Client {
         &mut self,
         banner: &str,
         _session: &mut client::Session,
-    ) -> Result<(), SshError> {
+    ) -> Result<(), Obstacle> {
         self.seen().notice = Some(banner.to_owned());
         Ok(())
     }
 
-    async fn disconnected(&mut self, reason: DisconnectReason<SshError>) -> Result<(), SshError> {
+    async fn disconnected(&mut self, reason: DisconnectReason<Obstacle>) -> Result<(), Obstacle> {
         match reason {
             DisconnectReason::Error(error) => Err(error),
             DisconnectReason::ReceivedDisconnect(last) => {

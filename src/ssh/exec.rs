@@ -1,13 +1,13 @@
 //! Runs one command in a channel of its own: no PTY, standard output and error apart.
 
+use crate::obstacle::{Obstacle, Stage};
 use std::time::Duration;
 
 use russh::{ChannelMsg, Sig};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Session, SshError};
-use crate::assertion::command_output::{Captured, CommandEnd, CommandResult};
-use crate::outcome::Stage;
+use super::Session;
+use crate::command::{Captured, CommandEnd, CommandResult};
 
 /// So much of each stream is kept for judging.
 const KEPT: usize = 1024 * 1024;
@@ -19,13 +19,13 @@ const LOST_AT_MOST: usize = 8 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct ExecError {
     /// What went wrong.
-    pub error: SshError,
+    pub error: Obstacle,
     /// What had come until then.
     pub partial: CommandResult,
 }
 
-impl From<SshError> for ExecError {
-    fn from(error: SshError) -> Self {
+impl From<Obstacle> for ExecError {
+    fn from(error: Obstacle) -> Self {
         Self { error, partial: CommandResult::default() }
     }
 }
@@ -40,7 +40,7 @@ pub async fn exec(
     let opening = timeout_at(deadline, session.session_channel(deadline)).await;
     let mut slot = opening.map_err(|_| no_channel_in_time())??;
     let channel = &mut slot.channel;
-    let lost = |_| SshError::lost();
+    let lost = |_| Obstacle::lost();
     channel.exec(true, command).await.map_err(lost)?;
     if let Some(bytes) = stdin {
         channel.data_bytes(bytes.to_vec()).await.map_err(lost)?;
@@ -51,11 +51,11 @@ pub async fn exec(
     let ended = loop {
         match timeout_at(deadline, channel.wait()).await {
             Err(_) => {
-                break Err(SshError::passing(Stage::Timeout, "the command did not end in time"));
+                break Err(Obstacle::passing(Stage::Timeout, "the command did not end in time"));
             }
             // Only the close ends it: data can still come after the exit status.
             Ok(Some(ChannelMsg::Close)) => break seen.end(),
-            Ok(None) => break Err(SshError::lost()),
+            Ok(None) => break Err(Obstacle::lost()),
             Ok(Some(message)) => {
                 if let Err(error) = seen.take(message) {
                     break Err(error);
@@ -82,8 +82,8 @@ pub async fn exec(
     }
 }
 
-fn no_channel_in_time() -> SshError {
-    SshError::passing(
+fn no_channel_in_time() -> Obstacle {
+    Obstacle::passing(
         Stage::Timeout,
         "no channel was opened in time: the VM does not answer on its SSH connection",
     )
@@ -97,7 +97,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn take(&mut self, message: ChannelMsg) -> Result<(), SshError> {
+    fn take(&mut self, message: ChannelMsg) -> Result<(), Obstacle> {
         match message {
             ChannelMsg::Data { data } => self.stdout.push(&data)?,
             ChannelMsg::ExtendedData { data, ext: 1 } => self.stderr.push(&data)?,
@@ -109,7 +109,7 @@ impl Seen {
             }
             // sshd leaves the channel open: nothing more would come.
             ChannelMsg::Failure => {
-                return Err(SshError::lasting(Stage::Channel, "sshd refuses to run commands")
+                return Err(Obstacle::lasting(Stage::Channel, "sshd refuses to run commands")
                     .hint("is there a ForceCommand, or no shell for this user?"));
             }
             _ => {}
@@ -117,11 +117,11 @@ impl Seen {
         Ok(())
     }
 
-    fn end(&self) -> Result<(), SshError> {
+    fn end(&self) -> Result<(), Obstacle> {
         match &self.end {
             Some(_) => Ok(()),
             None => {
-                Err(SshError::passing(Stage::Channel, "the channel closed without an exit status"))
+                Err(Obstacle::passing(Stage::Channel, "the channel closed without an exit status"))
             }
         }
     }
@@ -141,13 +141,13 @@ struct Bounded {
 }
 
 impl Bounded {
-    fn push(&mut self, data: &[u8]) -> Result<(), SshError> {
+    fn push(&mut self, data: &[u8]) -> Result<(), Obstacle> {
         let fits = data.len().min(KEPT - self.kept.len());
         self.kept.extend_from_slice(&data[..fits]);
         self.lost += data.len() - fits;
         if self.lost > LOST_AT_MOST {
             let limit = (KEPT + LOST_AT_MOST) / 1024 / 1024;
-            return Err(SshError::passing(
+            return Err(Obstacle::passing(
                 Stage::Answer,
                 format!("the command printed more than {limit} MiB and was ended"),
             )

@@ -3,30 +3,16 @@
 //! In this order: the inventory's pin; the user's and the system's known_hosts; the lab's own known_hosts, into
 //! which the key of an unknown host is written once. A key that changed or was revoked is always refused.
 
+use crate::obstacle::{Obstacle, Stage};
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::record::Trust;
 use russh::keys::known_hosts::learn_known_hosts_path;
 use russh::keys::ssh_key::{Algorithm, HashAlg, PublicKey};
-use schemars::JsonSchema;
-use serde::Serialize;
 
-use super::SshError;
 use super::known_hosts::{Said, entry_name};
-use crate::outcome::Stage;
-
-/// Why a host key was trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Trust {
-    /// The inventory names its fingerprint.
-    Pinned,
-    /// It stands in a known_hosts file.
-    Known,
-    /// The host was unknown; its key was accepted and written down in this run.
-    AcceptedOnce,
-}
 
 /// Whom to trust at one address.
 #[derive(Debug, Clone)]
@@ -60,7 +46,7 @@ impl HostKeyPolicy {
 /// What must be true of the key of one host.
 pub struct HostKeys {
     pin: Option<String>,
-    known: Vec<Result<KnownHost, SshError>>,
+    known: Vec<Result<KnownHost, Obstacle>>,
     learns: Option<(PathBuf, String, u16)>,
 }
 
@@ -72,7 +58,7 @@ impl HostKeys {
     }
 
     /// Whether `key` is the one that the host must have.
-    pub fn check(&self, key: &PublicKey) -> Result<Trust, SshError> {
+    pub fn check(&self, key: &PublicKey) -> Result<Trust, Obstacle> {
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
         if let Some(pin) = &self.pin {
             return if *pin == fingerprint {
@@ -92,7 +78,7 @@ impl HostKeys {
         }
         match &self.learns {
             Some((file, host, port)) => learn(file, host, *port, key),
-            None => Err(SshError::lasting(Stage::HostKey, format!("the host is unknown; it shows {fingerprint}"))
+            None => Err(Obstacle::lasting(Stage::HostKey, format!("the host is unknown; it shows {fingerprint}"))
                 .hint(format!(
                     "if that is its key, put \"host_key\": \"{fingerprint}\" into the inventory, or give the inventory \
                      a \"known_hosts\" file that accepts new hosts once"
@@ -101,9 +87,9 @@ impl HostKeys {
     }
 }
 
-fn not_the_pinned_one(key: &PublicKey, pin: &str, fingerprint: &str) -> SshError {
+fn not_the_pinned_one(key: &PublicKey, pin: &str, fingerprint: &str) -> Obstacle {
     let shown = format!("{} {fingerprint}", key.algorithm());
-    SshError::lasting(Stage::HostKey, format!("the host key is {shown}, but the inventory pins {pin}")).hint(
+    Obstacle::lasting(Stage::HostKey, format!("the host key is {shown}, but the inventory pins {pin}")).hint(
         "the VM was rebuilt, or another machine answers; if it was rebuilt on purpose, put the new fingerprint into the inventory",
     )
 }
@@ -118,9 +104,9 @@ struct KnownHost {
 
 impl KnownHost {
     /// What `file` says; nothing when there is no such file.
-    fn read(file: &Path, host: &str, port: u16) -> Result<Self, SshError> {
+    fn read(file: &Path, host: &str, port: u16) -> Result<Self, Obstacle> {
         let failed = |why: String, hint: &str| {
-            SshError::lasting(Stage::HostKey, format!("cannot read {}: {why}", file.display()))
+            Obstacle::lasting(Stage::HostKey, format!("cannot read {}: {why}", file.display()))
                 .hint(hint)
         };
         let text = match std::fs::read(file) {
@@ -139,19 +125,19 @@ impl KnownHost {
         Ok(Self { file: file.to_owned(), entry: entry_name(host, port), said })
     }
 
-    fn refuse_revoked(&self, key: &PublicKey) -> Result<(), SshError> {
+    fn refuse_revoked(&self, key: &PublicKey) -> Result<(), Obstacle> {
         let revoked =
             self.said.revoked.iter().find(|(_, revoked)| revoked.key_data() == key.key_data());
         let Some((line, _)) = revoked else { return Ok(()) };
         let (kind, shown, file) =
             (key.algorithm(), key.fingerprint(HashAlg::Sha256), self.file.display());
         let message = format!("the host key {kind} {shown} is revoked by {file}:{line}");
-        Err(SshError::lasting(Stage::HostKey, message)
+        Err(Obstacle::lasting(Stage::HostKey, message)
             .hint("whoever has that key can pass for the VM; give it a new one"))
     }
 
     /// Whether the host is known by this key; a known host with another key is an error.
-    fn has(&self, key: &PublicKey) -> Result<bool, SshError> {
+    fn has(&self, key: &PublicKey) -> Result<bool, Obstacle> {
         if self.said.keys.iter().any(|(_, known)| known.key_data() == key.key_data()) {
             return Ok(true);
         }
@@ -163,7 +149,7 @@ impl KnownHost {
             old.algorithm(),
             old.fingerprint(HashAlg::Sha256),
         );
-        Err(SshError::lasting(Stage::HostKey, message).hint(format!(
+        Err(Obstacle::lasting(Stage::HostKey, message).hint(format!(
             "the VM was rebuilt, or another machine answers; if it was rebuilt on purpose: ssh-keygen -f {file} -R '{}'",
             self.entry
         )))
@@ -171,9 +157,9 @@ impl KnownHost {
 }
 
 /// Writes the key down, unless another process has done so meanwhile: then its key counts.
-fn learn(file: &Path, host: &str, port: u16, key: &PublicKey) -> Result<Trust, SshError> {
+fn learn(file: &Path, host: &str, port: u16, key: &PublicKey) -> Result<Trust, Obstacle> {
     let failed = |error: String| {
-        SshError::lasting(Stage::HostKey, format!("cannot write {}: {error}", file.display()))
+        Obstacle::lasting(Stage::HostKey, format!("cannot write {}: {error}", file.display()))
             .hint("make it writable, or pin the key in the inventory")
     };
     let _lock = lock_beside(file).map_err(|error| failed(error.to_string()))?;

@@ -13,5 +13,4 @@ mod session;
 pub mod tunnel;
 
 pub use connect::{Limits, Milestone, Target, connect};
-pub use error::SshError;
 pub use session::Session;

@@ -1,5 +1,6 @@
 //! A live, logged-in SSH connection to one VM.
 
+use crate::obstacle::{Obstacle, Stage};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -8,10 +9,8 @@ use russh::{Channel, ChannelOpenFailure, Disconnect};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::SshError;
 use super::connect::Client;
-use super::host_key::Trust;
-use crate::outcome::Stage;
+use crate::record::Trust;
 
 /// sshd allows 10 sessions a connection by default (`MaxSessions`); two are left for others.
 const SESSION_CHANNELS: usize = 8;
@@ -82,15 +81,15 @@ impl Session {
     }
 
     /// Whether the other end still answers on this connection, when something behind it does not.
-    pub async fn answers(&self) -> Result<(), SshError> {
+    pub async fn answers(&self) -> Result<(), Obstacle> {
         let pong = timeout(ANSWERS_WITHIN, self.handle.send_ping()).await;
         if self.is_closed() {
-            return Err(SshError::lost());
+            return Err(Obstacle::lost());
         }
         match pong {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(SshError::lost()),
-            Err(_) => Err(SshError::passing(
+            Ok(Err(_)) => Err(Obstacle::lost()),
+            Err(_) => Err(Obstacle::passing(
                 Stage::Timeout,
                 "the VM does not answer on its SSH connection",
             )
@@ -104,8 +103,8 @@ impl Session {
     pub(super) async fn session_channel(
         &self,
         deadline: Instant,
-    ) -> Result<SessionChannel<'_>, SshError> {
-        let slot = self.slots.acquire().await.map_err(|_| SshError::lost())?;
+    ) -> Result<SessionChannel<'_>, Obstacle> {
+        let slot = self.slots.acquire().await.map_err(|_| Obstacle::lost())?;
         let (mut refused_alone, mut granted) = (0, self.granted.load(Ordering::Relaxed));
         let mut pause = Duration::from_millis(20);
         loop {
@@ -126,7 +125,7 @@ impl Session {
                     sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_millis(500));
                 }
-                Err(_) => return Err(SshError::lost()),
+                Err(_) => return Err(Obstacle::lost()),
             }
         }
     }
@@ -137,7 +136,7 @@ impl Session {
     }
 }
 
-fn refused(reason: &ChannelOpenFailure) -> SshError {
-    SshError::passing(Stage::Channel, format!("sshd refuses to open a session: {reason:?}"))
+fn refused(reason: &ChannelOpenFailure) -> Obstacle {
+    Obstacle::passing(Stage::Channel, format!("sshd refuses to open a session: {reason:?}"))
         .hint("is MaxSessions in sshd_config 0, or is the VM out of processes?")
 }

@@ -1,12 +1,12 @@
 //! A TCP path that starts on the VM: a direct-tcpip channel, opened by its sshd.
 
+use crate::obstacle::{Obstacle, Stage};
 use russh::client::Msg;
 use russh::{ChannelOpenFailure, ChannelStream};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Session, SshError};
-use crate::outcome::Stage;
+use super::Session;
 
 /// No path.
 #[derive(Debug, Clone, Error)]
@@ -16,7 +16,7 @@ pub enum TunnelError {
     Unreachable(String),
     /// It could not be tried.
     #[error(transparent)]
-    Ssh(#[from] SshError),
+    Ssh(#[from] Obstacle),
 }
 
 /// Opens a path from the VM to `host:port`; names are resolved there.
@@ -37,12 +37,12 @@ pub async fn open(
         Ok(Err(russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed))) => {
             Err(TunnelError::Unreachable(format!("{host}:{port}: connection refused, no route, or no such name")))
         }
-        Ok(Err(russh::Error::ChannelOpenFailure(reason))) => Err(SshError::lasting(
+        Ok(Err(russh::Error::ChannelOpenFailure(reason))) => Err(Obstacle::lasting(
             Stage::Channel,
             format!("sshd refuses to connect to {host}:{port} for us: {reason:?}"),
         )
         .hint("http_responds asks from the VM through its sshd: allow it with `AllowTcpForwarding yes` or `local`, or use \"from\": \"runner\"")
         .into()),
-        Ok(Err(_)) => Err(SshError::lost().into()),
+        Ok(Err(_)) => Err(Obstacle::lost().into()),
     }
 }

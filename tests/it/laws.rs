@@ -1,16 +1,17 @@
 //! Laws of the pure core, for whatever proptest thinks of.
 
+use bootproof::obstacle::Stage;
 use std::collections::HashMap;
 use std::time::Duration;
 
 use bootproof::assertion::port_listening::parse_socket_tables;
 use bootproof::assertion::{Mismatch, TYPES};
 use bootproof::lab::blueprint::Blueprint;
-use bootproof::outcome::{Attempt, Cause, Outcome, Output, Stage, Stream, Verdict};
+use bootproof::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict};
+use bootproof::record::{RunRecord, Stop, Timeline, VmRecord};
 use bootproof::report::redact::Redactor;
 use bootproof::report::text::{harmless, harmless_line};
 use bootproof::report::{self, Report, junit, terminal};
-use bootproof::run::{Finished, Stop, Timeline, VmRecord};
 use bootproof::secrets::{Secret, Secrets};
 use bootproof::spec::inventory::Inventory;
 use bootproof::spec::plan::Plan;
@@ -270,7 +271,7 @@ fn reports() -> impl Strategy<Value = Report> {
             };
             record.identity.os_release = Some(seen.clone());
             record.identity.kernel = Some(seen);
-            let finished = Finished {
+            let finished = RunRecord {
                 outcomes: plan.assertions.iter().map(|one| one.id.clone()).zip(outcomes).collect(),
                 vms: HashMap::from([("redis".to_owned(), record)]),
                 started: chrono::DateTime::UNIX_EPOCH,
@@ -372,7 +373,7 @@ proptest! {
     fn each_error_of_a_plan_that_was_changed_or_torn_has_a_line_of_that_file(text in prop_oneof![mutated(PLAN), torn(PLAN)]) {
         let lines = text.lines().count();
         for error in Blueprint::parse("plan.json", &text).err().into_iter().flat_map(|errors| errors.0) {
-            prop_assert_eq!(&error.file, "plan.json");
+            prop_assert_eq!(error.file.as_deref(), Some("plan.json"));
             prop_assert!(error.place.is_some_and(|(line, _)| (1..=lines.max(1)).contains(&line)), "{error} in\n{text}");
         }
     }

@@ -10,13 +10,13 @@ use super::recipes::{self, Draft};
 use super::spelling::Spelled;
 use super::{Blueprint, BlueprintFile, PlannedFile, rules};
 use crate::lab::recipe::{self, User};
-use crate::spec::error::{SpecError, SpecErrors};
+use crate::problem::{Problem, Problems};
 use crate::spec::inventory::{Access, Inventory, InventoryFile, Readiness, SecretSource, VmEntry};
 use crate::spec::plan::Plan;
 use crate::spec::suite::Suite;
 
 /// Makes the files, or tells all that is wrong with the plan.
-pub(super) fn make(spelled: &Spelled, written: &BlueprintFile) -> Result<Blueprint, SpecErrors> {
+pub(super) fn make(spelled: &Spelled, written: &BlueprintFile) -> Result<Blueprint, Problems> {
     let mut errors = rules::mistakes(spelled, written);
     let lab = written.lab.as_ref().or(written.name.as_ref()).cloned().unwrap_or_default();
     let (drafts, found) = recipes::drafts(spelled, written, &lab);
@@ -35,7 +35,7 @@ pub(super) fn make(spelled: &Spelled, written: &BlueprintFile) -> Result<Bluepri
         Ok(suite) if errors.is_empty() => suite,
         _ => {
             errors.sort_by_key(|error| error.place);
-            return Err(SpecErrors(errors));
+            return Err(Problems(errors));
         }
     };
     let inventory = json(&inventory(written, &lab, &drafts));
@@ -59,7 +59,7 @@ pub(super) fn make(spelled: &Spelled, written: &BlueprintFile) -> Result<Bluepri
     })
 }
 
-fn without_known(found: Vec<SpecError>, known: &[SpecError]) -> Vec<SpecError> {
+fn without_known(found: Vec<Problem>, known: &[Problem]) -> Vec<Problem> {
     found.into_iter().filter(|error| !known.iter().any(|one| one.path == error.path)).collect()
 }
 
@@ -88,16 +88,16 @@ fn in_plan(written: &BlueprintFile, path: &str) -> String {
 }
 
 /// Errors of the suite, at their places in the plan.
-fn from_suite(spelled: &Spelled, written: &BlueprintFile, errors: SpecErrors) -> SpecErrors {
-    let home = |error: SpecError| {
-        spelled.at_home(SpecError { path: in_plan(written, &error.path), ..error }, "")
+fn from_suite(spelled: &Spelled, written: &BlueprintFile, errors: Problems) -> Problems {
+    let home = |error: Problem| {
+        spelled.at_home(Problem { path: in_plan(written, &error.path), ..error }, "")
     };
-    SpecErrors(errors.0.into_iter().map(home).collect())
+    Problems(errors.0.into_iter().map(home).collect())
 }
 
-fn read_suite(spelled: &Spelled, written: &BlueprintFile, text: &str) -> Result<Suite, SpecErrors> {
+fn read_suite(spelled: &Spelled, written: &BlueprintFile, text: &str) -> Result<Suite, Problems> {
     if rules::scenarios(written).next().is_none() {
-        return Err(SpecErrors(Vec::new()));
+        return Err(Problems(Vec::new()));
     }
     let parsed = Suite::parse(spelled.file(), text);
     let mut suite = parsed.map_err(|errors| from_suite(spelled, written, errors))?;
@@ -113,7 +113,7 @@ fn check_together(
     written: &BlueprintFile,
     suite: Suite,
     inventory: &str,
-) -> Result<(), SpecErrors> {
+) -> Result<(), Problems> {
     let inventory = Inventory::parse(spelled.file(), inventory);
     let plan = inventory.and_then(|inventory| Plan::resolve(&[suite], inventory));
     plan.map(|_| ()).map_err(|errors| from_suite(spelled, written, errors))

@@ -21,7 +21,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::recipe::{Arch, Base, Firewall, TestConfig, User, one_unit};
-use crate::spec::error::SpecErrors;
+use crate::problem::Problems;
 use crate::spec::inventory::{Connection, Peers, Position};
 use crate::spec::suite::ScenarioEntry;
 use size::Size;
@@ -279,7 +279,7 @@ pub struct PlannedFile {
 impl Blueprint {
     /// Reads a plan; `file` names it in messages, and the scripts that it names start from its folder.
     /// All mistakes are returned, not only the first.
-    pub fn parse(file: &str, text: &str) -> Result<Self, SpecErrors> {
+    pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
         let spelled = spelling::Spelled::parse(file, text)?;
         let written: BlueprintFile = spelled.read()?;
         files::make(&spelled, &written)

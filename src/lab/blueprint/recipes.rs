@@ -9,7 +9,7 @@ use super::size::Size;
 use super::spelling::Spelled;
 use super::{BlueprintFile, Node, PlannedRecipe, PlannedResources, PlannedScript, RecipeLink};
 use crate::lab::recipe::{self, Network, Os, Recipe, Resources, StartupScript};
-use crate::spec::error::{SpecError, SpecErrors, hint_for_unknown};
+use crate::problem::{Problem, Problems, hint_for_unknown};
 use crate::spec::inventory::Position;
 
 /// More memory than this was meant in MB.
@@ -32,7 +32,7 @@ pub(super) fn drafts(
     spelled: &Spelled,
     written: &BlueprintFile,
     lab: &str,
-) -> (Vec<Draft>, Vec<SpecError>) {
+) -> (Vec<Draft>, Vec<Problem>) {
     let (mut drafts, mut errors) = (Vec::new(), Vec::new());
     for at in (0..written.nodes.len()).filter(|at| is_host_name(&written.nodes[*at].name)) {
         match draft(spelled, written, lab, at) {
@@ -61,7 +61,7 @@ fn draft(
     written: &BlueprintFile,
     lab: &str,
     at: usize,
-) -> Result<Draft, SpecErrors> {
+) -> Result<Draft, Problems> {
     let node = &written.nodes[at];
     let (home, recipe) = recipe_of(spelled, written, at)?;
     let both = Both { spelled, node, node_path: format!("nodes[{at}]"), recipe, home };
@@ -70,7 +70,7 @@ fn draft(
     let recipe = both.recipe(lab, &agreed);
     let text = super::files::json(&recipe);
     Recipe::parse(spelled.file(), &text).map_err(|found| {
-        SpecErrors(found.0.into_iter().map(|error| spelled.at_home(error, &both.home)).collect())
+        Problems(found.0.into_iter().map(|error| spelled.at_home(error, &both.home)).collect())
     })?;
     Ok(Draft { home: both.home, recipe, text, script: agreed.script })
 }
@@ -80,7 +80,7 @@ fn recipe_of<'a>(
     spelled: &Spelled,
     written: &'a BlueprintFile,
     at: usize,
-) -> Result<(String, &'a PlannedRecipe), SpecError> {
+) -> Result<(String, &'a PlannedRecipe), Problem> {
     let node = &written.nodes[at];
     let (name, path) = match &node.recipe {
         Some(RecipeLink::Here(recipe)) => return Ok((format!("nodes[{at}].recipe"), recipe)),
@@ -118,7 +118,7 @@ impl Both<'_> {
         format!("{}.{key}", self.home)
     }
 
-    fn check_names(&self, lab: &str) -> Result<(), SpecError> {
+    fn check_names(&self, lab: &str) -> Result<(), Problem> {
         let differs = |key: &str, message: String| {
             Err(self.spelled.error(&self.at_recipe(key), message, Some("write it once".to_owned())))
         };
@@ -136,7 +136,7 @@ impl Both<'_> {
     }
 
     /// What the two say together; every mistake is returned, not only the first.
-    fn agreed(&self) -> Result<Agreed, SpecErrors> {
+    fn agreed(&self) -> Result<Agreed, Problems> {
         let mut errors = Vec::new();
         let role = keep(&mut errors, self.role());
         let alias = keep(&mut errors, self.alias());
@@ -147,7 +147,7 @@ impl Both<'_> {
             (Some(role), Some(alias), Some(resources), Some(position), Some(script)) => {
                 Ok(Agreed { role, alias, resources, position, script })
             }
-            _ => Err(SpecErrors(errors)),
+            _ => Err(Problems(errors)),
         }
     }
 
@@ -156,7 +156,7 @@ impl Both<'_> {
         &self,
         what: &str,
         said: Vec<(String, Option<T>)>,
-    ) -> Result<Option<T>, SpecError> {
+    ) -> Result<Option<T>, Problem> {
         let mut said = said.into_iter().filter_map(|(path, value)| Some((path, value?)));
         let Some((first_path, first)) = said.next() else { return Ok(None) };
         let Some((path, other)) = said.find(|(_, other)| *other != first) else {
@@ -174,7 +174,7 @@ impl Both<'_> {
         what: &str,
         example: &str,
         said: Vec<(String, Option<T>)>,
-    ) -> Result<T, SpecError> {
+    ) -> Result<T, Problem> {
         let missing = || {
             let message = format!("the node `{}` has no {what}", self.node.name);
             self.spelled.error(&self.node_path, message, Some(format!("write {example}")))
@@ -182,7 +182,7 @@ impl Both<'_> {
         self.one(what, said)?.ok_or_else(missing)
     }
 
-    fn role(&self) -> Result<String, SpecError> {
+    fn role(&self) -> Result<String, Problem> {
         let said = vec![
             (self.at_node("role"), self.node.role.clone()),
             (self.at_recipe("role"), self.recipe.role.clone()),
@@ -190,7 +190,7 @@ impl Both<'_> {
         self.needed("role", "\"role\": \"app\"", said)
     }
 
-    fn alias(&self) -> Result<String, SpecError> {
+    fn alias(&self) -> Result<String, Problem> {
         let said = vec![
             (self.at_node("alias"), self.node.alias.clone()),
             (self.at_recipe("os.network.alias"), self.recipe.os.network.alias.clone()),
@@ -207,7 +207,7 @@ impl Both<'_> {
         }
     }
 
-    fn position(&self) -> Result<Option<Position>, SpecError> {
+    fn position(&self) -> Result<Option<Position>, Problem> {
         let apart = match (self.node.x, self.node.y) {
             (Some(x), Some(y)) => Some(Position { x, y }),
             (None, None) => None,
@@ -227,7 +227,7 @@ impl Both<'_> {
         self.one("position", said)
     }
 
-    fn resources(&self) -> Result<Resources, SpecError> {
+    fn resources(&self) -> Result<Resources, Problem> {
         let Node { memory_gb, memory_mb, disk_gb, resources, .. } = *self.node;
         let places = [
             (self.node_path.clone(), PlannedResources { memory_gb, memory_mb, disk_gb }),
@@ -259,7 +259,7 @@ impl Both<'_> {
     }
 
     /// Name and text of the one startup script.
-    fn script(&self) -> Result<(String, String), SpecError> {
+    fn script(&self) -> Result<(String, String), Problem> {
         let path = self.at_recipe("os.startup_scripts");
         let alias = self.node.alias.as_ref().or(self.recipe.os.network.alias.as_ref());
         let error = |path: &str, message: String, hint: Option<String>| {
@@ -364,7 +364,7 @@ struct Agreed {
     script: (String, String),
 }
 
-fn keep<T>(errors: &mut Vec<SpecError>, found: Result<T, SpecError>) -> Option<T> {
+fn keep<T>(errors: &mut Vec<Problem>, found: Result<T, Problem>) -> Option<T> {
     found.map_err(|error| errors.push(error)).ok()
 }
 

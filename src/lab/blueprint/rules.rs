@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::spelling::Spelled;
 use super::{BlueprintFile, RecipeLink};
-use crate::spec::error::{SpecError, hint_for_unknown};
+use crate::problem::{Problem, hint_for_unknown};
 use crate::spec::suite::{ScenarioEntry, ScenarioKind};
 
 /// Types that plans like to use and that are none here, and what to write in their place.
@@ -33,7 +33,7 @@ pub(super) fn scenarios(written: &BlueprintFile) -> impl Iterator<Item = (String
 }
 
 /// What is wrong with the plan as a whole.
-pub(super) fn mistakes(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
+pub(super) fn mistakes(spelled: &Spelled, written: &BlueprintFile) -> Vec<Problem> {
     let parts =
         [lab_name, node_names, connections, recipe_names, one_group_scenario, assertions, warnings]
             .map(|rule| rule(spelled, written));
@@ -52,13 +52,13 @@ fn is_file_name(name: &str) -> bool {
     plain && (1..101).contains(&name.len()) && !name.starts_with(['.', '-'])
 }
 
-fn no_file_name(spelled: &Spelled, path: &str, name: &str) -> Option<SpecError> {
+fn no_file_name(spelled: &Spelled, path: &str, name: &str) -> Option<Problem> {
     let hint = "a file is called so: use letters, digits, `-`, `_` and `.`".to_owned();
     (!is_file_name(name))
         .then(|| spelled.error(path, format!("`{name}` is no name for a file"), Some(hint)))
 }
 
-fn lab_name(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
+fn lab_name(spelled: &Spelled, written: &BlueprintFile) -> Vec<Problem> {
     let error = |path: &str, message: &str, hint: &str| {
         vec![spelled.error(path, message, Some(hint.to_owned()))]
     };
@@ -82,7 +82,7 @@ fn lab_name(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
     }
 }
 
-fn node_names(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
+fn node_names(spelled: &Spelled, written: &BlueprintFile) -> Vec<Problem> {
     let mut errors = Vec::new();
     let mut names = HashSet::new();
     for (at, node) in written.nodes.iter().enumerate() {
@@ -115,7 +115,7 @@ fn is_node(written: &BlueprintFile, name: &str) -> bool {
     written.nodes.iter().any(|node| node.name == name)
 }
 
-fn connections(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
+fn connections(spelled: &Spelled, written: &BlueprintFile) -> Vec<Problem> {
     let mut errors = Vec::new();
     for (at, edge) in written.connections.iter().enumerate() {
         for (key, name) in [("from", &edge.from), ("to", &edge.to)] {
@@ -136,7 +136,7 @@ fn connections(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
     errors
 }
 
-fn recipe_names(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
+fn recipe_names(spelled: &Spelled, written: &BlueprintFile) -> Vec<Problem> {
     let used: HashSet<&str> = written
         .nodes
         .iter()
@@ -170,7 +170,7 @@ fn recipe_names(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
     errors
 }
 
-fn one_group_scenario(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
+fn one_group_scenario(spelled: &Spelled, written: &BlueprintFile) -> Vec<Problem> {
     let all: Vec<_> = scenarios(written).collect();
     let [(path, scenario)] = &all[..] else {
         let hint =
@@ -207,7 +207,7 @@ fn assertions_of<'a>(home: &str, scenario: &'a Value) -> Vec<(String, &'a Value)
     all.collect()
 }
 
-fn assertions(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
+fn assertions(spelled: &Spelled, written: &BlueprintFile) -> Vec<Problem> {
     let mut errors = Vec::new();
     let list = spelled.value["scenarios"]
         .as_array()
@@ -269,7 +269,7 @@ fn each<'a>(path: &str, list: &'a [String]) -> Vec<(String, &'a str)> {
     list.iter().enumerate().map(|(at, text)| (format!("{path}[{at}]"), text.as_str())).collect()
 }
 
-fn warnings(spelled: &Spelled, written: &BlueprintFile) -> Vec<SpecError> {
+fn warnings(spelled: &Spelled, written: &BlueprintFile) -> Vec<Problem> {
     let all = all_warnings(written);
     if all.is_empty() {
         let hint =

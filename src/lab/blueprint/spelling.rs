@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::BlueprintFile;
-use crate::spec::error::{SpecError, SpecErrors};
+use crate::problem::{Problem, Problems};
 use crate::spec::source::{Source, join};
 
 /// Other words for a key.
@@ -85,7 +85,7 @@ pub(super) struct Spelled {
 
 impl Spelled {
     /// Parses `text`. A key that stands in two spellings in one object is an error.
-    pub fn parse(file: &str, text: &str) -> Result<Self, SpecErrors> {
+    pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
         let source = Source::parse(file, text)?;
         // A file that is no object is told in the same words as everywhere.
         source.read::<Map<String, Value>>()?;
@@ -98,7 +98,7 @@ impl Spelled {
         if errors.is_empty() {
             Ok(Self { source, value, written: walk.written })
         } else {
-            Err(SpecErrors(errors))
+            Err(Problems(errors))
         }
     }
 
@@ -108,19 +108,24 @@ impl Spelled {
     }
 
     /// The whole file as a `T`.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, SpecErrors> {
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Problems> {
         self.source.read_at("", &self.value).map_err(|error| self.at_home(error, "").into())
     }
 
     /// An error at a path in the format's own spelling.
-    pub fn error(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> SpecError {
+    pub fn error(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
         self.source.error(&self.as_written(path), message, hint)
     }
 
     /// An error of a file that was made of what stands at `home`, at its place in the plan.
-    pub fn at_home(&self, error: SpecError, home: &str) -> SpecError {
+    pub fn at_home(&self, error: Problem, home: &str) -> Problem {
         let path = self.as_written(&join(home, &error.path));
-        SpecError { file: self.file().to_owned(), place: self.source.place(&path), path, ..error }
+        Problem {
+            file: Some(self.file().to_owned()),
+            place: self.source.place(&path),
+            path,
+            ..error
+        }
     }
 
     /// The line of a path in the format's own spelling.

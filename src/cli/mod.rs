@@ -18,12 +18,13 @@ use clap::{Parser, Subcommand, ValueEnum};
 use progress::Progress;
 
 use crate::exit_code::ExitCode;
+use crate::problem::Problems;
+use crate::record::RunRecord;
 use crate::report::redact::Redactor;
 use crate::report::text::harmless;
-use crate::run::{Finished, RunSettings, Runner};
+use crate::run::{RunSettings, Runner};
 use crate::secrets::Secrets;
 use crate::settings::SettingsError;
-use crate::spec::error::SpecErrors;
 use crate::spec::plan::{AssertionId, Plan};
 
 /// Proves that the VMs that booted are the VMs that were specified.
@@ -68,7 +69,7 @@ pub fn main() -> ExitCode {
             _ => error.downcast_ref(),
         };
         match in_a_file {
-            Some(SpecErrors(mistakes)) => mistakes.iter().for_each(|one| tell("error", one)),
+            Some(Problems(mistakes)) => mistakes.iter().for_each(|one| tell("error", one)),
             None => tell("error", &error),
         }
         ExitCode::Usage
@@ -91,7 +92,7 @@ fn play(
     secrets: &Secrets,
     settings: RunSettings,
     redactor: &Redactor,
-) -> Option<Finished> {
+) -> Option<RunRecord> {
     let progress = Progress::new(plan, selected);
     let runner =
         Runner::start(plan, selected, secrets, settings, progress.listener(redactor.clone()));

@@ -1,6 +1,9 @@
 //! The health of a VM, read before and after its assertions: is it still the same boot, and do its services stay up?
 //! Pure: what is printed, what it means, and what has changed.
 
+pub mod evidence;
+pub mod identity;
+
 use std::collections::BTreeMap;
 
 /// The remote command that prints it, and which machine it is: a few small files, because it is read twice in every

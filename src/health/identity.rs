@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 /// Which machine, and which boot of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Identity {
+pub struct SystemIdentity {
     /// `/etc/machine-id`.
     pub machine_id: Option<String>,
     /// The kernel's id of this boot.
@@ -16,7 +16,7 @@ pub struct Identity {
 }
 
 /// Reads what [`crate::health::READ_HEALTH`] printed; what the VM does not say stays empty.
-pub(super) fn parse(text: &str) -> Identity {
+pub fn parse(text: &str) -> SystemIdentity {
     let value = |key: &str| {
         let lines = text.lines().filter_map(|line| line.strip_prefix(key));
         lines
@@ -24,7 +24,7 @@ pub(super) fn parse(text: &str) -> Identity {
             .find(|value| !value.is_empty())
             .map(|value| value.chars().take(200).collect())
     };
-    Identity {
+    SystemIdentity {
         machine_id: value("machine-id "),
         boot_id: value("boot-id "),
         kernel: value("kernel "),

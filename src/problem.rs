@@ -1,29 +1,62 @@
-//! What is wrong with a file that a person wrote.
+//! Something that a person has to put right: what, where, and what to do about it.
+//!
+//! Every layer reports its problems as this one type; [`Problem`]'s `Display` is the one place that
+//! renders message, place and hint.
 
 use std::fmt;
 
-/// One mistake in a file: what, where, and what to do.
+/// One problem: what, where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpecError {
-    /// The file's name, as given.
-    pub file: String,
+pub struct Problem {
+    /// The file's name, as given, if it is about one.
+    pub file: Option<String>,
     /// Line and column, from 1; absent when the whole file is meant.
     pub place: Option<(usize, usize)>,
     /// The JSON path, such as `scenarios[0].custom_tests[2]`; empty at the top.
     pub path: String,
-    /// What is wrong.
+    /// What is wrong: a fragment in lower case, without a full stop.
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
 }
 
-impl fmt::Display for SpecError {
+impl Problem {
+    /// A problem that is not about a file.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { file: None, place: None, path: String::new(), message: message.into(), hint: None }
+    }
+
+    /// For `map_err`: what could not be done, and why.
+    pub fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let doing = doing.into();
+        move |error| Self::new(format!("cannot {doing}: {error}"))
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The same, with the VM that it is about.
+    #[must_use]
+    pub fn about(self, vm: &str) -> Self {
+        Self { message: format!("{vm}: {}", self.message), ..self }
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.file)?;
-        if let Some((line, column)) = self.place {
-            write!(formatter, ":{line}:{column}")?;
+        if let Some(file) = &self.file {
+            write!(formatter, "{file}")?;
+            if let Some((line, column)) = self.place {
+                write!(formatter, ":{line}:{column}")?;
+            }
+            write!(formatter, ": ")?;
         }
-        write!(formatter, ": {}", self.message)?;
+        write!(formatter, "{}", self.message)?;
         if !self.path.is_empty() {
             write!(formatter, "\n  at {}", self.path)?;
         }
@@ -34,27 +67,27 @@ impl fmt::Display for SpecError {
     }
 }
 
-/// All mistakes of a file, in the order of the file; never empty.
+/// Several problems, such as all mistakes of a file in the order of the file; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpecErrors(pub Vec<SpecError>);
+pub struct Problems(pub Vec<Problem>);
 
-impl std::error::Error for SpecErrors {}
+impl std::error::Error for Problems {}
 
-impl fmt::Display for SpecErrors {
+impl fmt::Display for Problems {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().enumerate() {
+        for (index, problem) in self.0.iter().enumerate() {
             if index > 0 {
                 writeln!(formatter)?;
             }
-            write!(formatter, "{error}")?;
+            write!(formatter, "{problem}")?;
         }
         Ok(())
     }
 }
 
-impl From<SpecError> for SpecErrors {
-    fn from(error: SpecError) -> Self {
-        Self(vec![error])
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
     }
 }
 

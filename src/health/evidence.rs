@@ -9,7 +9,7 @@ pub const SERVICES_AT_MOST: usize = 4;
 
 /// One piece of evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
+pub struct EvidenceItem {
     /// A service, or `sockets`, `addresses`, `disk`, `memory`.
     pub about: String,
     /// What the VM printed.
@@ -45,11 +45,11 @@ fn quoted(word: &str) -> String {
 }
 
 /// Reads what [`read_evidence`] made the VM print.
-pub fn parse(mark: &str, text: &str) -> Vec<Piece> {
-    let mut pieces: Vec<Piece> = Vec::new();
+pub fn parse(mark: &str, text: &str) -> Vec<EvidenceItem> {
+    let mut pieces: Vec<EvidenceItem> = Vec::new();
     for line in text.lines() {
         if let Some(about) = line.strip_prefix(mark) {
-            pieces.push(Piece { about: about.trim().to_owned(), text: String::new() });
+            pieces.push(EvidenceItem { about: about.trim().to_owned(), text: String::new() });
         } else if let Some(piece) = pieces.last_mut() {
             piece.text += line.trim_end();
             piece.text.push('\n');

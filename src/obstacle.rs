@@ -1,0 +1,88 @@
+//! Why something could not be looked at, and at which stage. Every layer below a run reports it: SSH,
+//! sudo, a missing tool, jq.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use thiserror::Error;
+
+/// Where on the way to an answer it went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// The name has no address.
+    Resolve,
+    /// No TCP connection.
+    Tcp,
+    /// No SSH banner on it.
+    Banner,
+    /// No agreement on keys and ciphers.
+    Handshake,
+    /// The host key is not the one that was expected.
+    HostKey,
+    /// The login was refused.
+    Auth,
+    /// sudo was refused.
+    Sudo,
+    /// No channel, or it broke.
+    Channel,
+    /// The time was up.
+    Timeout,
+    /// A program is not installed on the VM.
+    MissingTool,
+    /// The answer could not be read.
+    Answer,
+    /// bootproof itself failed.
+    Internal,
+}
+
+impl Stage {
+    /// The word in reports and on the screen.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Tcp => "tcp",
+            Self::Banner => "banner",
+            Self::Handshake => "handshake",
+            Self::HostKey => "host-key",
+            Self::Auth => "auth",
+            Self::Sudo => "sudo",
+            Self::Channel => "channel",
+            Self::Timeout => "timeout",
+            Self::MissingTool => "missing-tool",
+            Self::Answer => "answer",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Why an assertion could not look: it says nothing about whether what it expects holds.
+#[derive(Debug, Clone, Error)]
+#[error("{message}")]
+pub struct Obstacle {
+    /// Where on the way.
+    pub stage: Stage,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Whether it can be different at the next try. A refused login or host key stays refused.
+    pub may_pass: bool,
+}
+
+impl Obstacle {
+    /// Something that may be different at the next try.
+    pub fn passing(stage: Stage, message: impl Into<String>) -> Self {
+        Self { stage, message: message.into(), hint: None, may_pass: true }
+    }
+
+    /// Something that will not change by trying again.
+    pub fn lasting(stage: Stage, message: impl Into<String>) -> Self {
+        Self { may_pass: false, ..Self::passing(stage, message) }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
