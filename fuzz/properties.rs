@@ -19,7 +19,7 @@ use bootproof::record::Trust;
 use bootproof::record::{RunRecord, Stop, Timeline, VmRecord};
 use bootproof::report::redact::{MASK, Redactor};
 use bootproof::report::text::{harmless, harmless_line, shortened};
-use bootproof::report::{self, Report, ResultRow, junit, terminal};
+use bootproof::report::{self, Report, ResultRow, explain, junit, terminal};
 use bootproof::secrets::Secret;
 use bootproof::spec::inventory::{Inventory, Via};
 use bootproof::spec::plan::Plan;
@@ -353,7 +353,7 @@ fn says_what_the_row_says(case: &Node, row: &ResultRow) {
     let Some(verdict) = verdict else { return assert_eq!(row.message, None) };
     let message = row.message.as_deref().unwrap_or_default();
     assert_eq!(verdict.attribute("message").unwrap_or_default(), harmless_line(message));
-    assert_eq!(verdict.text().unwrap_or_default(), harmless(&terminal::explain(row)));
+    assert_eq!(verdict.text().unwrap_or_default(), harmless(&explain::explain(row)));
 }
 
 /// A report of the reference suite with texts from the bytes wherever a VM can say something.
@@ -398,7 +398,7 @@ fn outcome(bytes: &mut Bytes) -> Outcome {
         verdict,
         duration: Duration::from_millis(bytes.number()),
         output,
-        wire: None,
+        observation: None,
     }
 }
 

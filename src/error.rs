@@ -8,8 +8,6 @@ use crate::problem::{Problem, Problems};
 pub enum Error {
     /// The command line or a file is wrong.
     Usage(Problems),
-    /// The selection is empty.
-    NothingSelected(Problem),
     /// bootproof could not do its own work.
     Internal(Problems),
 }
@@ -19,7 +17,6 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::Usage,
-            Self::NothingSelected(_) => ExitCode::NothingSelected,
             Self::Internal(_) => ExitCode::Internal,
         }
     }
@@ -28,7 +25,6 @@ impl Error {
     pub fn problems(&self) -> &[Problem] {
         match self {
             Self::Usage(problems) | Self::Internal(problems) => &problems.0,
-            Self::NothingSelected(problem) => std::slice::from_ref(problem),
         }
     }
 

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod command;
 pub mod error;
 pub mod exit_code;
+pub mod gate;
 pub mod harness;
 pub mod health;
 pub mod lab;

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::assertion::Mismatch;
-use crate::assertion::wire::WireSeen;
+use crate::assertion::Observation;
 
 /// The verdict on an assertion. The kinds are never mixed: only [`Verdict::Failed`] says that the VM is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +129,7 @@ pub struct Attempt {
 }
 
 /// What became of one assertion.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Outcome {
     /// The verdict.
     pub verdict: Verdict,
@@ -139,14 +139,20 @@ pub struct Outcome {
     pub duration: Duration,
     /// What was printed at the last try, if the assertion ran a command.
     pub output: Option<Output>,
-    /// What the two ends of a wire said at the last try.
-    pub wire: Option<WireSeen>,
+    /// What the last attempt saw, unless it was printed (see `output`) or sent by a web server.
+    pub observation: Option<Observation>,
 }
 
 impl Outcome {
     /// An outcome without a try.
     pub fn without_attempt(verdict: Verdict) -> Self {
-        Self { verdict, attempts: Vec::new(), duration: Duration::ZERO, output: None, wire: None }
+        Self {
+            verdict,
+            attempts: Vec::new(),
+            duration: Duration::ZERO,
+            output: None,
+            observation: None,
+        }
     }
 }
 

@@ -43,7 +43,7 @@ pub struct VmRecord {
     /// Which machine it is.
     pub identity: SystemIdentity,
     /// Why what was seen of it is not to be relied on: it rebooted, services were restarted, memory ran out.
-    pub unrest: Vec<String>,
+    pub unstable: Vec<String>,
     /// Services that failed or do not run although they should, each with its state; only when something is red.
     pub suspects: Vec<(String, String)>,
     /// What an operator would look at next; only when something is red.

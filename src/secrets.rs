@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::problem::Problem;
 use crate::spec::inventory::{SecretPlace, SecretSource, Ssh, Vm};
 
 /// A secret's value; wiped from memory with its last owner.
@@ -31,33 +31,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A secret that cannot be had.
-#[derive(Debug, Error)]
-pub enum SecretError {
-    /// The environment variable is not set.
-    #[error(
-        "VM `{vm}`: the environment variable {name} is not set\n  hint: the inventory takes a secret from it"
-    )]
-    Env {
-        /// The VM.
-        vm: String,
-        /// The variable.
-        name: String,
-    },
-    /// The file cannot be read.
-    #[error(
-        "VM `{vm}`: cannot read the secret in {path}: {error}\n  hint: the inventory takes a secret from it"
-    )]
-    File {
-        /// The VM.
-        vm: String,
-        /// The file.
-        path: String,
-        /// Why.
-        error: std::io::Error,
-    },
-}
-
 /// The secrets of one VM.
 #[derive(Debug, Clone, Default)]
 pub struct VmSecrets {
@@ -75,7 +48,7 @@ pub struct Secrets(HashMap<String, VmSecrets>);
 
 impl Secrets {
     /// Reads the secrets of `vms` from where the inventory says.
-    pub fn read<'a>(vms: impl IntoIterator<Item = &'a Vm>) -> Result<Self, SecretError> {
+    pub fn read<'a>(vms: impl IntoIterator<Item = &'a Vm>) -> Result<Self, Problem> {
         let one = |vm: &Vm| {
             let value = |source: &Option<SecretSource>| {
                 source.as_ref().map(|source| read(&vm.name, source)).transpose()
@@ -115,18 +88,20 @@ impl Secrets {
     }
 }
 
-fn read(vm: &str, source: &SecretSource) -> Result<Secret, SecretError> {
+fn read(vm: &str, source: &SecretSource) -> Result<Secret, Problem> {
     match source {
         SecretSource::Literal(secret) => Ok(Secret::from(secret.as_str())),
-        SecretSource::Named(SecretPlace::Env(name)) => {
-            let value = std::env::var(name).map(Zeroizing::new);
-            value
-                .map(Secret)
-                .map_err(|_| SecretError::Env { vm: vm.to_owned(), name: name.clone() })
-        }
+        SecretSource::Named(SecretPlace::Env(name)) => match std::env::var(name) {
+            Ok(value) => Ok(Secret(Zeroizing::new(value))),
+            Err(_) => Err(Problem::new(format!("the environment variable {name} is not set"))
+                .hint("set it; the inventory reads this VM's secret from this variable")
+                .about(&format!("VM `{vm}`"))),
+        },
         SecretSource::Named(SecretPlace::File(path)) => {
             let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
-                SecretError::File { vm: vm.to_owned(), path: path.display().to_string(), error }
+                Problem::io(format!("read the secret in {}", path.display()))(error)
+                    .hint("the first line of this file is the secret; may this user read it?")
+                    .about(&format!("VM `{vm}`"))
             })?;
             Ok(Secret::from(text.lines().next().unwrap_or_default()))
         }

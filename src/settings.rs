@@ -1,143 +1,127 @@
-//! From file names to a plan: what the command line and the test harness share.
+//! From file names, variables and filters to a plan and a selection: what every face shares.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::problem::{Problems, hint_for_unknown};
-use crate::secrets::{SecretError, Secrets};
+use crate::problem::{Problem, Problems, hint_for_unknown};
+use crate::secrets::Secrets;
 use crate::spec::duration;
-use crate::spec::inventory::Inventory;
+use crate::spec::inventory::{Inventory, Via};
 use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
 use crate::spec::suite::Suite;
 
 /// Written by `bootproof lab up`, removed by `bootproof lab down`.
 pub const LOCAL_INVENTORY: &str = "inventory/local.json";
 
-/// Used when no local lab is up.
+/// Used when no file is named and no local lab is up.
 pub const DEFAULT_INVENTORY: &str = "inventory/immich-photo-vault.json";
 
-/// Used when no suite is named.
+/// Used when no file is named.
 pub const DEFAULT_SUITE: &str = "suites/immich-photo-vault-validation.json";
 
-/// Where reports go unless somebody says otherwise.
+/// Where reports go unless a flag names another place.
 pub const DEFAULT_REPORTS: &str = "reports";
 
-/// What was given cannot be run.
-#[derive(Debug, Error)]
-pub enum SettingsError {
-    /// A file cannot be read.
-    #[error("cannot read {}: {error}\n  hint: {hint}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-        /// What to do.
-        hint: String,
-    },
-    /// A file is wrong.
-    #[error(transparent)]
-    Spec(#[from] Problems),
-    /// A secret cannot be had.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// An environment variable cannot be used.
-    #[error("{name}: {why}")]
-    Variable {
-        /// The variable.
-        name: &'static str,
-        /// Why.
-        why: String,
-    },
-    /// `--limit` names a VM that is not in the inventory.
-    #[error("unknown VM `{vm}` in --limit\n  hint: {hint}")]
-    UnknownVm {
-        /// The name.
-        vm: String,
-        /// What to do.
-        hint: String,
-    },
-}
-
-/// The inventory that is used when none is named: that of the local lab when one is up.
-pub fn default_inventory() -> PathBuf {
-    let local = Path::new(LOCAL_INVENTORY);
-    if local.exists() { local.to_owned() } else { PathBuf::from(DEFAULT_INVENTORY) }
-}
-
-/// A length of time in an environment variable; none if it is not set or empty.
-pub fn span_variable(name: &'static str) -> Result<Option<Duration>, SettingsError> {
+/// A length of time in an environment variable; `None` if it is not set or empty.
+pub fn span_variable(name: &str) -> Result<Option<Duration>, Problem> {
     match std::env::var(name) {
         Ok(text) if !text.is_empty() => {
-            duration::parse(&text).map(Some).map_err(|why| SettingsError::Variable { name, why })
+            duration::parse(&text).map(Some).map_err(|why| Problem::new(format!("{name}: {why}")))
         }
         _ => Ok(None),
     }
 }
 
-/// Reads inventory and suites and binds them; no suite means the default one.
-pub fn load_plan(inventory: &Path, suites: &[PathBuf]) -> Result<Plan, SettingsError> {
-    let inventory =
-        Inventory::parse(&inventory.display().to_string(), &Zeroizing::new(read(inventory)?))?;
-    let default = [PathBuf::from(DEFAULT_SUITE)];
-    let files = if suites.is_empty() { &default } else { suites };
-    let suites =
-        files.iter().map(|file| Ok(Suite::parse(&file.display().to_string(), &read(file)?)?));
-    let suites = suites.collect::<Result<Vec<_>, SettingsError>>()?;
-    Ok(Plan::resolve(&suites, inventory)?)
+/// Reads an inventory and suites, and binds them.
+///
+/// Without suites, the inventory names them (`suites`). Without an inventory and without suites, the
+/// files of this repository are used: the inventory of the local lab if one is up.
+pub fn load_plan(inventory: Option<&Path>, suites: &[PathBuf]) -> Result<Plan, Problems> {
+    let file = match inventory {
+        Some(file) => file.to_owned(),
+        None => default_inventory(suites)?,
+    };
+    let text = Zeroizing::new(read(&file)?);
+    let parsed = Inventory::parse(&file.display().to_string(), &text)?;
+    let suites = suite_files(inventory, suites, &parsed)?;
+    let parse = |file: &PathBuf| Suite::parse(&file.display().to_string(), &read(file)?);
+    let suites = suites.iter().map(parse).collect::<Result<Vec<_>, Problems>>()?;
+    Plan::resolve(&suites, parsed)
+}
+
+/// The inventory when none is named: that of the local lab if one is up, else that of this repository.
+fn default_inventory(suites: &[PathBuf]) -> Result<PathBuf, Problem> {
+    let known = [LOCAL_INVENTORY, DEFAULT_INVENTORY].map(Path::new);
+    match known.into_iter().find(|file| file.exists()) {
+        Some(file) if suites.is_empty() => Ok(file.to_owned()),
+        Some(file) => {
+            Err(Problem::new("there is a suite, but no inventory says which VMs it is for")
+                .hint(format!("name the inventory, for example -i {}", file.display())))
+        }
+        None => Err(Problem::new("no inventory is named")
+            .hint("name an inventory with -i FILE and a suite with -s FILE")),
+    }
+}
+
+fn suite_files(
+    inventory: Option<&Path>,
+    suites: &[PathBuf],
+    parsed: &Inventory,
+) -> Result<Vec<PathBuf>, Problem> {
+    if !suites.is_empty() {
+        return Ok(suites.to_vec());
+    }
+    if !parsed.suites.is_empty() {
+        return Ok(parsed.suites.clone());
+    }
+    if inventory.is_none() && Path::new(DEFAULT_SUITE).exists() {
+        return Ok(vec![PathBuf::from(DEFAULT_SUITE)]);
+    }
+    Err(Problem::new(format!("no suite is named for {}", parsed.file)).hint(
+        "name one with -s FILE, or in the inventory: \"suites\": [\"path relative to the inventory\"]",
+    ))
 }
 
 /// The text of a file.
-pub fn read(path: &Path) -> Result<String, SettingsError> {
+pub fn read(path: &Path) -> Result<String, Problem> {
     std::fs::read_to_string(path).map_err(|error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::NotFound if is_default(path) => {
-                "this is where bootproof looks when no file is named; name one with -i (inventory) or -s (suite)"
-            }
-            std::io::ErrorKind::NotFound => "is the name right? It is looked for from the working directory",
-            _ => "it must be a UTF-8 file that this user may read",
+            ErrorKind::NotFound => "is the name right? It is relative to the working directory",
+            ErrorKind::InvalidData => "the file must be text in UTF-8",
+            _ => "may this user read it?",
         };
-        SettingsError::Read { path: path.to_owned(), error, hint: hint.to_owned() }
+        Problem::io(format!("read {}", path.display()))(error).hint(hint)
     })
 }
 
-fn is_default(path: &Path) -> bool {
-    [LOCAL_INVENTORY, DEFAULT_INVENTORY, DEFAULT_SUITE]
-        .iter()
-        .any(|default| path == Path::new(default))
-}
-
-/// The ids on the VMs of `limit` (all, if there are none) that contain one of `filters` (all, if there are none).
+/// The ids on the VMs of `limit` (all VMs, if it is empty) that contain one of `filters` (all ids, if
+/// it is empty).
 pub fn select(
     plan: &Plan,
     limit: &[String],
     filters: &[String],
-) -> Result<HashSet<AssertionId>, SettingsError> {
+) -> Result<HashSet<AssertionId>, Problem> {
     let vms = &plan.inventory.vms;
     if let Some(vm) = limit.iter().find(|vm| !vms.contains_key(*vm)) {
         let hint = hint_for_unknown(vm, vms.keys().map(String::as_str));
-        return Err(SettingsError::UnknownVm { vm: vm.clone(), hint });
+        return Err(Problem::new(format!("unknown VM `{vm}` in --limit")).hint(hint));
     }
-    let selected = plan.assertions.iter().filter(|one| {
-        (limit.is_empty() || limit.contains(&one.vm))
-            && (filters.is_empty()
-                || filters.iter().any(|filter| one.id.as_str().contains(filter.as_str())))
-    });
-    Ok(selected.map(|one| one.id.clone()).collect())
+    let on_vm = |vm: &String| limit.is_empty() || limit.contains(vm);
+    let matches =
+        |id: &str| filters.is_empty() || filters.iter().any(|text| id.contains(text.as_str()));
+    let selected = plan.assertions.iter();
+    let selected = selected.filter(|one| on_vm(&one.vm) && matches(one.id.as_str()));
+    Ok(selected.map(|assertion| assertion.id.clone()).collect())
 }
 
-/// The secrets of every VM that a run of `selected` can touch: jump hosts have theirs, too.
-pub fn read_secrets(
-    plan: &Plan,
-    selected: &HashSet<AssertionId>,
-) -> Result<Secrets, SettingsError> {
-    use crate::spec::inventory::Via;
+/// The secrets of every VM that a run of `selected` can touch, jump hosts among them.
+pub fn read_secrets(plan: &Plan, selected: &HashSet<AssertionId>) -> Result<Secrets, Problem> {
     let vms = &plan.inventory.vms;
-    let chosen = plan.assertions.iter().filter(|one| selected.contains(&one.id));
+    let chosen = plan.assertions.iter().filter(|assertion| selected.contains(&assertion.id));
     let mut needed: Vec<&str> = chosen.flat_map(PlannedAssertion::vms).collect();
     let mut at = 0;
     while let Some(name) = needed.get(at) {
@@ -148,5 +132,5 @@ pub fn read_secrets(
         }
         at += 1;
     }
-    Ok(Secrets::read(vms.values().filter(|vm| needed.contains(&vm.name.as_str())))?)
+    Secrets::read(vms.values().filter(|vm| needed.contains(&vm.name.as_str())))
 }

@@ -1,6 +1,5 @@
 //! `bootproof check`: runs the suite, shows what it saw, writes the reports.
 
-use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,14 +8,15 @@ use clap::{Args, ValueEnum};
 
 use super::Format;
 use super::plan::Selection;
+use crate::error::Error;
 use crate::exit_code::ExitCode;
-use crate::report::redact::Redactor;
+use crate::gate::{Gate, Request};
+use crate::problem::Problem;
 use crate::report::store::Destinations;
-use crate::report::{Report, json, terminal};
+use crate::report::{json, terminal};
 use crate::run::RunSettings;
-use crate::settings::{self, SettingsError};
+use crate::settings;
 use crate::spec::duration;
-use crate::spec::plan::{AssertionId, Plan};
 
 /// Run the suite on the VMs and report
 #[derive(Debug, Args)]
@@ -86,6 +86,16 @@ impl CheckArgs {
         }
     }
 
+    fn run_settings(&self) -> Result<RunSettings, Error> {
+        let from_environment = settings::span_variable("BOOTPROOF_WAIT")?;
+        Ok(RunSettings {
+            wait: self.wait.or(from_environment).unwrap_or(Duration::ZERO),
+            once: self.once,
+            deadline: Some(self.deadline),
+            evidence: !self.no_evidence,
+        })
+    }
+
     fn colour(&self) -> bool {
         match self.color {
             Colour::Auto => std::io::stdout().is_terminal() && console::colors_enabled(),
@@ -95,58 +105,37 @@ impl CheckArgs {
     }
 }
 
-pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
+pub fn run(arguments: &CheckArgs) -> Result<ExitCode, Error> {
     let plan = arguments.selection.plan()?;
     let selected = arguments.selection.of(&plan)?;
-    let secrets = settings::read_secrets(&plan, &selected)?;
-    let redactor = Redactor::new(&secrets.values());
-    for doubt in vacuous(&plan, &selected) {
-        super::tell("warning", &redactor.text(&doubt));
-    }
     let destinations = arguments.destinations();
-    // Before hours of work: can they be written at all?
-    if tell(&destinations.write(&Report::unfinished(&plan, &redactor))) {
-        return Ok(ExitCode::Internal);
-    }
-    let from_environment = settings::span_variable("BOOTPROOF_WAIT")?;
-    let run = RunSettings {
-        wait: arguments.wait.or(from_environment).unwrap_or(Duration::ZERO),
-        once: arguments.once,
-        deadline: Some(arguments.deadline),
-        evidence: !arguments.no_evidence,
-    };
-    let Some(finished) = super::play(&plan, &selected, &secrets, run, &redactor) else {
-        return Ok(ExitCode::Internal);
-    };
-    let report =
-        Report::new(&plan, &finished, &redactor).with_coverage_required(arguments.fail_uncovered);
-    let failed_to_write = tell(&destinations.write(&report));
+    let coverage_required = arguments.fail_uncovered;
+    let settings = arguments.run_settings()?;
+    let gate = Gate::prepare(Request { plan, selected, destinations, coverage_required })?;
+    super::tell_all("warning", &vacuous(&gate));
+    let ending = super::run_with_progress(gate, settings)?;
+    super::tell_all("error", &ending.problems);
     match arguments.format {
-        Format::Human => super::show(&terminal::render(&report, arguments.colour())),
-        Format::Json => super::show(&json::render(&report)),
+        Format::Human => super::show(&terminal::render(&ending.report, arguments.colour())),
+        Format::Json => super::show(&json::render(&ending.report)),
     }
-    let paths: Vec<_> = destinations.paths().map(|path| path.display().to_string()).collect();
-    eprintln!("reports: {}", paths.join(", "));
-    Ok(ExitCode::of_run(finished.stop, report.totals, report.is_sound(), !failed_to_write))
+    eprintln!("reports: {}", arguments.destinations().names());
+    Ok(ending.exit_code)
 }
 
-/// Of checks that can never fail: green says nothing about them, and `lint` need not have been asked.
-fn vacuous(plan: &Plan, selected: &HashSet<AssertionId>) -> Vec<String> {
-    let chosen = plan.assertions.iter().filter(|one| selected.contains(&one.id));
-    let doubts =
-        chosen.flat_map(|one| one.expectation.doubts().into_iter().map(move |doubt| (one, doubt)));
-    let never = doubts.filter(|(_, doubt)| doubt.never_fails);
-    never
-        .map(|(one, doubt)| {
-            format!("{}:{}: {}: {}\n  hint: {}", one.file, one.line, one.id, doubt.why, doubt.hint)
-        })
-        .collect()
-}
-
-/// Prints what could not be written; whether there was anything.
-fn tell(errors: &[crate::report::store::StoreError]) -> bool {
-    for error in errors {
-        super::tell("error", error);
+/// Warns of checks that can never fail: green says nothing about them, and not everybody runs `lint`.
+fn vacuous(gate: &Gate) -> Vec<Problem> {
+    let mut warnings = Vec::new();
+    for assertion in &gate.plan().assertions {
+        if !gate.selected().contains(&assertion.id) {
+            continue;
+        }
+        for doubt in assertion.expectation.doubts().into_iter().filter(|doubt| doubt.never_fails) {
+            let place = format!("{}:{}", assertion.file, assertion.line);
+            let message = format!("{place}: {}: {}", assertion.id, doubt.why);
+            let [message, hint] = [message, doubt.hint].map(|text| gate.redactor().text(&text));
+            warnings.push(Problem::new(message).hint(hint));
+        }
     }
-    !errors.is_empty()
+    warnings
 }

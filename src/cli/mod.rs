@@ -9,23 +9,18 @@ mod progress;
 mod prove;
 mod schema;
 
-use std::collections::HashSet;
-use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use progress::Progress;
 
+use crate::error::Error;
 use crate::exit_code::ExitCode;
-use crate::problem::Problems;
-use crate::record::RunRecord;
-use crate::report::redact::Redactor;
+use crate::gate::{self, Ending, Gate};
+use crate::problem::Problem;
 use crate::report::text::harmless;
-use crate::run::{RunSettings, Runner};
-use crate::secrets::Secrets;
-use crate::settings::SettingsError;
-use crate::spec::plan::{AssertionId, Plan};
+use crate::run::RunSettings;
 
 /// Proves that the VMs that booted are the VMs that were specified.
 ///
@@ -54,29 +49,24 @@ pub fn main() -> ExitCode {
     if let Some(answered) = lab::askpass() {
         return answered;
     }
-    let result: Result<ExitCode, Box<dyn Error>> = match Arguments::parse().command {
-        Command::Check(arguments) => check::run(&arguments).map_err(Into::into),
-        Command::Plan(arguments) => plan::run(&arguments).map_err(Into::into),
+    let result: Result<ExitCode, Error> = match Arguments::parse().command {
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Lint(arguments) => Ok(lint::run(&arguments)),
-        Command::Prove(arguments) => prove::run(&arguments).map_err(Into::into),
+        Command::Prove(arguments) => prove::run(&arguments),
         Command::Schema(arguments) => Ok(schema::run(&arguments)),
-        Command::Import(arguments) => import::run(&arguments),
+        Command::Import(arguments) => {
+            import::run(&arguments).map_err(|e| Error::from(Problem::new(e.to_string())))
+        }
         Command::Lab(arguments) => Ok(lab::run(arguments)),
     };
     result.unwrap_or_else(|error| {
-        let in_a_file = match error.downcast_ref() {
-            Some(SettingsError::Spec(mistakes)) => Some(mistakes),
-            _ => error.downcast_ref(),
-        };
-        match in_a_file {
-            Some(Problems(mistakes)) => mistakes.iter().for_each(|one| tell("error", one)),
-            None => tell("error", &error),
-        }
-        ExitCode::Usage
+        tell_all("error", error.problems());
+        error.exit_code()
     })
 }
 
-/// What stands on standard output.
+/// What a command prints on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For people
@@ -85,22 +75,18 @@ enum Format {
     Json,
 }
 
-/// Runs what is selected, with a live line a VM; `None` when it cannot be started, which is told.
-fn play(
-    plan: &Plan,
-    selected: &HashSet<AssertionId>,
-    secrets: &Secrets,
-    settings: RunSettings,
-    redactor: &Redactor,
-) -> Option<RunRecord> {
-    let progress = Progress::new(plan, selected);
-    let runner =
-        Runner::start(plan, selected, secrets, settings, progress.listener(redactor.clone()));
-    let runner =
-        runner.inspect_err(|error| eprintln!("error: cannot start the run: {error}")).ok()?;
-    let finished = runner.finish(plan);
+/// Runs with a live line for each VM.
+fn run_with_progress(gate: Gate, settings: RunSettings) -> Result<Ending, Error> {
+    let progress = Progress::new(gate.plan(), gate.selected());
+    let listener = progress.listener(gate.redactor().clone());
+    let ending = gate.run(&gate::engine()?, settings, listener);
     progress.end();
-    Some(finished)
+    Ok(ending)
+}
+
+/// Prints each problem on standard error, with its level before each.
+fn tell_all(level: &str, problems: &[Problem]) {
+    problems.iter().for_each(|problem| tell(level, problem));
 }
 
 /// Prints an error or a warning on standard error. It can quote a file that somebody else has written.

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::health::READ_HEALTH;
+use crate::problem::Problem;
 use crate::report::CoverageReport;
 use crate::report::redact::Redactor;
 use crate::report::text::{counted, harmless};
 use crate::secrets::Secrets;
-use crate::settings::{self, SettingsError};
+use crate::settings;
 use crate::spec::plan::{AssertionId, Plan};
 
 /// Print every assertion's id and every remote command, and connect to nothing
@@ -52,30 +54,29 @@ pub struct Selection {
 
 impl Selection {
     /// Reads and binds the files.
-    pub fn plan(&self) -> Result<Plan, SettingsError> {
-        let inventory = self.inventory.clone().unwrap_or_else(settings::default_inventory);
-        settings::load_plan(&inventory, &self.suites)
+    pub fn plan(&self) -> Result<Plan, Error> {
+        Ok(settings::load_plan(self.inventory.as_deref(), &self.suites)?)
     }
 
-    /// What is selected of `plan`; that it is nothing is told.
-    pub fn of(&self, plan: &Plan) -> Result<HashSet<AssertionId>, SettingsError> {
+    /// What is selected of `plan`; prints an error if that is nothing.
+    pub fn of(&self, plan: &Plan) -> Result<HashSet<AssertionId>, Error> {
         let selected = settings::select(plan, &self.limit, &self.filters)?;
         if selected.is_empty() {
-            let limit = (!self.limit.is_empty()).then(|| format!("on {}", self.limit.join(", ")));
-            let filters = (!self.filters.is_empty())
-                .then(|| format!("with `{}` in its id", self.filters.join("` or `")));
-            let which: Vec<_> = limit.into_iter().chain(filters).collect();
-            let hint = "`bootproof plan` lists all ids";
-            super::tell(
-                "error",
-                &format!("there is no assertion {}\n  hint: {hint}", which.join(", ")),
-            );
+            super::tell("error", &self.nothing());
         }
         Ok(selected)
     }
+
+    fn nothing(&self) -> Problem {
+        let limit = (!self.limit.is_empty()).then(|| format!("on {}", self.limit.join(", ")));
+        let filters = (!self.filters.is_empty())
+            .then(|| format!("with `{}` in its id", self.filters.join("` or `")));
+        let which: Vec<_> = limit.into_iter().chain(filters).collect();
+        Problem::new(format!("there is no assertion {}", which.join(", "))).hint("`bootproof plan` lists all ids")
+    }
 }
 
-pub fn run(arguments: &PlanArgs) -> Result<ExitCode, SettingsError> {
+pub fn run(arguments: &PlanArgs) -> Result<ExitCode, Error> {
     let plan = arguments.selection.plan()?;
     let selected = arguments.selection.of(&plan)?;
     let redactor = Redactor::new(&Secrets::at_hand(plan.inventory.vms.values()));

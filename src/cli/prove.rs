@@ -8,13 +8,15 @@ use serde::Serialize;
 
 use super::Format;
 use super::plan::Selection;
+use crate::error::Error;
 use crate::exit_code::ExitCode;
+use crate::gate::{Ending, Gate, Request, exit_code};
 use crate::outcome::{Outcome, VerdictKind};
 use crate::report::Totals;
 use crate::report::redact::Redactor;
+use crate::report::store::Destinations;
 use crate::report::text::{harmless_line, shortened};
 use crate::run::RunSettings;
-use crate::settings::{self, SettingsError};
 use crate::spec::duration;
 use crate::spec::plan::AssertionId;
 use crate::spec::proof::{Case, Example, Proof};
@@ -81,7 +83,7 @@ struct ExampleRow {
     message: Option<String>,
 }
 
-pub fn run(arguments: &ProveArgs) -> Result<ExitCode, SettingsError> {
+pub fn run(arguments: &ProveArgs) -> Result<ExitCode, Error> {
     let plan = arguments.selection.plan()?;
     let selected = arguments.selection.of(&plan)?;
     let proof = Proof::of(&plan, &selected);
@@ -93,27 +95,29 @@ pub fn run(arguments: &ProveArgs) -> Result<ExitCode, SettingsError> {
             ExitCode::Conforms
         });
     }
-    let ids = proof.ids();
-    let secrets = settings::read_secrets(&proof.plan, &ids)?;
-    let redactor = Redactor::new(&secrets.values());
+    let selected = proof.ids();
+    let gate = Gate::prepare(Request {
+        plan: proof.plan,
+        selected,
+        destinations: Destinations::nowhere(),
+        coverage_required: false,
+    })?;
     let settings = RunSettings {
         wait: Duration::ZERO,
         once: true,
         deadline: Some(arguments.deadline),
         evidence: false,
     };
-    let Some(finished) = super::play(&proof.plan, &ids, &secrets, settings, &redactor) else {
-        return Ok(ExitCode::Internal);
-    };
+    let redactor = gate.redactor().clone();
+    let Ending { record, report, .. } = super::run_with_progress(gate, settings)?;
     let rows: Vec<Row> =
-        proof.cases.iter().map(|case| row(case, &finished.outcomes, &redactor)).collect();
+        proof.cases.iter().map(|case| row(case, &record.outcomes, &redactor)).collect();
     match arguments.format {
         Format::Human => super::show(&table(&rows)),
         Format::Json => super::show(&format!("{:#}\n", serde_json::json!({ "results": rows }))),
     }
-    let stable = finished.vms.values().all(|vm| vm.unrest.is_empty());
     let totals = Totals::count(rows.iter().map(|row| row.verdict.as_kind()));
-    Ok(ExitCode::of_run(finished.stop, totals, stable, true))
+    Ok(exit_code(record.stop, totals, report.is_stable(), true))
 }
 
 impl Proven {

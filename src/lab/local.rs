@@ -77,6 +77,7 @@ pub(super) fn write_inventory(
     let unpinned = state.machines.iter().any(|machine| !machine.ours);
     let inventory = InventoryFile {
         schema: None,
+        suites: Vec::new(),
         lab: first.lab.clone(),
         description: Some(
             "Written by `bootproof lab up`; removed by `bootproof lab down`.".to_owned(),

@@ -9,8 +9,12 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 use quick_xml::writer::ElementWriter;
 
+use super::Report;
+use super::explain::explain;
+use super::row::ResultRow;
 use super::text::{harmless, harmless_line};
-use super::{Report, ResultRow, Totals, VmReport, rows_by_vm, terminal};
+use super::totals::Totals;
+use super::vm::VmReport;
 use crate::outcome::{Attempt, VerdictKind};
 
 type Xml = Writer<Vec<u8>>;
@@ -36,7 +40,7 @@ fn write_report(xml: &mut Xml, report: &Report) -> io::Result<()> {
         .with_attribute(("timestamp", report.started.as_str()))
         .with_attribute(("time", seconds(report.duration_ms).as_str()));
     root.write_inner_content(|xml| {
-        rows_by_vm(report).iter().try_for_each(|(vm, rows)| write_suite(xml, report, vm, rows))
+        report.rows_by_vm().iter().try_for_each(|(vm, rows)| write_suite(xml, report, vm, rows))
     })?;
     Ok(())
 }
@@ -196,7 +200,7 @@ fn write_verdict(xml: &mut Xml, row: &ResultRow) -> io::Result<()> {
         VerdictKind::NotSelected => element,
         kind => element.with_attribute(("type", kind.word())),
     };
-    element.write_text_content(BytesText::new(&harmless(&terminal::explain(row))))?;
+    element.write_text_content(BytesText::new(&harmless(&explain(row))))?;
     Ok(())
 }
 

@@ -5,20 +5,11 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use thiserror::Error;
-
 use super::{Report, json, junit};
+use crate::problem::Problem;
 
 /// How the name of a report begins while it is written.
 const BESIDE: &str = ".bootproof-report-";
-
-/// A report that could not be written.
-#[derive(Debug, Error)]
-#[error("cannot write the report {}: {error}\n  hint: is there room, and may this user write there?", path.display())]
-pub struct StoreError {
-    path: PathBuf,
-    error: std::io::Error,
-}
 
 /// Where the reports of a run go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +21,11 @@ pub struct Destinations {
 }
 
 impl Destinations {
+    /// No reports at all.
+    pub fn nowhere() -> Self {
+        Self { junit: None, json: None }
+    }
+
     /// `junit.xml` and `report.json` in a folder.
     pub fn in_folder(folder: &Path) -> Self {
         Self { junit: Some(folder.join("junit.xml")), json: Some(folder.join("report.json")) }
@@ -40,8 +36,14 @@ impl Destinations {
         [&self.junit, &self.json].into_iter().flatten().map(PathBuf::as_path)
     }
 
+    /// Their paths, as text.
+    pub fn names(&self) -> String {
+        let names: Vec<_> = self.paths().map(|path| path.display().to_string()).collect();
+        names.join(", ")
+    }
+
     /// Writes every report; one that fails does not keep the other from being written.
-    pub fn write(&self, report: &Report) -> Vec<StoreError> {
+    pub fn write(&self, report: &Report) -> Vec<Problem> {
         let junit = self.junit.as_ref().map(|path| replace(path, &junit::render(report)));
         let json = self.json.as_ref().map(|path| replace(path, &json::render(report)));
         [junit, json].into_iter().flatten().filter_map(Result::err).collect()
@@ -49,8 +51,11 @@ impl Destinations {
 }
 
 /// Puts `text` in the place of the file at `path`, in one step.
-fn replace(path: &Path, text: &str) -> Result<(), StoreError> {
-    let failed = |error| StoreError { path: path.to_owned(), error };
+fn replace(path: &Path, text: &str) -> Result<(), Problem> {
+    let failed = |error| {
+        Problem::io(format!("write the report {}", path.display()))(error)
+            .hint("is there room, and may this user write there?")
+    };
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;

@@ -4,19 +4,16 @@ use std::fmt::Write;
 
 use console::Style;
 
-use super::text::{counted, harmless, harmless_line, shortened};
-use super::{Report, ResultRow, VmReport, WireRow, rows_by_vm};
+use super::Report;
+use super::explain::{LINE_LIMIT, explain};
+use super::row::{ResultRow, WireRow};
+use super::text::{counted, harmless_line, indent, shortened};
+use super::vm::VmReport;
 use crate::outcome::VerdictKind;
 use crate::record::Trust;
 
-/// So many lines of an output are shown; the reports have the rest.
-const OUTPUT_LINES: usize = 10;
-
 /// So many lines of a service's journal are shown.
 const JOURNAL_LINES: usize = 3;
-
-/// So many characters of each.
-const LINE_LIMIT: usize = 300;
 
 /// Renders the report: a line an assertion, what went wrong once more in full, and the totals last. What was not
 /// selected is only counted: whoever asked for one VM does not want to read of the others.
@@ -29,7 +26,7 @@ pub fn render(report: &Report, colour: bool) -> String {
     let selected = |row: &&ResultRow| row.verdict != VerdictKind::NotSelected && row.wire.is_none();
     let width =
         report.results.iter().filter(selected).map(|row| row.id.chars().count()).max().unwrap_or(0);
-    for (vm, mut rows) in rows_by_vm(report) {
+    for (vm, mut rows) in report.rows_by_vm() {
         rows.retain(selected);
         if !rows.is_empty() {
             let _ = writeln!(text, "\n{}", vm_line(vm, paint));
@@ -160,41 +157,6 @@ fn heads(vm: &VmReport) -> String {
     text
 }
 
-/// Why an assertion did not pass, in full: for the end of the screen, the trial's message, and JUnit's text.
-pub fn explain(row: &ResultRow) -> String {
-    let mut text = String::new();
-    if let Some(message) = &row.message {
-        let _ = writeln!(text, "{}", harmless_line(message));
-    }
-    let _ = writeln!(text, "  expected: {}", harmless_line(&row.expected));
-    if let Some(actual) = &row.actual {
-        let _ = writeln!(text, "  actual:   {}", shortened(&harmless_line(actual), LINE_LIMIT));
-    }
-    for because in &row.because {
-        let _ = writeln!(text, "  because:  {}", harmless_line(because));
-    }
-    if let Some(hint) = row.cause.as_ref().and_then(|cause| cause.hint.as_ref()) {
-        let _ = writeln!(text, "  hint:     {}", harmless_line(hint));
-    }
-    if let Some(output) = &row.output {
-        for (name, stream) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
-            if !stream.text.trim().is_empty() {
-                let _ = writeln!(
-                    text,
-                    "  {name}:\n{}",
-                    indent(&indent(&last_lines(&stream.text))).trim_end()
-                );
-            }
-        }
-    }
-    if row.attempts.len() > 1 {
-        let _ =
-            writeln!(text, "  tried:    {} times in {} ms", row.attempts.len(), row.duration_ms);
-    }
-    let _ = writeln!(text, "  suite:    {}:{}", row.file, row.line);
-    text
-}
-
 fn vm_line(vm: &VmReport, paint: Paint) -> String {
     let name = paint.bold(&vm.name);
     let trust = match vm.host_key_trust {
@@ -294,29 +256,6 @@ fn totals_line(report: &Report, paint: Paint) -> String {
         None => line,
     };
     if green { paint.green(&line) } else { paint.red(&line) }
-}
-
-fn last_lines(text: &str) -> String {
-    let safe = harmless(text.trim_end());
-    let lines: Vec<&str> = safe.lines().collect();
-    let hidden = lines.len().saturating_sub(OUTPUT_LINES);
-    let shown = lines[hidden..]
-        .iter()
-        .map(|line| shortened(line, LINE_LIMIT))
-        .collect::<Vec<_>>()
-        .join("\n");
-    if hidden == 0 {
-        shown
-    } else {
-        format!("[... {hidden} lines; the reports have more ...]\n{shown}")
-    }
-}
-
-fn indent(text: &str) -> String {
-    text.lines().fold(String::new(), |mut all, line| {
-        let _ = writeln!(all, "  {line}");
-        all
-    })
 }
 
 #[derive(Clone, Copy)]

@@ -63,6 +63,14 @@ pub fn shortened(text: &str, limit: usize) -> Cow<'_, str> {
     }
 }
 
+/// The lines of `text`, each moved to the right.
+pub(super) fn indent(text: &str) -> String {
+    text.lines().fold(String::new(), |mut all, line| {
+        let _ = writeln!(all, "  {line}");
+        all
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,24 +1,24 @@
-//! Tries one assertion until it holds or its time is up, and keeps every try.
+//! Repeats one assertion until it holds or its time is up, and keeps every attempt.
 
-use crate::obstacle::{Obstacle, Stage};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::Shared;
 use super::link::Link;
-use crate::assertion::wire::WireSeen;
-use crate::assertion::{Expectation, Judgement, Observation, Unclear};
+use super::links::Links;
+use super::shared::Shared;
+use crate::assertion::{Judgement, Observation, Unclear};
 use crate::command::CommandResult;
-use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict};
+use crate::obstacle::{Obstacle, Stage};
+use crate::outcome::{Attempt, Outcome, Output, Stream, Verdict};
 use crate::probe::{ProbeError, Vantage, health, observe};
 use crate::record::Stop;
 use crate::spec::plan::PlannedAssertion;
 use crate::ssh::Session;
 
-/// Between two tries: first so long, then twice as long each time, up to two seconds.
+/// Between two attempts: first this long, then twice as long each time, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -29,51 +29,64 @@ const HOLDING_PAUSE: Duration = Duration::from_secs(1);
 const JUDGING: Duration = Duration::from_secs(5);
 
 /// Runs one assertion to its outcome.
-pub(super) async fn run(shared: &Shared, link: &Link, assertion: &PlannedAssertion) -> Outcome {
-    let mut tries = Tries { shared, attempts: Vec::new(), output: None, wire: None };
+pub(super) async fn run(
+    shared: &Shared,
+    links: &Links,
+    link: &Link,
+    assertion: &PlannedAssertion,
+) -> Outcome {
+    let mut attempts = Attempts {
+        shared,
+        links,
+        link,
+        assertion,
+        made: Vec::new(),
+        last: None,
+        output: None,
+        observation: None,
+    };
     let stopped = tokio::select! {
         biased;
-        stop = shared.stop.pulled() => Err(stop),
-        verdict = tries.until_it_holds(link, assertion) => Ok(verdict),
+        stop = shared.stop.requested() => Err(stop),
+        verdict = attempts.until_it_holds() => Ok(verdict),
     };
-    let verdict = stopped.unwrap_or_else(|stop| tries.stopped(stop));
-    let duration = match (tries.attempts.first(), tries.attempts.last()) {
-        (Some((first, _)), Some((last, _))) => {
-            Duration::from_millis(last.started_ms + last.duration_ms - first.started_ms)
-        }
-        _ => Duration::ZERO,
-    };
-    let attempts = tries.attempts.into_iter().map(|(attempt, _)| attempt).collect();
-    Outcome { verdict, attempts, duration, output: tries.output, wire: tries.wire }
+    let verdict = stopped.unwrap_or_else(|stop| attempts.verdict_at_stop(stop));
+    attempts.outcome(verdict)
 }
 
-struct Tries<'a> {
+/// What an attempt came to, and whether another one can end differently.
+struct Tried {
+    verdict: Verdict,
+    may_change: bool,
+}
+
+struct Attempts<'a> {
     shared: &'a Shared,
-    attempts: Vec<(Attempt, Verdict)>,
+    links: &'a Links,
+    link: &'a Link,
+    assertion: &'a PlannedAssertion,
+    made: Vec<Attempt>,
+    /// The verdict of the last attempt.
+    last: Option<Verdict>,
     output: Option<Output>,
-    wire: Option<WireSeen>,
+    observation: Option<Observation>,
 }
 
-impl Tries<'_> {
-    async fn until_it_holds(&mut self, link: &Link, assertion: &PlannedAssertion) -> Verdict {
-        let settings = self.shared.settings;
-        let wait =
-            if settings.once { Duration::ZERO } else { assertion.wait.unwrap_or(settings.wait) };
-        if let Err(cause) = link.session(self.shared, self.shared.start + settings.waits()).await {
+impl Attempts<'_> {
+    async fn until_it_holds(&mut self) -> Verdict {
+        if let Err(cause) = self.link.session(self.shared, self.shared.patience_ends()).await {
             return Verdict::Blocked(cause);
         }
-        let until = Instant::now() + wait;
+        let until = Instant::now() + self.wait();
         let mut pause = FIRST_PAUSE;
         loop {
-            let (verdict, may_pass) = self.try_and_hold(link, assertion, until).await;
+            let Tried { verdict, may_change } = self.try_and_hold(until).await;
             let left = until.saturating_duration_since(Instant::now());
-            if matches!(verdict, Verdict::Passed | Verdict::Blocked(_))
-                || !may_pass
-                || left.is_zero()
-            {
+            let settled = matches!(verdict, Verdict::Passed | Verdict::Blocked(_));
+            if settled || !may_change || left.is_zero() {
                 return verdict;
             }
-            if let Some(given_up) = hopeless(link, assertion, &verdict, self.shared, until).await {
+            if let Some(given_up) = self.failed_for_good(&verdict, until).await {
                 return given_up;
             }
             sleep(pause.min(left)).await;
@@ -81,88 +94,61 @@ impl Tries<'_> {
         }
     }
 
-    /// A try; where the suite says `consistently`, one after the other for so long.
-    async fn try_and_hold(
-        &mut self,
-        link: &Link,
-        assertion: &PlannedAssertion,
-        until: Instant,
-    ) -> (Verdict, bool) {
-        let (mut verdict, mut may_pass) = self.try_once(link, assertion, until).await;
-        let Some(span) = assertion.consistently else { return (verdict, may_pass) };
+    fn wait(&self) -> Duration {
+        let settings = self.shared.settings;
+        if settings.once {
+            return Duration::ZERO;
+        }
+        self.assertion.wait.unwrap_or(settings.wait)
+    }
+
+    /// One attempt; where the suite says `consistently`, one after the other for that time.
+    async fn try_and_hold(&mut self, until: Instant) -> Tried {
+        let mut tried = self.try_once(until).await;
+        let Some(span) = self.assertion.consistently else { return tried };
         let started = Instant::now();
-        while verdict == Verdict::Passed && started.elapsed() < span {
+        while tried.verdict == Verdict::Passed && started.elapsed() < span {
             sleep(HOLDING_PAUSE.min(span.saturating_sub(started.elapsed()))).await;
             let held = started.elapsed();
-            (verdict, may_pass) = self.try_once(link, assertion, until).await;
-            if let Verdict::Failed(mismatch) = &mut verdict {
-                let [held, span] = [held, span].map(|span| format!("{:.1} s", span.as_secs_f64()));
+            tried = self.try_once(until).await;
+            if let Verdict::Failed(mismatch) = &mut tried.verdict {
+                let [held, span] = [held, span].map(|time| format!("{:.1} s", time.as_secs_f64()));
                 mismatch.message = format!("held for {held} of {span}, then: {}", mismatch.message);
             }
         }
-        (verdict, may_pass)
+        tried
     }
 
-    /// One try, written down; and whether another one can end differently.
-    async fn try_once(
-        &mut self,
-        link: &Link,
-        assertion: &PlannedAssertion,
-        until: Instant,
-    ) -> (Verdict, bool) {
-        // The others may be long in coming; what was had before them may be gone by then.
-        let others = self.others(&assertion.expectation, until).await;
-        let session = match link.session(self.shared, until).await {
+    /// One attempt, with an entry in the list of attempts.
+    async fn try_once(&mut self, until: Instant) -> Tried {
+        // The other VMs may take long to connect to; the own session may be gone by then.
+        let others = self.others(until).await;
+        let session = match self.link.session(self.shared, until).await {
             Ok(session) => session,
-            Err(cause) => return (Verdict::Blocked(cause), false),
+            Err(cause) => return Tried { verdict: Verdict::Blocked(cause), may_change: false },
         };
-        let turns = session.clone();
-        let _turn = turns.turn().await;
+        let queue = session.clone();
+        let _turn = queue.turn().await;
         let started = Instant::now();
-        let deadline = Instant::now() + assertion.timeout;
-        let vantage = Vantage { session, others, sudo_password: link.sudo_password(), deadline };
-        let seen = observe(&assertion.expectation, &vantage).await;
-        if let Err(ProbeError { error, .. }) = &seen
-            && matches!(error.stage, Stage::Timeout | Stage::Channel)
-            && !vantage.session.is_closed()
-            && vantage.session.answers().await.is_err()
-        {
-            let verdict =
-                Verdict::Blocked(link.abandon(self.shared, &vantage.session, until).await);
-            self.write_down(started, &verdict);
-            // Blocked for good only when the VM is given up; else it is connected to anew.
-            return match verdict {
-                Verdict::Blocked(cause) if Instant::now() < until => {
-                    (Verdict::Errored(cause), true)
-                }
-                blocked => (blocked, false),
-            };
-        }
-        self.output = match &seen {
-            Ok(Observation::Command(result)) => Some(output(result)),
-            Err(ProbeError { partial, .. }) => partial.as_ref().map(output),
-            _ => None,
+        let deadline = started + self.assertion.timeout;
+        let sudo_password = self.link.sudo_password();
+        let vantage = Vantage { session, others, sudo_password, deadline };
+        let seen = observe(&self.assertion.expectation, &vantage).await;
+        let tried = if lost_the_vm(&seen, &vantage.session).await {
+            self.abandon(&vantage.session, until).await
+        } else {
+            self.keep(&seen);
+            self.judge(seen, deadline).await
         };
-        self.wire = match &seen {
-            Ok(Observation::Wire(seen)) => Some(seen.clone()),
-            _ => None,
-        };
-        let (verdict, may_pass) = judge(link, assertion, seen, deadline).await;
-        self.write_down(started, &verdict);
-        (verdict, may_pass)
+        self.write_down(started, &tried.verdict);
+        tried
     }
 
-    /// The connections to other VMs; those that are given up are missing.
-    async fn others(
-        &self,
-        expectation: &Expectation,
-        until: Instant,
-    ) -> HashMap<String, Arc<Session>> {
+    /// The connections to other VMs that the assertion needs; those that are given up are missing.
+    async fn others(&self, until: Instant) -> HashMap<String, Arc<Session>> {
         let mut others = HashMap::new();
-        for name in expectation.others() {
-            let Some(link) = self.shared.links.get().and_then(|links| links.get(name)) else {
-                continue;
-            };
+        for name in self.assertion.expectation.others() {
+            let Some(link) = self.links.get(name) else { continue };
             if let Ok(session) = link.session(self.shared, until).await {
                 others.insert(name.to_owned(), session);
             }
@@ -170,91 +156,123 @@ impl Tries<'_> {
         others
     }
 
+    /// Blocked for good only if the VM is given up; otherwise the next attempt connects anew.
+    async fn abandon(&self, session: &Arc<Session>, until: Instant) -> Tried {
+        let cause = self.link.abandon(self.shared, session, until).await;
+        if Instant::now() < until {
+            Tried { verdict: Verdict::Errored(cause), may_change: true }
+        } else {
+            Tried { verdict: Verdict::Blocked(cause), may_change: false }
+        }
+    }
+
+    fn keep(&mut self, seen: &Result<Observation, ProbeError>) {
+        (self.output, self.observation) = match seen {
+            // What a command printed can be large: a bounded copy is enough.
+            Ok(Observation::Command(result)) => (Some(output(result)), None),
+            Ok(Observation::Http(_)) => (None, None),
+            Ok(other) => (None, Some(other.clone())),
+            Err(ProbeError { partial, .. }) => (partial.as_ref().map(output), None),
+        };
+    }
+
+    /// Judges beside the runtime: a jq program that never ends must hold up neither the deadline nor
+    /// other VMs.
+    async fn judge(&self, seen: Result<Observation, ProbeError>, deadline: Instant) -> Tried {
+        let observation = match seen {
+            Ok(observation) => observation,
+            Err(ProbeError { error, .. }) => return self.errored(error),
+        };
+        let expectation = self.assertion.expectation.clone();
+        let judging = tokio::task::spawn_blocking(move || expectation.judge(&observation));
+        let judgement = match timeout_at(deadline.max(Instant::now() + JUDGING), judging).await {
+            Ok(Ok(judgement)) => judgement,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+            Err(_) => return self.errored(endless_judging()),
+        };
+        let verdict = match judgement {
+            Judgement::Holds => Verdict::Passed,
+            Judgement::Differs(mismatch) => Verdict::Failed(mismatch),
+            Judgement::Unclear(unclear) => Verdict::Errored(self.link.cause(explain(unclear))),
+        };
+        Tried { verdict, may_change: true }
+    }
+
+    fn errored(&self, obstacle: Obstacle) -> Tried {
+        let may_change = obstacle.may_pass;
+        let obstacle = with_limit(obstacle, self.assertion.timeout);
+        Tried { verdict: Verdict::Errored(self.link.cause(obstacle)), may_change }
+    }
+
+    /// A service that systemd has given up on does not come back by waiting.
+    async fn failed_for_good(&self, verdict: &Verdict, until: Instant) -> Option<Verdict> {
+        let (Some(unit), Verdict::Failed(mismatch)) = (&self.assertion.unit, verdict) else {
+            return None;
+        };
+        let session = self.link.session(self.shared, until).await.ok()?;
+        let seen = health::services(&session, &[unit]).await;
+        let service = seen.iter().find(|service| service.failed_for_good())?;
+        let mut mismatch = mismatch.clone();
+        mismatch.message = format!(
+            "{}; {unit} has failed for good, so waiting is of no use: {}",
+            mismatch.message,
+            service.describe()
+        );
+        Some(Verdict::Failed(mismatch))
+    }
+
     fn write_down(&mut self, started: Instant, verdict: &Verdict) {
-        let attempt = Attempt {
+        self.made.push(Attempt {
             started_ms: milliseconds(started.saturating_duration_since(self.shared.start)),
             duration_ms: milliseconds(started.elapsed()),
             verdict: verdict.kind(),
             message: verdict.message(),
-        };
-        self.attempts.push((attempt, verdict.clone()));
+        });
+        self.last = Some(verdict.clone());
     }
 
     /// The run ended first: what was seen last is the answer, if anything was.
-    fn stopped(&self, stop: Stop) -> Verdict {
-        match self.attempts.last() {
-            Some((_, last)) => last.clone(),
-            None => Verdict::NotRun(stop.to_string()),
-        }
+    fn verdict_at_stop(&self, stop: Stop) -> Verdict {
+        self.last.clone().unwrap_or_else(|| Verdict::NotRun(stop.to_string()))
+    }
+
+    fn outcome(self, verdict: Verdict) -> Outcome {
+        let duration = match (self.made.first(), self.made.last()) {
+            (Some(first), Some(last)) => {
+                Duration::from_millis(last.started_ms + last.duration_ms - first.started_ms)
+            }
+            _ => Duration::ZERO,
+        };
+        let (output, observation) = (self.output, self.observation);
+        Outcome { verdict, attempts: self.made, duration, output, observation }
     }
 }
 
-/// A service that systemd has given up on does not come back by waiting.
-async fn hopeless(
-    link: &Link,
-    assertion: &PlannedAssertion,
-    verdict: &Verdict,
-    shared: &Shared,
-    until: Instant,
-) -> Option<Verdict> {
-    let (Some(unit), Verdict::Failed(mismatch)) = (&assertion.unit, verdict) else { return None };
-    let session = link.session(shared, until).await.ok()?;
-    let seen = health::services(&session, &[unit]).await;
-    let service = seen.iter().find(|service| service.failed_for_good())?;
-    let mut mismatch = mismatch.clone();
-    mismatch.message = format!(
-        "{}; {unit} has failed for good, so waiting is of no use: {}",
-        mismatch.message,
-        service.describe()
-    );
-    Some(Verdict::Failed(mismatch))
+/// Whether nothing came back, and the VM does not answer either when it is asked on the same connection.
+async fn lost_the_vm(seen: &Result<Observation, ProbeError>, session: &Session) -> bool {
+    let Err(ProbeError { error, .. }) = seen else { return false };
+    matches!(error.stage, Stage::Timeout | Stage::Channel)
+        && !session.is_closed()
+        && session.answers().await.is_err()
 }
 
-/// Judges beside the runtime: a jq program that never ends must hold up neither the deadline nor other VMs.
-async fn judge(
-    link: &Link,
-    assertion: &PlannedAssertion,
-    seen: Result<Observation, ProbeError>,
-    deadline: Instant,
-) -> (Verdict, bool) {
-    let observation = match seen {
-        Ok(observation) => observation,
-        Err(ProbeError { error, .. }) => {
-            let may_pass = error.may_pass;
-            return (Verdict::Errored(link.cause(with_limit(error, assertion))), may_pass);
-        }
-    };
-    let expectation = assertion.expectation.clone();
-    let judging = tokio::task::spawn_blocking(move || expectation.judge(&observation));
-    let judgement = match timeout_at(deadline.max(Instant::now() + JUDGING), judging).await {
-        Ok(Ok(judgement)) => judgement,
-        Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
-        Err(_) => {
-            let endless =
-                Obstacle::lasting(Stage::Timeout, "what was seen could not be judged in time")
-                    .hint("does the jq program end?");
-            return (Verdict::Errored(link.cause(with_limit(endless, assertion))), false);
-        }
-    };
-    let verdict = match judgement {
-        Judgement::Holds => Verdict::Passed,
-        Judgement::Differs(mismatch) => Verdict::Failed(mismatch),
-        Judgement::Unclear(unclear) => Verdict::Errored(unclear_cause(link, unclear)),
-    };
-    (verdict, true)
-}
-
-/// The limit that was exceeded stands in the message.
-fn with_limit(error: Obstacle, assertion: &PlannedAssertion) -> Obstacle {
-    if error.stage != Stage::Timeout {
-        return error;
+/// Adds the limit that was exceeded to the message.
+fn with_limit(obstacle: Obstacle, limit: Duration) -> Obstacle {
+    if obstacle.stage != Stage::Timeout {
+        return obstacle;
     }
-    let limit = humantime::format_duration(assertion.timeout);
-    Obstacle { message: format!("{} (timeout {limit})", error.message), ..error }
+    let limit = humantime::format_duration(limit);
+    Obstacle { message: format!("{} (timeout {limit})", obstacle.message), ..obstacle }
 }
 
-fn unclear_cause(link: &Link, unclear: Unclear) -> Cause {
-    let error = match unclear {
+fn endless_judging() -> Obstacle {
+    Obstacle::lasting(Stage::Timeout, "what was seen could not be judged in time")
+        .hint("does the jq program end?")
+}
+
+/// Why an observation does not tell.
+fn explain(unclear: Unclear) -> Obstacle {
+    match unclear {
         Unclear::MissingTool(tool) => Obstacle::passing(
             Stage::MissingTool,
             format!("`{tool}` is not installed there, so the command cannot tell"),
@@ -285,8 +303,7 @@ fn unclear_cause(link: &Link, unclear: Unclear) -> Cause {
         )
         .hint("deny TCP edges only"),
         Unclear::Jq(why) => Obstacle::passing(Stage::Answer, format!("jq failed: {why}")),
-    };
-    link.cause(error)
+    }
 }
 
 fn output(result: &CommandResult) -> Output {

@@ -6,25 +6,42 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use crate::outcome::Outcome;
 use crate::spec::plan::AssertionId;
 
-#[derive(Default)]
+/// The outcome of each assertion of a plan, as soon as it has one.
 pub(super) struct Recorder {
-    outcomes: Mutex<HashMap<AssertionId, Outcome>>,
+    outcomes: Mutex<HashMap<AssertionId, Option<Outcome>>>,
     recorded: Condvar,
 }
 
 impl Recorder {
+    pub(super) fn new(ids: impl IntoIterator<Item = AssertionId>) -> Self {
+        let pending = ids.into_iter().map(|id| (id, None)).collect();
+        Self { outcomes: Mutex::new(pending), recorded: Condvar::new() }
+    }
+
     pub(super) fn record(&self, id: AssertionId, outcome: Outcome) {
-        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(id, outcome);
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        outcomes.insert(id, Some(outcome));
         self.recorded.notify_all();
     }
 
-    pub(super) fn wait_for(&self, id: &AssertionId) -> Outcome {
+    /// Waits for an outcome; `None` at once for an id that is not in the plan.
+    pub(super) fn wait_for(&self, id: &AssertionId) -> Option<Outcome> {
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(outcome) = outcomes.get(id) {
-                return outcome.clone();
+            if let Some(outcome) = outcomes.get(id)? {
+                return Some(outcome.clone());
             }
             outcomes = self.recorded.wait(outcomes).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Waits for all outcomes.
+    pub(super) fn wait_for_all(&self) -> HashMap<AssertionId, Outcome> {
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        while outcomes.values().any(Option::is_none) {
+            outcomes = self.recorded.wait(outcomes).unwrap_or_else(PoisonError::into_inner);
+        }
+        let known = outcomes.iter();
+        known.filter_map(|(id, outcome)| Some((id.clone(), outcome.clone()?))).collect()
     }
 }

@@ -35,6 +35,9 @@ pub struct InventoryFile {
     /// into it once and shown in the report; a changed key is refused. Without it, an unknown host is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_hosts: Option<PathBuf>,
+    /// Suites
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suites: Vec<PathBuf>,
     /// How to log in, for every VM that does not say otherwise.
     #[serde(default, skip_serializing_if = "Access::is_empty")]
     pub defaults: Access,
@@ -269,6 +272,8 @@ fn as_word<S: Serializer>(protocol: &Protocol, serializer: S) -> Result<S::Ok, S
 pub struct Inventory {
     /// The file's name, as given.
     pub file: String,
+    /// Suites.
+    pub suites: Vec<PathBuf>,
     /// The lab's name.
     pub lab: String,
     /// Where keys of unknown hosts are accepted once.
@@ -400,6 +405,7 @@ impl Inventory {
         let InventoryFile { lab, connections, warnings, .. } = written;
         Ok(Self {
             file: file.to_owned(),
+            suites: Vec::new(),
             lab,
             known_hosts,
             vms,

@@ -170,5 +170,8 @@ fn reports_that_cannot_be_written_are_red() {
     let vm = vm();
     let scene =
         Scene::with(&vm).run("vm", "yes").env("BOOTPROOF_REPORTS", "inventory.json/reports");
-    ends(&scene.lab(&[]), 101, "1 passed; 0 failed;");
+    let run = scene.lab(&[]);
+    assert_eq!(run.code, Some(101));
+    assert!(run.stderr.contains("error: cannot write the report "), "{}", run.stderr);
+    assert_eq!(vm.connections(), 0, "found out before the run");
 }

@@ -320,7 +320,7 @@ fn an_unreadable_file_is_told() {
     let scene = Scene::new();
     scene.write("inventory.json", INVENTORY);
     fs::set_permissions(scene.path("inventory.json"), fs::Permissions::from_mode(0o000)).unwrap();
-    let run = scene.bootproof(&["check", "-i", "inventory.json"]);
+    let run = scene.bootproof(&["check", "-i", "inventory.json", "-s", "absent.json"]);
     // Root reads everything; then the suite is what is missing.
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.starts_with("error: cannot read "), "{}", run.stderr);

@@ -236,7 +236,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
     let output = option::of((stream(), stream()));
     (verdicts(), attempts, any::<u32>(), output).prop_map(
         |(verdict, attempts, duration, output)| Outcome {
-            wire: None,
+            observation: None,
             attempts: attempts
                 .into_iter()
                 .map(|(started_ms, duration_ms, verdict, message)| Attempt {

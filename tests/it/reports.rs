@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use bootproof::report::redact::Redactor;
-use bootproof::report::{Report, junit};
-use bootproof::run::{Event, RunSettings, Runner};
+use bootproof::gate::{self, Gate, Request};
+use bootproof::report::junit;
+use bootproof::report::store::Destinations;
+use bootproof::run::{Event, RunSettings};
 use bootproof::settings;
 use regex::Regex;
 use roxmltree::{Document, Node};
@@ -397,16 +398,18 @@ fn a_panic_in_one_assertion_takes_nothing_with_it() {
         .run("other", "no");
     scene.write_files();
     let plan =
-        settings::load_plan(&scene.path("inventory.json"), &[scene.path("suite.json")]).unwrap();
+        settings::load_plan(Some(&scene.path("inventory.json")), &[scene.path("suite.json")])
+            .unwrap();
     let selected = settings::select(&plan, &[], &[]).unwrap();
-    let secrets = settings::read_secrets(&plan, &selected).unwrap();
+    let destinations = Destinations::nowhere();
+    let request = Request { plan, selected, destinations, coverage_required: false };
     // The listener is called in the middle of an assertion: the only place of ours there.
     let listener = Arc::new(|event: Event| {
         assert!(!matches!(event, Event::Ready { vm } if vm == "vm"), "on purpose")
     });
-    let runner =
-        Runner::start(&plan, &selected, &secrets, RunSettings::default(), listener).unwrap();
-    let report = Report::new(&plan, &runner.finish(&plan), &Redactor::default());
+    let engine = gate::engine().unwrap();
+    let gate = Gate::prepare(request).unwrap();
+    let report = gate.run(&engine, RunSettings::default(), listener).report;
     let verdicts: Vec<_> = report.results.iter().map(|row| row.verdict.word()).collect();
     assert_eq!(verdicts, ["errored", "passed", "failed"]);
     let cause = report.results[0].cause.as_ref().unwrap();

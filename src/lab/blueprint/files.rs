@@ -140,6 +140,7 @@ fn inventory(written: &BlueprintFile, lab: &str, drafts: &[Draft]) -> InventoryF
     };
     let vms: IndexMap<_, _> = drafts.iter().map(entry).collect();
     InventoryFile {
+        suites: Vec::new(),
         schema: None,
         lab: lab.to_owned(),
         description: written.description.clone(),

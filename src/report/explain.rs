@@ -1,0 +1,86 @@
+//! Why an assertion is red: what the terminal, JUnit and the trials of `cargo test` show of it.
+
+use std::fmt::Write;
+
+use super::row::ResultRow;
+use super::text::{harmless, harmless_line, indent, shortened};
+use crate::outcome::{Outcome, Verdict};
+use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
+
+/// How many lines of an output are shown; the reports have the rest.
+const OUTPUT_LINES: usize = 10;
+
+/// How many characters of a line are shown.
+pub(super) const LINE_LIMIT: usize = 300;
+
+/// Which red assertions explain a red one, a line each: the port checks of what it connects to.
+///
+/// `outcome` may wait for an assertion that is still running.
+pub fn because(
+    plan: &Plan,
+    assertion: &PlannedAssertion,
+    verdict: &Verdict,
+    outcome: impl Fn(&AssertionId) -> Option<Outcome>,
+) -> Vec<String> {
+    if !matches!(verdict, Verdict::Failed(_) | Verdict::Errored(_)) {
+        return Vec::new();
+    }
+    let explanation = |other: &&PlannedAssertion| match outcome(&other.id)?.verdict {
+        red @ (Verdict::Failed(_) | Verdict::Errored(_) | Verdict::Blocked(_)) => {
+            Some(format!("{}: {}", other.id, red.message()?))
+        }
+        _ => None,
+    };
+    plan.leans_on(assertion).iter().filter_map(explanation).collect()
+}
+
+/// Why an assertion did not pass, in full: for the end of the screen, the trial's message, and JUnit's text.
+pub fn explain(row: &ResultRow) -> String {
+    let mut text = String::new();
+    if let Some(message) = &row.message {
+        let _ = writeln!(text, "{}", harmless_line(message));
+    }
+    let _ = writeln!(text, "  expected: {}", harmless_line(&row.expected));
+    if let Some(actual) = &row.actual {
+        let _ = writeln!(text, "  actual:   {}", shortened(&harmless_line(actual), LINE_LIMIT));
+    }
+    for because in &row.because {
+        let _ = writeln!(text, "  because:  {}", harmless_line(because));
+    }
+    if let Some(hint) = row.cause.as_ref().and_then(|cause| cause.hint.as_ref()) {
+        let _ = writeln!(text, "  hint:     {}", harmless_line(hint));
+    }
+    if let Some(output) = &row.output {
+        for (name, stream) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
+            if !stream.text.trim().is_empty() {
+                let _ = writeln!(
+                    text,
+                    "  {name}:\n{}",
+                    indent(&indent(&last_lines(&stream.text))).trim_end()
+                );
+            }
+        }
+    }
+    if row.attempts.len() > 1 {
+        let _ =
+            writeln!(text, "  tried:    {} times in {} ms", row.attempts.len(), row.duration_ms);
+    }
+    let _ = writeln!(text, "  suite:    {}:{}", row.file, row.line);
+    text
+}
+
+fn last_lines(text: &str) -> String {
+    let safe = harmless(text.trim_end());
+    let lines: Vec<&str> = safe.lines().collect();
+    let hidden = lines.len().saturating_sub(OUTPUT_LINES);
+    let shown = lines[hidden..]
+        .iter()
+        .map(|line| shortened(line, LINE_LIMIT))
+        .collect::<Vec<_>>()
+        .join("\n");
+    if hidden == 0 {
+        shown
+    } else {
+        format!("[... {hidden} lines; the reports have more ...]\n{shown}")
+    }
+}

@@ -1,0 +1,159 @@
+//! What became of one assertion.
+
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::redact::Redactor;
+use crate::assertion::port_listening::Protocol;
+use crate::assertion::wire::{Wire, WireSeen};
+use crate::assertion::{Expectation, Observation};
+use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict, VerdictKind};
+use crate::spec::plan::PlannedAssertion;
+
+/// What became of one assertion.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ResultRow {
+    /// Its id, the same in every run and every format.
+    pub id: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The test's name.
+    pub test: String,
+    /// The VM's name.
+    pub vm: String,
+    /// The assertion's type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// One line about it, from the suite.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The suite file.
+    pub file: String,
+    /// Its line in the suite file.
+    pub line: usize,
+    /// The verdict.
+    pub verdict: VerdictKind,
+    /// Why it is not `passed`.
+    pub message: Option<String>,
+    /// What was expected.
+    pub expected: String,
+    /// What was seen instead.
+    pub actual: Option<String>,
+    /// Why it could not be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// What is red elsewhere and explains it, a line each: the port that it connects to, or the VM.
+    pub because: Vec<String>,
+    /// The edge, if it is one of the inventory's `connections`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wire: Option<WireRow>,
+    /// Every try.
+    pub attempts: Vec<Attempt>,
+    /// From the first try's start to the last one's end, in milliseconds.
+    pub duration_ms: u64,
+    /// What was printed at the last try.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Output>,
+}
+
+/// An edge of the inventory's `connections`, and what its two ends said.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct WireRow {
+    /// The VM that connects.
+    pub from: String,
+    /// The VM that answers.
+    pub to: String,
+    /// Its port.
+    pub port: u16,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// What the edge is for.
+    pub intent: Option<String>,
+    /// There must be no way.
+    pub deny: bool,
+    /// The addresses on which the port listens; null when it is not known.
+    pub listens_on: Option<Vec<IpAddr>>,
+    /// Whether it was reached; null when it was not tried.
+    pub reached: Option<bool>,
+}
+
+impl WireRow {
+    fn new(wire: &Wire, seen: Option<&WireSeen>) -> Self {
+        let mut listens_on = seen.and_then(|seen| seen.listens_on(wire.port, wire.protocol));
+        if let Some(addresses) = &mut listens_on {
+            addresses.sort();
+            addresses.dedup();
+        }
+        Self {
+            from: wire.from.clone(),
+            to: wire.to.clone(),
+            port: wire.port,
+            protocol: wire.protocol.word().to_owned(),
+            intent: wire.intent.clone(),
+            deny: wire.deny,
+            listens_on,
+            // Nobody can see from outside whether a UDP service is reached.
+            reached: seen
+                .filter(|_| wire.protocol == Protocol::Tcp)
+                .map(|seen| seen.unreached.is_none()),
+        }
+    }
+}
+
+impl ResultRow {
+    /// The row of one assertion, bounded and with every secret masked.
+    pub fn new(
+        assertion: &PlannedAssertion,
+        outcome: &Outcome,
+        because: &[String],
+        redactor: &Redactor,
+    ) -> Self {
+        let clean = |text: &str| redactor.stream(&Stream::bounded(text, 0)).text;
+        let (expected, actual) = match &outcome.verdict {
+            Verdict::Failed(mismatch) => (mismatch.expected.clone(), Some(clean(&mismatch.actual))),
+            _ => (assertion.expectation.describe(), None),
+        };
+        let cause = match &outcome.verdict {
+            Verdict::Errored(cause) | Verdict::Blocked(cause) => {
+                Some(redactor.cause(cause.clone()))
+            }
+            _ => None,
+        };
+        let attempt = |attempt: &Attempt| Attempt {
+            message: attempt.message.as_deref().map(|text| redactor.line(text)),
+            ..attempt.clone()
+        };
+        Self {
+            id: assertion.id.to_string(),
+            scenario: assertion.scenario.clone(),
+            test: assertion.test.clone(),
+            vm: assertion.vm.clone(),
+            kind: assertion.expectation.type_name().to_owned(),
+            description: assertion.description.as_deref().map(|text| redactor.text(text)),
+            file: assertion.file.clone(),
+            line: assertion.line,
+            verdict: outcome.verdict.kind(),
+            message: outcome.verdict.message().map(|text| redactor.line(&text)),
+            expected: redactor.text(&expected),
+            actual,
+            cause,
+            because: because.iter().map(|line| redactor.line(line)).collect(),
+            wire: match &assertion.expectation {
+                Expectation::Wire(wire) => Some(WireRow::new(wire, wire_seen(outcome))),
+                _ => None,
+            },
+            attempts: outcome.attempts.iter().map(attempt).collect(),
+            duration_ms: u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX),
+            output: outcome.output.as_ref().map(|output| redactor.output(output)),
+        }
+    }
+}
+
+fn wire_seen(outcome: &Outcome) -> Option<&WireSeen> {
+    match &outcome.observation {
+        Some(Observation::Wire(seen)) => Some(seen),
+        _ => None,
+    }
+}

@@ -1,0 +1,139 @@
+//! What was seen of one VM.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::redact::Redactor;
+use crate::health::evidence::EvidenceItem;
+use crate::outcome::Cause;
+use crate::record::{Timeline, Trust, VmRecord};
+use crate::spec::inventory::Vm;
+
+/// What was seen of one VM.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct VmReport {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// `host:port` that was connected to.
+    pub address: String,
+    /// Its address on the lab's own network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lab_address: Option<String>,
+    /// The SSH server's identification.
+    pub banner: Option<String>,
+    /// SHA256 fingerprint of its host key.
+    pub host_key: Option<String>,
+    /// Why the host key was trusted.
+    pub host_key_trust: Option<Trust>,
+    /// From the start of the run to the login, in milliseconds.
+    pub ready_ms: Option<u64>,
+    /// How it came up.
+    pub timeline: TimelineReport,
+    /// How often it was tried to log in; 0 when no assertion of it was selected.
+    pub connects: u32,
+    /// `/etc/machine-id`.
+    pub machine_id: Option<String>,
+    /// The kernel's id of this boot.
+    pub boot_id: Option<String>,
+    /// The kernel's release.
+    pub kernel: Option<String>,
+    /// `PRETTY_NAME` of `/etc/os-release`.
+    pub os_release: Option<String>,
+    /// Why it could not be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Why what was seen of it is not to be relied on: it rebooted, services were restarted, memory ran out.
+    pub unstable: Vec<String>,
+    /// Services that failed, or do not run although they are enabled; only when something is red.
+    pub suspects: Vec<Suspect>,
+    /// What an operator would look at next; only when something is red.
+    pub evidence: Vec<Evidence>,
+}
+
+/// When a VM had come how far, in milliseconds from the start of the run.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub struct TimelineReport {
+    /// A TCP connection.
+    pub tcp_ms: Option<u64>,
+    /// The SSH banner.
+    pub banner_ms: Option<u64>,
+    /// The login.
+    pub login_ms: Option<u64>,
+    /// The end of the boot.
+    pub running_ms: Option<u64>,
+    /// What systemd says of the boot: `starting`, `running`, `degraded`, ...
+    pub system: Option<String>,
+}
+
+impl TimelineReport {
+    fn new(timeline: &Timeline, redactor: &Redactor) -> Self {
+        let ms =
+            |span: Option<Duration>| span.and_then(|span| u64::try_from(span.as_millis()).ok());
+        Self {
+            tcp_ms: ms(timeline.tcp),
+            banner_ms: ms(timeline.banner),
+            login_ms: ms(timeline.login),
+            running_ms: ms(timeline.running),
+            system: timeline.system.as_deref().map(|state| redactor.line(state)),
+        }
+    }
+}
+
+/// A service that is not as it should be.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Suspect {
+    /// `redis-server.service`.
+    pub service: String,
+    /// `failed (exit-code), restarted 5 times`.
+    pub state: String,
+}
+
+/// One piece of evidence.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Evidence {
+    /// A service, or `sockets`, `addresses`, `disk`, `memory`.
+    pub about: String,
+    /// What the VM printed; the end of it, at most 8 KiB.
+    pub text: String,
+}
+
+impl VmReport {
+    pub(super) fn new(vm: &Vm, record: Option<&VmRecord>, redactor: &Redactor) -> Self {
+        let record = record.cloned().unwrap_or_default();
+        let clean = |text: Option<String>| text.map(|text| redactor.text(&text));
+        let timeline = TimelineReport::new(&record.timeline, redactor);
+        let suspect = |(service, state): &(String, String)| Suspect {
+            service: redactor.line(service),
+            state: redactor.line(state),
+        };
+        let piece = |piece: &EvidenceItem| Evidence {
+            about: redactor.line(&piece.about),
+            text: redactor.text(&piece.text),
+        };
+        Self {
+            name: vm.name.clone(),
+            role: vm.role.clone(),
+            address: vm.ssh.address(),
+            lab_address: vm.address.clone(),
+            banner: clean(record.banner),
+            host_key: record.host_key,
+            host_key_trust: record.trust,
+            ready_ms: timeline.login_ms,
+            timeline,
+            connects: record.connects,
+            machine_id: clean(record.identity.machine_id),
+            boot_id: clean(record.identity.boot_id),
+            kernel: clean(record.identity.kernel),
+            os_release: clean(record.identity.os_release),
+            cause: record.cause.map(|cause| redactor.cause(cause)),
+            unstable: record.unstable.iter().map(|line| redactor.line(line)).collect(),
+            suspects: record.suspects.iter().map(suspect).collect(),
+            evidence: record.evidence.iter().map(piece).collect(),
+        }
+    }
+}
