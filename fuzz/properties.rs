@@ -18,6 +18,7 @@ use bootproof::problem::Problems;
 use bootproof::record::Trust;
 use bootproof::record::{RunRecord, Stop, Timeline, VmRecord};
 use bootproof::report::redact::{MASK, Redactor};
+use bootproof::report::terminal::Screen;
 use bootproof::report::text::{harmless, harmless_line, shortened};
 use bootproof::report::{self, Report, ResultRow, explain, junit, terminal};
 use bootproof::secrets::Secret;
@@ -343,7 +344,10 @@ pub fn reports(data: &[u8]) {
     assert!(is_tame(&text));
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value, serde_json::to_value(&report).unwrap());
-    assert!(is_tame(&terminal::render(&report, false)));
+    for width in [None, Some(80)] {
+        let screen = Screen { colour: false, width };
+        assert!(is_tame(&terminal::render(&report, screen)));
+    }
 }
 
 fn says_what_the_row_says(case: &Node, row: &ResultRow) {

@@ -17,7 +17,7 @@ use crate::outcome::VerdictKind;
 use crate::report::explain::explain;
 use crate::report::redact::Redactor;
 use crate::report::store::Destinations;
-use crate::report::terminal;
+use crate::report::terminal::{self, Screen};
 use crate::report::text::{harmless, harmless_line};
 use crate::run::{Event, Listener, RunSettings};
 use crate::settings;
@@ -110,7 +110,7 @@ fn conclude(ending: &Ending, environment: &Environment) -> bool {
     if let Some(stop) = ending.record.stop {
         eprintln!("bootproof: {stop}");
     }
-    eprint!("{}", terminal::aftermath(&ending.report));
+    eprint!("{}", terminal::aftermath(&ending.report, Screen::default()));
     for problem in &ending.problems {
         eprintln!("error: {problem}");
     }

@@ -12,8 +12,9 @@ use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::gate::{Gate, Request};
 use crate::problem::Problem;
+use crate::report::json;
 use crate::report::store::Destinations;
-use crate::report::{json, terminal};
+use crate::report::terminal::{self, Screen};
 use crate::run::RunSettings;
 use crate::settings;
 use crate::spec::duration;
@@ -96,12 +97,13 @@ impl CheckArgs {
         })
     }
 
-    fn colour(&self) -> bool {
-        match self.color {
+    fn screen(&self) -> Screen {
+        let colour = match self.color {
             Colour::Auto => std::io::stdout().is_terminal() && console::colors_enabled(),
             Colour::Always => true,
             Colour::Never => false,
-        }
+        };
+        Screen { colour, width: super::width() }
     }
 }
 
@@ -116,7 +118,7 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, Error> {
     let ending = super::run_with_progress(gate, settings)?;
     super::tell_all("error", &ending.problems);
     match arguments.format {
-        Format::Human => super::show(&terminal::render(&ending.report, arguments.colour())),
+        Format::Human => super::show(&terminal::render(&ending.report, arguments.screen())),
         Format::Json => super::show(&json::render(&ending.report)),
     }
     eprintln!("reports: {}", arguments.destinations().names());

@@ -94,6 +94,12 @@ fn tell(level: &str, what: &impl Display) {
     eprintln!("{level}: {}", harmless(&what.to_string()));
 }
 
+/// The columns of the terminal on standard output; `None` when it is none.
+fn width() -> Option<usize> {
+    let terminal = console::Term::stdout();
+    terminal.is_term().then(|| usize::from(terminal.size().1))
+}
+
 /// Prints on standard output. A reader that leaves early, such as `head`, changes nothing about how the command ends.
 fn show(text: &str) {
     let mut stdout = io::stdout().lock();

@@ -72,7 +72,8 @@ impl Selection {
         let filters = (!self.filters.is_empty())
             .then(|| format!("with `{}` in its id", self.filters.join("` or `")));
         let which: Vec<_> = limit.into_iter().chain(filters).collect();
-        Problem::new(format!("there is no assertion {}", which.join(", "))).hint("`bootproof plan` lists all ids")
+        Problem::new(format!("there is no assertion {}", which.join(", ")))
+            .hint("`bootproof plan` lists all ids")
     }
 }
 

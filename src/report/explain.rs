@@ -34,11 +34,18 @@ pub fn because(
     plan.leans_on(assertion).iter().filter_map(explanation).collect()
 }
 
-/// Why an assertion did not pass, in full: for the end of the screen, the trial's message, and JUnit's text.
+/// Why an assertion did not pass, in full: for the end of the screen, the message of a trial, and the
+/// text in JUnit.
 pub fn explain(row: &ResultRow) -> String {
     let mut text = String::new();
     if let Some(message) = &row.message {
         let _ = writeln!(text, "{}", harmless_line(message));
+    }
+    if let Some(command) = &row.command {
+        let _ = writeln!(text, "  command:  {}", shortened(&harmless_line(command), LINE_LIMIT));
+    }
+    if let Some(request) = &row.request {
+        let _ = writeln!(text, "  request:  {}", shortened(&harmless_line(request), LINE_LIMIT));
     }
     let _ = writeln!(text, "  expected: {}", harmless_line(&row.expected));
     if let Some(actual) = &row.actual {
@@ -53,17 +60,14 @@ pub fn explain(row: &ResultRow) -> String {
     if let Some(output) = &row.output {
         for (name, stream) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
             if !stream.text.trim().is_empty() {
-                let _ = writeln!(
-                    text,
-                    "  {name}:\n{}",
-                    indent(&indent(&last_lines(&stream.text))).trim_end()
-                );
+                let lines = indent(&indent(&last_lines(&stream.text)));
+                let _ = writeln!(text, "  {name}:\n{}", lines.trim_end());
             }
         }
     }
     if row.attempts.len() > 1 {
-        let _ =
-            writeln!(text, "  tried:    {} times in {} ms", row.attempts.len(), row.duration_ms);
+        let (attempts, time) = (row.attempts.len(), row.duration_ms);
+        let _ = writeln!(text, "  attempts: {attempts} in {time} ms");
     }
     let _ = writeln!(text, "  suite:    {}:{}", row.file, row.line);
     text
@@ -73,14 +77,10 @@ fn last_lines(text: &str) -> String {
     let safe = harmless(text.trim_end());
     let lines: Vec<&str> = safe.lines().collect();
     let hidden = lines.len().saturating_sub(OUTPUT_LINES);
-    let shown = lines[hidden..]
-        .iter()
-        .map(|line| shortened(line, LINE_LIMIT))
-        .collect::<Vec<_>>()
-        .join("\n");
+    let shown: Vec<_> = lines[hidden..].iter().map(|line| shortened(line, LINE_LIMIT)).collect();
+    let shown = shown.join("\n");
     if hidden == 0 {
-        shown
-    } else {
-        format!("[... {hidden} lines; the reports have more ...]\n{shown}")
+        return shown;
     }
+    format!("[... {hidden} lines; the reports have more ...]\n{shown}")
 }

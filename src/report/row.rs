@@ -37,6 +37,12 @@ pub struct ResultRow {
     pub verdict: VerdictKind,
     /// Why it is not `passed`.
     pub message: Option<String>,
+    /// The command that ran on the VM, as the suite writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The HTTP request that was sent: its method and URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
     /// What was expected.
     pub expected: String,
     /// What was seen instead.
@@ -136,6 +142,8 @@ impl ResultRow {
             line: assertion.line,
             verdict: outcome.verdict.kind(),
             message: outcome.verdict.message().map(|text| redactor.line(&text)),
+            command: command(&assertion.expectation).map(|text| redactor.text(text)),
+            request: request(&assertion.expectation).map(|text| redactor.text(&text)),
             expected: redactor.text(&expected),
             actual,
             cause,
@@ -148,6 +156,20 @@ impl ResultRow {
             duration_ms: u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX),
             output: outcome.output.as_ref().map(|output| redactor.output(output)),
         }
+    }
+}
+
+fn command(expectation: &Expectation) -> Option<&str> {
+    match expectation {
+        Expectation::CommandOutput(command) => Some(&command.command),
+        _ => None,
+    }
+}
+
+fn request(expectation: &Expectation) -> Option<String> {
+    match expectation {
+        Expectation::HttpResponds(http) => Some(format!("{} {}", http.method, http.url)),
+        _ => None,
     }
 }
 

@@ -63,6 +63,28 @@ pub fn shortened(text: &str, limit: usize) -> Cow<'_, str> {
     }
 }
 
+/// `text` with its lines broken between words so that each has at most `width` columns; what
+/// continues a line is indented by four more than it. A longer word stays whole.
+pub fn wrapped(text: &str, width: usize) -> String {
+    let mut all = String::with_capacity(text.len());
+    for line in text.lines() {
+        let content = line.trim_start();
+        let indent = &line[..line.len() - content.len()];
+        let hanging = format!("{indent}    ");
+        let options = textwrap::Options::new(width)
+            .initial_indent(indent)
+            .subsequent_indent(&hanging)
+            .break_words(false)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation)
+            .word_separator(textwrap::WordSeparator::AsciiSpace);
+        for part in textwrap::wrap(content, options) {
+            all += &part;
+            all.push('\n');
+        }
+    }
+    all
+}
+
 /// The lines of `text`, each moved to the right.
 pub(super) fn indent(text: &str) -> String {
     text.lines().fold(String::new(), |mut all, line| {
@@ -89,5 +111,13 @@ mod tests {
         ] {
             assert_eq!(harmless(text), safe);
         }
+    }
+
+    #[test]
+    fn wrapping_breaks_between_words_and_keeps_indentation() {
+        let text = "  failed   an-id\n    because: one two three four five\n\nshort\n";
+        let expected = "  failed   an-id\n    because: one two\n        three four five\n\nshort\n";
+        assert_eq!(wrapped(text, 24), expected);
+        assert_eq!(wrapped("a-word-that-is-too-long b\n", 5), "a-word-that-is-too-long\n    b\n");
     }
 }

@@ -10,6 +10,7 @@ use bootproof::lab::blueprint::Blueprint;
 use bootproof::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict};
 use bootproof::record::{RunRecord, Stop, Timeline, VmRecord};
 use bootproof::report::redact::Redactor;
+use bootproof::report::terminal::Screen;
 use bootproof::report::text::{harmless, harmless_line};
 use bootproof::report::{self, Report, junit, terminal};
 use bootproof::secrets::{Secret, Secrets};
@@ -424,7 +425,10 @@ proptest! {
         prop_assert!(is_tame(&text));
         let value: Value = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(value["results"].as_array().map(Vec::len), Some(report.totals.assertions));
-        prop_assert!(is_tame(&terminal::render(&report, false)));
+        for width in [None, Some(80)] {
+            let screen = Screen { colour: false, width };
+            prop_assert!(is_tame(&terminal::render(&report, screen)));
+        }
     }
 }
 

@@ -1,0 +1,99 @@
+//! The wires of a lab: what the far end listens on, and whether the near end reaches it.
+
+use std::fmt::Write;
+
+use super::screen::Screen;
+use crate::outcome::VerdictKind;
+use crate::report::Report;
+use crate::report::row::WireRow;
+use crate::report::text::harmless_line;
+
+const LISTENS_ON: &str = "listens on";
+const REACHED: &str = "reached";
+
+struct Line {
+    verdict: VerdictKind,
+    wire: String,
+    listens_on: String,
+    reached: String,
+}
+
+/// A table, or where the screen is too narrow for it, two lines for each wire. Empty without wires.
+pub(super) fn render(report: &Report, screen: Screen) -> String {
+    let selected = report.results.iter().filter(|row| row.verdict != VerdictKind::NotSelected);
+    let lines: Vec<Line> =
+        selected.filter_map(|row| Some(Line::new(row.verdict, row.wire.as_ref()?))).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let widest = |cell: fn(&Line) -> &str| {
+        lines.iter().map(|line| cell(line).chars().count()).max().unwrap_or(0)
+    };
+    let wires = widest(|line| &line.wire);
+    let listens = widest(|line| &line.listens_on).max(LISTENS_ON.len());
+    let reached = widest(|line| &line.reached).max(REACHED.len());
+    // Two spaces before the verdict, nine for it, two between the columns.
+    let columns = [2 + 9 + wires, listens, reached];
+    if screen.fits(columns.iter().sum::<usize>() + 4) {
+        table(&lines, screen, wires, listens)
+    } else {
+        stacked(&lines, screen)
+    }
+}
+
+fn table(lines: &[Line], screen: Screen, wires: usize, listens: usize) -> String {
+    let title = screen.bold("wires");
+    let pad = 2 + 9 + wires - "wires".len();
+    let mut text = format!("\n{title}{:pad$}  {LISTENS_ON:listens$}  {REACHED}\n", "");
+    for line in lines {
+        let verdict = screen.verdict(line.verdict);
+        let Line { wire, listens_on, reached, .. } = line;
+        let _ = writeln!(text, "  {verdict} {wire:wires$}  {listens_on:listens$}  {reached}");
+    }
+    text
+}
+
+fn stacked(lines: &[Line], screen: Screen) -> String {
+    let mut text = format!("\n{}\n", screen.bold("wires"));
+    for line in lines {
+        let verdict = screen.verdict(line.verdict);
+        let Line { wire, listens_on, reached, .. } = line;
+        let _ = writeln!(text, "  {verdict} {wire}");
+        let _ = writeln!(text, "           {LISTENS_ON} {listens_on}; {REACHED}: {reached}");
+    }
+    text
+}
+
+impl Line {
+    fn new(verdict: VerdictKind, wire: &WireRow) -> Self {
+        let WireRow { from, to, port, .. } = wire;
+        let intent = wire.intent.as_ref().map(|intent| format!(" ({})", harmless_line(intent)));
+        Self {
+            verdict,
+            wire: format!("{from} -> {to}:{port}{}", intent.unwrap_or_default()),
+            listens_on: listens_on(wire),
+            reached: reached(wire),
+        }
+    }
+}
+
+fn listens_on(wire: &WireRow) -> String {
+    match &wire.listens_on {
+        None => "?".to_owned(),
+        Some(addresses) if addresses.is_empty() => "nothing".to_owned(),
+        Some(addresses) => {
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            addresses.join(", ")
+        }
+    }
+}
+
+fn reached(wire: &WireRow) -> String {
+    let reached = match wire.reached {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "?",
+    };
+    let wanted = if wire.deny { " (denied)" } else { "" };
+    format!("{reached}{wanted}")
+}
