@@ -1,4 +1,4 @@
-//! `bootproof check`: runs the suite, shows what it saw, writes the reports.
+//! `bootproof check`: runs the suite, prints the result, writes the reports.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -19,55 +19,58 @@ use crate::run::RunSettings;
 use crate::settings;
 use crate::spec::duration;
 
-/// Run the suite on the VMs and report
+/// Run the assertions on the VMs and report
 #[derive(Debug, Args)]
-#[command(after_help = concat!(
-    "Examples:\n",
-    "  bootproof check --wait 5m                       the gate: VMs have just booted\n",
-    "  bootproof check --once --limit redis,immich-ml  a health check: is it so now?\n",
-    "  bootproof check -i lab.json -s suite.json --report-junit TEST-lab.xml\n\n",
-    "Reports go to reports/junit.xml and reports/report.json unless --report-junit or --report-json is given.\n",
-    "`bootproof --help` lists the exit codes."
-))]
+#[command(after_help = "\
+Examples:
+  bootproof check -i lab.json -s suite.json --wait 5m
+      the gate after a boot: wait for the VMs, and for each assertion to hold
+  bootproof check -i lab.json -s suite.json --once --limit redis,immich-ml
+      a health check: ask two VMs once
+  bootproof check -i lab.json -s suite.json --report-junit TEST-lab.xml
+
+Reports go to reports/junit.xml and reports/report.json, or only to the files that --report-junit \
+and --report-json name. `bootproof --help` lists the exit codes.")]
 pub struct CheckArgs {
     #[command(flatten)]
     selection: Selection,
 
-    /// How long VMs are waited for and assertions tried until they hold ("90s", "5m") [env: BOOTPROOF_WAIT]
-    /// [default: ask once]
-    // clap would take the variable for a conflict with --once, which must outweigh it.
+    /// How long to wait for VMs, and for each assertion to hold ("90s", "5m")
+    /// [env: BOOTPROOF_WAIT] [default: ask once]
+    // With `env`, clap would report a conflict with --once, which overrides the variable.
     #[arg(short, long, value_name = "TIME", value_parser = duration::parse)]
     wait: Option<Duration>,
 
-    /// Ask once, even where the suite or BOOTPROOF_WAIT says to wait
+    /// Ask once, even if the suite or BOOTPROOF_WAIT says to wait
     #[arg(long, conflicts_with = "wait")]
     once: bool,
 
-    /// Take no evidence (journal, sockets, disk, memory) from VMs on which something is red
+    /// Do not collect evidence (journal, sockets, disk, memory) from VMs with red
+    /// assertions
     #[arg(long)]
     no_evidence: bool,
 
-    /// Red also when the inventory declares a VM or a port at which no assertion of the suite looks
+    /// Also fail if a declared VM or port has no assertion
     #[arg(long)]
     fail_uncovered: bool,
 
-    /// When the whole run must have ended
+    /// Time limit for the whole run
     #[arg(long, value_name = "TIME", env = "BOOTPROOF_DEADLINE", default_value = "15m", value_parser = duration::parse)]
     deadline: Duration,
 
-    /// Write JUnit XML here
+    /// Write JUnit XML to this file
     #[arg(long, value_name = "FILE")]
     report_junit: Option<PathBuf>,
 
-    /// Write JSON here
+    /// Write JSON to this file
     #[arg(long, value_name = "FILE")]
     report_json: Option<PathBuf>,
 
-    /// What stands on standard output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 
-    /// Colour on standard output
+    /// When to use colour
     #[arg(long, value_enum, default_value_t = Colour::Auto)]
     color: Colour,
 }

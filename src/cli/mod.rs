@@ -22,10 +22,10 @@ use crate::problem::Problem;
 use crate::report::text::harmless;
 use crate::run::RunSettings;
 
-/// Proves that the VMs that booted are the VMs that were specified.
+/// Check over SSH that the VMs that booted are the VMs you specified
 ///
-/// bootproof reads an inventory of VMs, logs in over SSH, runs a suite of assertions and writes what it saw as JUnit
-/// and JSON. It writes nothing on a VM.
+/// bootproof reads an inventory of VMs, logs in over SSH, runs a suite of
+/// assertions, and reports as text, JUnit and JSON. It writes nothing on a VM.
 #[derive(Debug, Parser)]
 #[command(version, after_help = ExitCode::TABLE)]
 struct Arguments {
@@ -89,7 +89,7 @@ fn tell_all(level: &str, problems: &[Problem]) {
     problems.iter().for_each(|problem| tell(level, problem));
 }
 
-/// Prints an error or a warning on standard error. It can quote a file that somebody else has written.
+/// Prints an error or a warning on standard error. Its text may come from a hostile file.
 fn tell(level: &str, what: &impl Display) {
     eprintln!("{level}: {}", harmless(&what.to_string()));
 }
@@ -100,7 +100,8 @@ fn width() -> Option<usize> {
     terminal.is_term().then(|| usize::from(terminal.size().1))
 }
 
-/// Prints on standard output. A reader that leaves early, such as `head`, changes nothing about how the command ends.
+/// Prints on standard output. A reader that leaves early, such as `head`, does not change the exit
+/// code.
 fn show(text: &str) {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -16,24 +16,26 @@ use crate::secrets::Secrets;
 use crate::settings;
 use crate::spec::plan::{AssertionId, Plan};
 
-/// Print every assertion's id and every remote command, and connect to nothing
+/// Print what a run would do: every id and every remote command
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  bootproof plan -i inventory/immich-photo-vault.json --limit redis"
-)]
+#[command(after_help = "\
+It connects to no VM.
+
+Example:
+  bootproof plan -i lab.json -s suite.json --limit redis")]
 pub struct PlanArgs {
     #[command(flatten)]
     pub selection: Selection,
 }
 
-/// What is to be run; shared by `plan`, `check` and `prove`.
+/// What to run; shared by `plan`, `check` and `prove`.
 #[derive(Debug, Args)]
 pub struct Selection {
-    /// The inventory; by default that of the local lab when one is up, else inventory/immich-photo-vault.json
+    /// The inventory: the VMs and how to reach them
     #[arg(short, long, value_name = "FILE", env = "BOOTPROOF_INVENTORY")]
     pub inventory: Option<PathBuf>,
 
-    /// A suite; can be given several times [default: suites/immich-photo-vault-validation.json]
+    /// A suite; repeat it for several [default: the suites that the inventory names]
     #[arg(
         short,
         long = "suite",
@@ -43,11 +45,11 @@ pub struct Selection {
     )]
     pub suites: Vec<PathBuf>,
 
-    /// Only assertions on these VMs
+    /// Run only assertions on these VMs
     #[arg(short, long, value_name = "VM", value_delimiter = ',')]
     pub limit: Vec<String>,
 
-    /// Only assertions whose id contains this; can be given several times
+    /// Run only assertions whose id contains this text; repeat it for several
     #[arg(short, long = "filter", value_name = "TEXT")]
     pub filters: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! `bootproof prove`: would the checks notice? Runs each where what it looks at is not there.
+//! `bootproof prove`: would the assertions notice a fault? Runs each with counter-examples.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,43 +21,45 @@ use crate::spec::duration;
 use crate::spec::plan::AssertionId;
 use crate::spec::proof::{Case, Example, Proof};
 
-/// A line on the screen is cut after so many characters.
+/// How many characters of a line are shown.
 const LINE_LIMIT: usize = 300;
 
-/// Run every check where what it looks at is absent, and list those that pass all the same
+/// Show that every assertion can fail
 #[derive(Debug, Args)]
-#[command(after_help = concat!(
-    "A check that cannot fail proves nothing. Here each one is asked as it is, and then with a closed port, an absent\n",
-    "path, or `false` in the place of a program: that must be red. Nothing is written on a VM; a command that may do\n",
-    "more than read is left alone. An assertion can bring its own: `\"counter_example\": {\"command\": \"...\"}`.\n\n",
-    "Examples:\n",
-    "  bootproof prove --dry-run        what would be asked; connects to nothing\n",
-    "  bootproof prove --limit redis\n\n",
-    "Exit codes:\n",
-    "  0  every check can fail\n",
-    "  1  a check passes anyway\n",
-    "  2  the command line or a file is wrong\n",
-    "  3  something could not be proven, and no check passes anyway\n",
-    "`bootproof --help` lists the others."
-))]
+#[command(after_help = "\
+An assertion that cannot fail proves nothing. `prove` runs each one as it is, and then with a \
+counter-example: a closed port, an absent path, or `false` in place of a program. A counter-example \
+must be red. Nothing is written on a VM: a command that may do more than read is not run elsewhere. \
+An assertion can bring its own: \"counter_example\": {\"command\": \"...\"}
+
+Examples:
+  bootproof prove -i lab.json -s suite.json --dry-run
+  bootproof prove -i lab.json -s suite.json --limit redis
+
+Exit codes:
+  0  every assertion can fail
+  1  a counter-example passes anyway
+  2  the command line or a file is wrong
+  3  nothing passes anyway, but at least one assertion is not proven
+`bootproof --help` lists the others.")]
 pub struct ProveArgs {
     #[command(flatten)]
     selection: Selection,
 
-    /// Print the counter-examples and connect to nothing
+    /// Print the counter-examples and connect to no VM
     #[arg(long)]
     dry_run: bool,
 
-    /// When the whole run must have ended
+    /// Time limit for the whole run
     #[arg(long, value_name = "TIME", env = "BOOTPROOF_DEADLINE", default_value = "15m", value_parser = duration::parse)]
     deadline: Duration,
 
-    /// What stands on standard output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 }
 
-/// What is known of a check.
+/// What is known of an assertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Proven {
@@ -129,7 +131,7 @@ impl Proven {
         }
     }
 
-    /// What it is to the exit code.
+    /// The verdict that leads to the right exit code.
     fn as_kind(self) -> VerdictKind {
         match self {
             Self::CanFail => VerdictKind::Passed,

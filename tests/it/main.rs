@@ -7,6 +7,7 @@ mod corpus;
 mod coverage;
 mod fake_vm;
 mod harness;
+mod help;
 mod import;
 mod junk;
 mod killed;
