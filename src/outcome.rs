@@ -1,4 +1,4 @@
-//! What became of an assertion: attempts, verdict, cause. Pure data.
+//! The outcome of an assertion: attempts, verdict, cause. Pure data.
 
 use crate::obstacle::Stage;
 use std::fmt;
@@ -10,18 +10,19 @@ use serde::Serialize;
 use crate::assertion::Mismatch;
 use crate::assertion::Observation;
 
-/// The verdict on an assertion. The kinds are never mixed: only [`Verdict::Failed`] says that the VM is wrong.
+/// The verdict on an assertion. The kinds never mix: only [`Verdict::Failed`] says that the VM is
+/// wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Looked, and it is as expected.
+    /// bootproof looked, and it is as expected.
     Passed,
-    /// Looked, and it is not.
+    /// bootproof looked, and it is not as expected.
     Failed(Mismatch),
-    /// Could not look, or what was seen does not tell.
+    /// bootproof could not look, or what it saw does not decide.
     Errored(Cause),
-    /// Something that it depends on could not be reached; told once, there.
+    /// A VM that it needs cannot be asked; the cause is reported once.
     Blocked(Cause),
-    /// Was to be looked at, and the run ended before that; why.
+    /// It was selected, and the run ended first; why.
     NotRun(String),
     /// The user did not select it.
     NotSelected,
@@ -31,15 +32,15 @@ pub enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum VerdictKind {
-    /// Looked, and it is as expected.
+    /// bootproof looked, and it is as expected.
     Passed,
-    /// Looked, and it is not.
+    /// bootproof looked, and it is not as expected.
     Failed,
-    /// Could not look, or what was seen does not tell.
+    /// bootproof could not look, or what it saw does not decide.
     Errored,
-    /// What it depends on could not be reached.
+    /// A VM that it needs cannot be asked.
     Blocked,
-    /// The run ended before it was looked at.
+    /// The run ended first.
     NotRun,
     /// The user did not select it.
     NotSelected,
@@ -85,14 +86,14 @@ impl Verdict {
     }
 }
 
-/// Why something could not be looked at: which VM, at which stage, at which address, and what to do.
+/// Why a VM cannot be asked: which VM, at which stage and address, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Cause {
     /// The VM's name.
     pub vm: String,
-    /// Where on the way it went wrong.
+    /// The stage at which it went wrong.
     pub stage: Stage,
-    /// `host:port` that was connected to.
+    /// The `host:port` that bootproof connects to.
     pub address: String,
     /// What happened.
     pub message: String,
@@ -114,37 +115,37 @@ impl fmt::Display for Cause {
     }
 }
 
-/// One try.
+/// One attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Attempt {
     /// Milliseconds from the start of the run.
     pub started_ms: u64,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
-    /// What it came to.
+    /// Its verdict.
     pub verdict: VerdictKind,
     /// Why, when it is not `passed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// What became of one assertion.
+/// The outcome of one assertion.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// The verdict.
     pub verdict: Verdict,
-    /// Every try, the first one first.
+    /// Every attempt, the first one first.
     pub attempts: Vec<Attempt>,
-    /// From the first try's start to the last one's end.
+    /// From the start of the first attempt to the end of the last one.
     pub duration: Duration,
-    /// What was printed at the last try, if the assertion ran a command.
+    /// What the last attempt printed, if the assertion runs a command.
     pub output: Option<Output>,
     /// What the last attempt saw, unless it was printed (see `output`) or sent by a web server.
     pub observation: Option<Observation>,
 }
 
 impl Outcome {
-    /// An outcome without a try.
+    /// An outcome without an attempt.
     pub fn without_attempt(verdict: Verdict) -> Self {
         Self {
             verdict,
@@ -165,20 +166,20 @@ pub struct Output {
     pub stderr: Stream,
 }
 
-/// What one stream carried: head and tail of it, at most [`Stream::LIMIT`] bytes.
+/// What a command wrote to one stream: its head and tail, at most [`Stream::LIMIT`] bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Stream {
-    /// What is kept; where bytes are cut out, a line says how many.
+    /// What is kept; a line says how many bytes are cut out at that place.
     pub text: String,
     /// How many bytes are not in `text`.
     pub truncated_bytes: usize,
 }
 
 impl Stream {
-    /// At most this many bytes of a stream are reported.
+    /// The most bytes of a stream that are reported.
     pub const LIMIT: usize = 64 * 1024;
 
-    /// Head and tail of `text`, of which `lost` more bytes had been there.
+    /// Head and tail of `text`, after which `lost` more bytes came.
     pub fn bounded(text: &str, lost: usize) -> Self {
         if text.len() <= Self::LIMIT && lost == 0 {
             return Self { text: text.to_owned(), truncated_bytes: 0 };
@@ -192,7 +193,7 @@ impl Stream {
         Self { text: format!("{head}{cut}{tail}"), truncated_bytes }
     }
 
-    /// What stands where bytes are cut out, if any are.
+    /// The line at the place where bytes are cut out, if any are.
     pub fn cut(&self) -> Option<String> {
         (self.truncated_bytes > 0).then(|| cut(self.truncated_bytes))
     }

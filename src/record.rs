@@ -13,15 +13,15 @@ use crate::health::identity::SystemIdentity;
 use crate::outcome::{Cause, Outcome};
 use crate::spec::plan::AssertionId;
 
-/// What a finished run has seen.
+/// A finished run.
 pub struct RunRecord {
-    /// What became of each assertion of the plan.
+    /// The outcome of each assertion of the plan.
     pub outcomes: HashMap<AssertionId, Outcome>,
-    /// What was seen of each VM that was connected to.
+    /// What was seen of each VM that the run connected to.
     pub vms: HashMap<String, VmRecord>,
     /// When it began.
     pub started: DateTime<Utc>,
-    /// When it ended.
+    /// When every VM was looked back at.
     pub ended: DateTime<Utc>,
     /// Why it ended early, if it did.
     pub stop: Option<Stop>,
@@ -30,32 +30,33 @@ pub struct RunRecord {
 /// What was seen of a VM.
 #[derive(Debug, Clone, Default)]
 pub struct VmRecord {
-    /// The server's identification.
+    /// The SSH server's identification, such as `SSH-2.0-OpenSSH_10.0p2 Debian-7`.
     pub banner: Option<String>,
-    /// Fingerprint of its host key.
+    /// SHA256 fingerprint of its host key.
     pub host_key: Option<String>,
     /// Why the host key was trusted.
     pub trust: Option<Trust>,
     /// How it came up.
     pub timeline: Timeline,
-    /// How often it was tried to log in.
+    /// How often the run tried to log in.
     pub connects: u32,
     /// Which machine it is.
     pub identity: SystemIdentity,
-    /// Why what was seen of it is not to be relied on: it rebooted, services were restarted, memory ran out.
+    /// Why its verdicts are not reliable: it rebooted, restarted services or ran out of memory.
     pub unstable: Vec<String>,
-    /// Services that failed or do not run although they should, each with its state; only when something is red.
+    /// Services that failed or do not run although they are enabled, each with its state; empty unless
+    /// an assertion is red.
     pub suspects: Vec<(String, String)>,
-    /// What an operator would look at next; only when something is red.
+    /// What an operator would look at next; empty unless an assertion is red.
     pub evidence: Vec<EvidenceItem>,
-    /// Why it was given up.
+    /// Why the run gave up on it.
     pub cause: Option<Cause>,
 }
 
-/// When a VM had come how far, from the start of the run.
+/// When a VM reached each step of its boot, from the start of the run.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline {
-    /// A TCP connection.
+    /// The first TCP connection.
     pub tcp: Option<Duration>,
     /// The SSH banner.
     pub banner: Option<Duration>,
@@ -63,18 +64,18 @@ pub struct Timeline {
     pub login: Option<Duration>,
     /// The end of the boot.
     pub running: Option<Duration>,
-    /// What systemd said of the boot last.
+    /// What systemd said last about the boot.
     pub system: Option<String>,
 }
 
 /// Why a run ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// Its deadline passed.
+    /// It reached its deadline.
     Deadline(Duration),
-    /// SIGINT came.
+    /// SIGINT.
     Interrupt,
-    /// SIGTERM came.
+    /// SIGTERM.
     Terminate,
 }
 
@@ -96,8 +97,8 @@ impl fmt::Display for Stop {
 pub enum Trust {
     /// The inventory names its fingerprint.
     Pinned,
-    /// It stands in a known_hosts file.
+    /// It is in a known_hosts file.
     Known,
-    /// The host was unknown; its key was accepted and written down in this run.
+    /// The host was unknown; this run accepted its key and wrote it down.
     AcceptedOnce,
 }

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use super::Report;
 use super::text::is_harmful;
 
-/// Renders the report. What could do harm on a terminal is escaped, too: JSON itself asks for it only below U+0020.
+/// Renders the report. Escapes every character that could do harm on a terminal; JSON itself requires
+/// that only below U+0020.
 ///
 /// # Panics
 /// Never: a report has text keys and finite numbers only.
@@ -15,7 +16,7 @@ pub fn render(report: &Report) -> String {
     let mut safe = String::with_capacity(text.len() + 1);
     for character in text.chars() {
         if is_harmful(character) {
-            // Such characters stand in strings only, and none of them needs a surrogate pair.
+            // Such characters are only in strings, and none of them needs a surrogate pair.
             let _ = write!(safe, "\\u{:04x}", u32::from(character));
         } else {
             safe.push(character);

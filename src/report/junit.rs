@@ -1,7 +1,7 @@
-//! The report as JUnit XML, as Jenkins, GitLab and the rest read it: one suite a VM.
+//! The report as JUnit XML, as Jenkins, GitLab and others read it: one test suite for each VM.
 //!
-//! The message stands in the attribute (Jenkins) and in the text (GitLab). `failed` is a `failure`; `errored`,
-//! `blocked` and `not-run` are an `error`; only what the user did not select is `skipped`.
+//! The message is in the attribute (for Jenkins) and in the text (for GitLab). `failed` is a `failure`;
+//! `errored`, `blocked` and `not-run` are an `error`; only what is not selected is `skipped`.
 
 use std::io;
 
@@ -34,8 +34,8 @@ pub fn render(report: &Report) -> String {
 fn write_report(xml: &mut Xml, report: &Report) -> io::Result<()> {
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let unstable = report.vms.iter().filter(|vm| !vm.unstable.is_empty()).count();
-    let beside = unstable + report.coverage.failures().len();
-    let root = counted(xml.create_element("testsuites"), report.totals, beside)
+    let extra = unstable + report.coverage.failures().len();
+    let root = counted(xml.create_element("testsuites"), report.totals, extra)
         .with_attribute(("name", harmless_line(&report.lab).as_str()))
         .with_attribute(("timestamp", report.started.as_str()))
         .with_attribute(("time", seconds(report.duration_ms).as_str()));
@@ -45,16 +45,15 @@ fn write_report(xml: &mut Xml, report: &Report) -> io::Result<()> {
     Ok(())
 }
 
-/// `beside` is the number of cases that stand for no assertion: a VM that did not stay the same, a port that is not
-/// covered.
+/// `extra` is the number of cases without an assertion: an unstable VM, a port without coverage.
 fn counted(
     element: ElementWriter<'_, Vec<u8>>,
     totals: Totals,
-    beside: usize,
+    extra: usize,
 ) -> ElementWriter<'_, Vec<u8>> {
-    let errors = totals.errored + totals.blocked + totals.not_run + beside;
+    let errors = totals.errored + totals.blocked + totals.not_run + extra;
     element
-        .with_attribute(("tests", (totals.assertions + beside).to_string().as_str()))
+        .with_attribute(("tests", (totals.assertions + extra).to_string().as_str()))
         .with_attribute(("failures", totals.failed.to_string().as_str()))
         .with_attribute(("errors", errors.to_string().as_str()))
         .with_attribute(("skipped", totals.not_selected.to_string().as_str()))
@@ -70,8 +69,8 @@ fn write_suite(
     let totals = Totals::count(rows.iter().map(|row| row.verdict));
     let uncovered: Vec<_> =
         report.coverage.failures().iter().filter(|row| row.vm == vm.name).collect();
-    let beside = usize::from(!vm.unstable.is_empty()) + uncovered.len();
-    let suite = counted(xml.create_element("testsuite"), totals, beside)
+    let extra = usize::from(!vm.unstable.is_empty()) + uncovered.len();
+    let suite = counted(xml.create_element("testsuite"), totals, extra)
         .with_attribute(("name", vm.name.as_str()))
         .with_attribute(("hostname", vm.name.as_str()))
         .with_attribute(("timestamp", report.started.as_str()))
@@ -79,7 +78,7 @@ fn write_suite(
     suite.write_inner_content(|xml| {
         write_properties(xml, vm)?;
         rows.iter().try_for_each(|row| write_case(xml, report, row))?;
-        write_unrest(xml, report, vm)?;
+        write_instability(xml, report, vm)?;
         uncovered.iter().try_for_each(|row| {
             write_error(xml, report, vm, &row.id, "uncovered", &row.message, "")
         })?;
@@ -96,17 +95,17 @@ fn write_suite(
     Ok(())
 }
 
-/// A case of its own: whoever reads nothing but JUnit must not take answers of two boots for one.
-fn write_unrest(xml: &mut Xml, report: &Report, vm: &VmReport) -> io::Result<()> {
+/// A case of its own: a reader of JUnit alone must not mix the answers of two boots.
+fn write_instability(xml: &mut Xml, report: &Report, vm: &VmReport) -> io::Result<()> {
     if vm.unstable.is_empty() {
         return Ok(());
     }
-    let message = format!("what was seen of {} is not to be relied on", vm.name);
+    let message = format!("do not rely on what was seen of {}", vm.name);
     let id = format!("unstable::{}", vm.name);
     write_error(xml, report, vm, &id, "unstable", &message, &vm.unstable.join("\n"))
 }
 
-/// A case that stands for no assertion.
+/// A case without an assertion.
 fn write_error(
     xml: &mut Xml,
     report: &Report,
@@ -178,7 +177,7 @@ fn write_case(xml: &mut Xml, report: &Report, row: &ResultRow) -> io::Result<()>
         .with_attribute(("line", row.line.to_string().as_str()));
     case.write_inner_content(|xml| {
         write_verdict(xml, row)?;
-        write_earlier_tries(xml, row)?;
+        write_earlier_attempts(xml, row)?;
         let Some(output) = &row.output else { return Ok(()) };
         write_text(xml, "system-out", &output.stdout.text)?;
         write_text(xml, "system-err", &output.stderr.text)
@@ -204,8 +203,8 @@ fn write_verdict(xml: &mut Xml, row: &ResultRow) -> io::Result<()> {
     Ok(())
 }
 
-/// Jenkins shows a case that passed at last as flaky, and the tries of one that did not.
-fn write_earlier_tries(xml: &mut Xml, row: &ResultRow) -> io::Result<()> {
+/// Jenkins shows a case that passed in the end as flaky, and the attempts of one that did not.
+fn write_earlier_attempts(xml: &mut Xml, row: &ResultRow) -> io::Result<()> {
     let element = if row.verdict == VerdictKind::Passed { "flakyFailure" } else { "rerunFailure" };
     let earlier = row.attempts.len().saturating_sub(1);
     let not_passed =
@@ -213,7 +212,7 @@ fn write_earlier_tries(xml: &mut Xml, row: &ResultRow) -> io::Result<()> {
     for Attempt { started_ms, duration_ms, verdict, message } in not_passed {
         let message = message.as_deref().unwrap_or_default();
         let tried = format!(
-            "tried at {} s for {} s: {message}",
+            "attempt at {} s, took {} s: {message}",
             seconds(*started_ms),
             seconds(*duration_ms)
         );
@@ -232,7 +231,7 @@ fn write_text(xml: &mut Xml, element: &str, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Plain decimal seconds: some readers do not take an exponent.
+/// Plain decimal seconds: some readers do not accept an exponent.
 fn seconds(milliseconds: u64) -> String {
     format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)
 }

@@ -56,14 +56,14 @@ pub struct Report {
     pub ended: String,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
-    /// Whether the run came to its end.
+    /// Whether the run finished.
     pub complete: bool,
-    /// Why it did not.
+    /// Why it did not finish.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
     /// How many assertions got which verdict.
     pub totals: Totals,
-    /// How much of what the inventory declares is looked at.
+    /// Which declared VMs and ports have assertions.
     pub coverage: CoverageReport,
     /// The VMs, in the order of the inventory.
     pub vms: Vec<VmReport>,
@@ -99,25 +99,25 @@ impl Report {
         Self::assemble(plan, (finished.started, finished.ended), stopped, vms, results)
     }
 
-    /// Whether every VM stayed the same while it was looked at.
+    /// Whether every VM stayed the same during the run.
     pub fn is_stable(&self) -> bool {
         self.vms.iter().all(|vm| vm.unstable.is_empty())
     }
 
-    /// The same; what is not covered makes it red.
+    /// The same report, in which missing coverage is red if `required`.
     #[must_use]
     pub fn with_coverage_required(mut self, required: bool) -> Self {
         self.coverage.required = required;
         self
     }
 
-    /// Whether the verdicts are to be relied on, and are all that was asked for.
+    /// Whether the verdicts are reliable, and coverage is complete if it is required.
     pub fn is_sound(&self) -> bool {
         self.is_stable() && self.coverage.failures().is_empty()
     }
 
-    /// The report that stands on the disk while a run is under way: should the run be killed, this is what is left,
-    /// and not the report of an older run.
+    /// The report that is on the disk during the run. A killed run leaves this one, not an older one
+    /// that looks new.
     pub fn unfinished(plan: &Plan, redactor: &Redactor) -> Self {
         let now = Utc::now();
         let why = "the run has not come to its end";

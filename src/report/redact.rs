@@ -1,24 +1,25 @@
-//! Masks secrets in whatever came from outside: messages, outputs, what was seen; in every way to write them that
+//! Masks secrets in everything that came from outside, such as messages and output, in every form that
 //! `spelling.rs` knows.
 //!
-//! Names that a person chose (ids, VMs, tests) are left alone: a password that is a common word must not
-//! tear them apart.
+//! Names that the user chose (ids, VMs, tests) stay as they are: a password that is a common word must
+//! not break them.
 
 use super::spelling::Spelling;
 use super::text::{harmless, shortened};
 use crate::outcome::{Cause, Output, Stream};
 use crate::secrets::Secret;
 
-/// What stands in a secret's place.
+/// What replaces a secret.
 pub const MASK: &str = "***";
 
-/// Stands for [`MASK`] while escapes are taken out: stars can be a part of one, and would be taken out with it.
+/// Replaces [`MASK`] while escapes are removed: stars can be part of an escape, and would be removed
+/// with it.
 const PLACEHOLDER: &str = "\u{e000}";
 
-/// A message is cut here: it stands in attributes and on one line of a screen.
+/// The most characters of a message: it must fit an attribute and one line of a screen.
 const MESSAGE_LIMIT: usize = 1000;
 
-/// Knows what must not be shown.
+/// Knows the secrets of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
     /// The longest first, so that a secret within a secret leaves no rest.
@@ -26,7 +27,7 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// Masks these.
+    /// Masks `secrets`.
     pub fn new(secrets: &[Secret]) -> Self {
         let mut spellings: Vec<_> = secrets.iter().flat_map(Spelling::all_of).collect();
         spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
@@ -65,7 +66,7 @@ impl Redactor {
         shortened(&line, MESSAGE_LIMIT).into_owned()
     }
 
-    /// A stream without secrets. Where it was cut, half a secret can stand.
+    /// A stream without secrets, and without half a secret where it was cut.
     pub fn stream(&self, stream: &Stream) -> Stream {
         let text = match stream.cut() {
             None => self.text(&stream.text),

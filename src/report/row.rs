@@ -1,4 +1,4 @@
-//! What became of one assertion.
+//! The row of one assertion.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::assertion::{Expectation, Observation};
 use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict, VerdictKind};
 use crate::spec::plan::PlannedAssertion;
 
-/// What became of one assertion.
+/// The result of one assertion.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ResultRow {
     /// Its id, the same in every run and every format.
@@ -26,7 +26,7 @@ pub struct ResultRow {
     /// The assertion's type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// One line about it, from the suite.
+    /// The suite's own line about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The suite file.
@@ -47,24 +47,24 @@ pub struct ResultRow {
     pub expected: String,
     /// What was seen instead.
     pub actual: Option<String>,
-    /// Why it could not be looked at.
+    /// Why bootproof could not look.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
-    /// What is red elsewhere and explains it, a line each: the port that it connects to, or the VM.
+    /// Other red assertions that explain it, a line each, such as the port that it connects to.
     pub because: Vec<String>,
-    /// The edge, if it is one of the inventory's `connections`.
+    /// The wire, if it is one of the inventory's `connections`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wire: Option<WireRow>,
-    /// Every try.
+    /// Every attempt, the first one first.
     pub attempts: Vec<Attempt>,
-    /// From the first try's start to the last one's end, in milliseconds.
+    /// From the start of the first attempt to the end of the last one, in milliseconds.
     pub duration_ms: u64,
-    /// What was printed at the last try.
+    /// What the last attempt printed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Output>,
 }
 
-/// An edge of the inventory's `connections`, and what its two ends said.
+/// A wire: one of the inventory's `connections`, and what its two ends say.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct WireRow {
     /// The VM that connects.
@@ -75,13 +75,13 @@ pub struct WireRow {
     pub port: u16,
     /// `tcp` or `udp`.
     pub protocol: String,
-    /// What the edge is for.
+    /// What the wire is for.
     pub intent: Option<String>,
-    /// There must be no way.
+    /// Whether the connection must not be possible.
     pub deny: bool,
-    /// The addresses on which the port listens; null when it is not known.
+    /// The addresses on which the port listens; null if that is not known.
     pub listens_on: Option<Vec<IpAddr>>,
-    /// Whether it was reached; null when it was not tried.
+    /// Whether the near end reached it; null if it did not try.
     pub reached: Option<bool>,
 }
 

@@ -47,7 +47,7 @@ impl Spelling {
         self.word.expose().len()
     }
 
-    /// Where it first stands in `text`: start and end.
+    /// Its first place in `text`: start and end.
     pub(super) fn find(&self, text: &str) -> Option<(usize, usize)> {
         let first = self.word.expose().chars().next()?;
         let starts = text.char_indices().filter(|(_, one)| can_begin(*one, first, self.code));
@@ -122,8 +122,8 @@ impl Spelling {
     }
 }
 
-/// The letters that are the same whatever stands around the secret, for each of the three places at which it can
-/// begin within a group of three bytes; and those of the secret alone.
+/// The letters that do not depend on what surrounds the secret, for each of the three places at which
+/// it can begin within a group of three bytes; and those of the secret alone.
 fn base64_of(secret: &Secret) -> Vec<Secret> {
     let bytes = secret.expose().as_bytes();
     let encode = |bytes: &[u8]| Zeroizing::new(STANDARD_NO_PAD.encode(bytes));

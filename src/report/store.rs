@@ -1,4 +1,4 @@
-//! Writes reports. A report is there whole or not at all: it is written beside its name and renamed.
+//! Writes reports. A report on the disk is whole: bootproof writes it beside its name and renames it.
 
 use std::fs::File;
 use std::io::Write;
@@ -42,7 +42,7 @@ impl Destinations {
         names.join(", ")
     }
 
-    /// Writes every report; one that fails does not keep the other from being written.
+    /// Writes every report, also after one of them fails; returns what went wrong.
     pub fn write(&self, report: &Report) -> Vec<Problem> {
         let junit = self.junit.as_ref().map(|path| replace(path, &junit::render(report)));
         let json = self.json.as_ref().map(|path| replace(path, &json::render(report)));

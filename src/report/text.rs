@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// `text` with terminal escape sequences taken out and every other control character made visible.
+/// `text` without terminal escape sequences, and with every other control character made visible.
 /// Line feeds and tabs stay. What is left is safe on a terminal and allowed in XML 1.0.
 pub fn harmless(text: &str) -> Cow<'_, str> {
     static ESCAPES: LazyLock<Regex> = LazyLock::new(|| {
@@ -55,7 +55,7 @@ pub fn harmless_line(text: &str) -> String {
     harmless(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// At most so many characters of `text`; what is cut off is marked.
+/// At most `limit` characters of `text`, with a mark if more follow.
 pub fn shortened(text: &str, limit: usize) -> Cow<'_, str> {
     match text.char_indices().nth(limit) {
         Some((at, _)) => Cow::Owned(format!("{} [...]", &text[..at])),

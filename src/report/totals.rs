@@ -8,20 +8,20 @@ use crate::outcome::VerdictKind;
 /// How many assertions got which verdict.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Totals {
-    /// All of the plan.
+    /// All assertions of the plan.
     pub assertions: usize,
-    /// Looked, and it is so.
+    /// As expected.
     pub passed: usize,
-    /// Looked, and it is not so.
+    /// Not as expected.
     pub failed: usize,
-    /// Could not look.
+    /// bootproof could not look, or could not decide.
     pub errored: usize,
-    /// What it depends on could not be reached.
+    /// A needed VM cannot be asked.
     pub blocked: usize,
-    /// The run ended before.
+    /// The run ended first.
     #[serde(rename = "not-run")]
     pub not_run: usize,
-    /// The user did not select it.
+    /// Not selected.
     #[serde(rename = "not-selected")]
     pub not_selected: usize,
 }

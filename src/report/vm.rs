@@ -16,10 +16,10 @@ use crate::spec::inventory::Vm;
 pub struct VmReport {
     /// Its name.
     pub name: String,
-    /// What it is for.
+    /// Its role in the lab.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// `host:port` that was connected to.
+    /// The `host:port` that bootproof connects to.
     pub address: String,
     /// Its address on the lab's own network.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,7 +34,7 @@ pub struct VmReport {
     pub ready_ms: Option<u64>,
     /// How it came up.
     pub timeline: TimelineReport,
-    /// How often it was tried to log in; 0 when no assertion of it was selected.
+    /// How often the run tried to log in; 0 if no assertion needed this VM.
     pub connects: u32,
     /// `/etc/machine-id`.
     pub machine_id: Option<String>,
@@ -44,21 +44,21 @@ pub struct VmReport {
     pub kernel: Option<String>,
     /// `PRETTY_NAME` of `/etc/os-release`.
     pub os_release: Option<String>,
-    /// Why it could not be reached.
+    /// Why it cannot be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
-    /// Why what was seen of it is not to be relied on: it rebooted, services were restarted, memory ran out.
+    /// Why its verdicts are not reliable: it rebooted, restarted services or ran out of memory.
     pub unstable: Vec<String>,
-    /// Services that failed, or do not run although they are enabled; only when something is red.
+    /// Services that failed, or do not run although they are enabled; empty unless an assertion is red.
     pub suspects: Vec<Suspect>,
-    /// What an operator would look at next; only when something is red.
+    /// What an operator would look at next; empty unless an assertion is red.
     pub evidence: Vec<Evidence>,
 }
 
-/// When a VM had come how far, in milliseconds from the start of the run.
+/// When the VM reached each step of its boot, in milliseconds from the start of the run.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct TimelineReport {
-    /// A TCP connection.
+    /// The first TCP connection.
     pub tcp_ms: Option<u64>,
     /// The SSH banner.
     pub banner_ms: Option<u64>,
@@ -66,7 +66,7 @@ pub struct TimelineReport {
     pub login_ms: Option<u64>,
     /// The end of the boot.
     pub running_ms: Option<u64>,
-    /// What systemd says of the boot: `starting`, `running`, `degraded`, ...
+    /// What systemd says about the boot: `starting`, `running`, `degraded`, ...
     pub system: Option<String>,
 }
 
@@ -84,7 +84,7 @@ impl TimelineReport {
     }
 }
 
-/// A service that is not as it should be.
+/// A service that failed, or does not run although it is enabled.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Suspect {
     /// `redis-server.service`.
@@ -93,12 +93,12 @@ pub struct Suspect {
     pub state: String,
 }
 
-/// One piece of evidence.
+/// One item of evidence.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Evidence {
     /// A service, or `sockets`, `addresses`, `disk`, `memory`.
     pub about: String,
-    /// What the VM printed; the end of it, at most 8 KiB.
+    /// What the VM printed: the last 8 KiB.
     pub text: String,
 }
 
@@ -111,9 +111,9 @@ impl VmReport {
             service: redactor.line(service),
             state: redactor.line(state),
         };
-        let piece = |piece: &EvidenceItem| Evidence {
-            about: redactor.line(&piece.about),
-            text: redactor.text(&piece.text),
+        let item = |item: &EvidenceItem| Evidence {
+            about: redactor.line(&item.about),
+            text: redactor.text(&item.text),
         };
         Self {
             name: vm.name.clone(),
@@ -133,7 +133,7 @@ impl VmReport {
             cause: record.cause.map(|cause| redactor.cause(cause)),
             unstable: record.unstable.iter().map(|line| redactor.line(line)).collect(),
             suspects: record.suspects.iter().map(suspect).collect(),
-            evidence: record.evidence.iter().map(piece).collect(),
+            evidence: record.evidence.iter().map(item).collect(),
         }
     }
 }

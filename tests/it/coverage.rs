@@ -1,4 +1,4 @@
-//! What the inventory declares and no assertion looks at.
+//! What the inventory declares and no assertion covers.
 
 use serde_json::json;
 
@@ -18,13 +18,17 @@ fn what_is_not_looked_at_is_told() {
     let scene = scene(&vm);
     let run = scene.check(&[]);
     run.expect(0, &["passed"]);
-    let told = "uncovered 2 of 4 declared VMs and ports are looked at\n  no assertion looks at 9121/tcp of app\n  \
-                no assertion looks at idle\n";
+    let told = "uncovered 2 of 4 declared VMs and ports have assertions\n  no assertion covers 9121/tcp of app\n  \
+                no assertion covers idle\n";
     assert!(run.stdout.contains(told), "{}", run.told());
     assert_eq!(run.report["coverage"]["uncovered"][0]["id"], "uncovered::app::9121");
     assert!(!run.junit.contains("uncovered"), "{}", run.junit);
     let plan = scene.bootproof(&["plan", "-i", "inventory.json", "-s", "suite.json"]);
-    assert!(plan.stdout.contains("2 of 4 declared VMs and ports are looked at"), "{}", plan.told());
+    assert!(
+        plan.stdout.contains("2 of 4 declared VMs and ports have assertions"),
+        "{}",
+        plan.told()
+    );
 }
 
 #[test]
