@@ -1,14 +1,26 @@
 # `make lab` and `make test` do everything, set-up included. `make help` lists the rest.
-.PHONY: help lab faults test bench fuzz deny fmt clippy doc clean-lab
+.PHONY: help ci lab faults test bench fuzz fuzz-minimise deny fmt clippy doc clean-lab
 
 help:
-	@echo "make lab     build four images, boot four VMs, run both suites on them"
-	@echo "make faults  plant faults on the four VMs, one after the other, and compare what the suites say"
-	@echo "make test    every other test"
-	@echo "make bench   bootproof beside an OpenSSH script, on four sshd's on loopback"
-	@echo "make fuzz    each fuzz target for FUZZ_SECONDS (600)"
-	@echo "make deny    licences and sources of the dependencies"
-	@echo "make fmt clippy doc clean-lab"
+	@echo "make lab            build four images, boot four VMs, run both suites on them"
+	@echo "make faults         plant every fault on the four VMs, one after the other, and compare"
+	@echo "                    what the suites report with what they should report; the table goes"
+	@echo "                    to reports/faults.txt. BOOTPROOF_FAULTS_THIRD=0 (1, 2) plants a third"
+	@echo "make test           every other test; needs no VM"
+	@echo "make ci             what CI runs (.ci/run): all checks, make test, make lab, and one third"
+	@echo "                    of the faults, chosen by commit"
+	@echo "make bench          compare bootproof with an OpenSSH script, on four local sshd's"
+	@echo "make fuzz           run each fuzz target for FUZZ_SECONDS (600)"
+	@echo "make fuzz-minimise  reduce the fuzz corpus to the inputs that cover most"
+	@echo "make deny           check licences, sources and forbidden crates of the dependencies"
+	@echo "make fmt            format the code"
+	@echo "make clippy         lint the code; warnings are errors"
+	@echo "make doc            build the API documentation; warnings are errors"
+	@echo "make clean-lab      delete .lab: images and VMs; power the VMs off first, with"
+	@echo "                    bootproof lab down"
+
+ci:
+	.ci/run
 
 lab:
 	scripts/lab
@@ -26,6 +38,9 @@ bench:
 
 fuzz:
 	scripts/fuzz
+
+fuzz-minimise:
+	scripts/fuzz-minimise
 
 deny:
 	scripts/deny

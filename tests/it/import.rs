@@ -249,7 +249,7 @@ fn a_wrong_plan_is_told_with_file_line_and_hint() {
         assert_eq!(run.code, Some(2), "{title}: {}", run.told());
         told += &format!("# {title}\n{}\n", run.stderr);
     }
-    insta::assert_snapshot!("wrong plans", told);
+    insta::assert_snapshot!("wrong-plans", told);
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn a_wrong_suite_is_told_with_file_line_and_hint() {
     ] {
         told += &chapter(title, &check_files(INVENTORY, text));
     }
-    insta::assert_snapshot!("wrong suites", told);
+    insta::assert_snapshot!("wrong-suites", told);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_wrong_inventory_is_told_with_file_line_and_hint() {
     ] {
         told += &chapter(title, &check_files(text, SUITE));
     }
-    insta::assert_snapshot!("wrong inventories", told);
+    insta::assert_snapshot!("wrong-inventories", told);
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn lint_doubts_checks_that_cannot_fail_or_hide_a_failure() {
     assert_eq!(code(&["waived.json", "--deny-warnings"]), Some(0));
     let told = scene.bootproof(&["lint", "inventory.json", "suite.json", "doubtful.json"]);
     assert_eq!(told.code, Some(2), "a check that cannot fail is an error");
-    insta::assert_snapshot!("doubtful checks", format!("{}{}", told.stdout, told.stderr));
+    insta::assert_snapshot!("doubtful-checks", format!("{}{}", told.stdout, told.stderr));
 }
 
 /// Every warning about our own suites is listed here, and is true.
@@ -312,7 +312,7 @@ fn what_cannot_be_read_or_written_and_who_is_unknown_is_told() {
             fs::create_dir(scene.path("folder")).unwrap();
         }),
     ];
-    insta::assert_snapshot!("unreadable and unknown", told.concat());
+    insta::assert_snapshot!("unreadable-and-unknown", told.concat());
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn a_vm_that_cannot_be_used_is_told_with_its_stage_and_address() {
             &scene(&vm).ssh("vm", "password", PASSWORD).ssh("vm", "key", "absent"),
         ),
     ];
-    insta::assert_snapshot!("unusable VMs", told.concat());
+    insta::assert_snapshot!("unusable-VMs", told.concat());
 }
 
 #[test]
