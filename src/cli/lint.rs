@@ -17,11 +17,11 @@ use crate::spec::plan::Plan;
 use crate::spec::source::Source;
 use crate::spec::suite::Suite;
 
-/// Check inventories, suites, recipes and plans from elsewhere
+/// Check inventories, suites, recipes and blueprints
 #[derive(Debug, Args)]
 #[command(after_help = concat!(
     "What a file is, is seen from its keys (`vms`, `scenarios`, `os`, `nodes`). When inventories are among the\n",
-    "files, the suites are bound to each of them, too. When a plan is, inventory and recipes of its lab must\n",
+    "files, the suites are bound to each of them, too. When a blueprint is, inventory and recipes of its lab must\n",
     "have kept its warnings.\n\n",
     "A check that can never fail is an error; one that hides a failure is a warning, which changes the exit code\n",
     "only with --deny-warnings. An assertion accepts its warnings with `\"waive\": \"the reason\"`.\n\n",
@@ -136,7 +136,7 @@ impl Files {
                     super::tell("warning", &remark);
                 }
                 println!(
-                    "{file}: plan, {} nodes, {} assertions: ok",
+                    "{file}: blueprint, {} nodes, {} assertions: ok",
                     plan.nodes.len(),
                     plan.assertions
                 );
@@ -200,11 +200,11 @@ fn read(path: &Path) -> Result<Read, Box<dyn Error>> {
         let folder = path.parent().unwrap_or(Path::new("."));
         return Ok(Read::Recipe(Box::new(RecipeFolder::read(folder)?)));
     }
-    let hint =
-        "an inventory has `vms`, a suite `scenarios`, a recipe `os`, a plan `nodes`".to_owned();
+    let hint = "an inventory has `vms`, a suite `scenarios`, a recipe `os`, a blueprint `nodes`"
+        .to_owned();
     let error = source.error(
         "",
-        "this is neither an inventory nor a suite nor a recipe nor a plan",
+        "this is neither an inventory nor a suite nor a recipe nor a blueprint",
         Some(hint),
     );
     Err(Problems::from(error).into())

@@ -3,7 +3,10 @@
 mod check;
 mod import;
 mod lab;
+mod lab_ssh;
 mod lint;
+mod live;
+mod output;
 mod plan;
 mod progress;
 mod prove;
@@ -11,17 +14,15 @@ mod schema;
 
 use std::collections::HashSet;
 use std::error::Error;
-use std::fmt::Display;
-use std::io::{self, ErrorKind, Write};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use output::{show, tell};
 use progress::Progress;
 
 use crate::exit_code::ExitCode;
 use crate::problem::Problems;
 use crate::record::RunRecord;
 use crate::report::redact::Redactor;
-use crate::report::text::harmless;
 use crate::run::{RunSettings, Runner};
 use crate::secrets::Secrets;
 use crate::settings::SettingsError;
@@ -51,7 +52,7 @@ enum Command {
 
 /// Runs the command line and prints what went wrong.
 pub fn main() -> ExitCode {
-    if let Some(answered) = lab::askpass() {
+    if let Some(answered) = lab_ssh::askpass() {
         return answered;
     }
     let result: Result<ExitCode, Box<dyn Error>> = match Arguments::parse().command {
@@ -60,8 +61,8 @@ pub fn main() -> ExitCode {
         Command::Lint(arguments) => Ok(lint::run(&arguments)),
         Command::Prove(arguments) => prove::run(&arguments).map_err(Into::into),
         Command::Schema(arguments) => Ok(schema::run(&arguments)),
-        Command::Import(arguments) => import::run(&arguments),
-        Command::Lab(arguments) => Ok(lab::run(arguments)),
+        Command::Import(arguments) => return exit_code(import::run(&arguments)),
+        Command::Lab(arguments) => return exit_code(lab::run(arguments)),
     };
     result.unwrap_or_else(|error| {
         let in_a_file = match error.downcast_ref() {
@@ -73,6 +74,13 @@ pub fn main() -> ExitCode {
             None => tell("error", &error),
         }
         ExitCode::Usage
+    })
+}
+
+fn exit_code(result: Result<ExitCode, crate::error::Error>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        error.problems().iter().for_each(|problem| tell("error", problem));
+        error.exit_code()
     })
 }
 
@@ -101,20 +109,4 @@ fn play(
     let finished = runner.finish(plan);
     progress.end();
     Some(finished)
-}
-
-/// Prints an error or a warning on standard error. It can quote a file that somebody else has written.
-fn tell(level: &str, what: &impl Display) {
-    eprintln!("{level}: {}", harmless(&what.to_string()));
-}
-
-/// Prints on standard output. A reader that leaves early, such as `head`, changes nothing about how the command ends.
-fn show(text: &str) {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            eprintln!("error: cannot print: {error}")
-        }
-        _ => {}
-    }
 }

@@ -1,16 +1,11 @@
-//! Writes reports. A report is there whole or not at all: it is written beside its name and renamed.
+//! Writes reports. A report is there whole or not at all.
 
-use std::fs::File;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use super::{Report, json, junit};
-
-/// How the name of a report begins while it is written.
-const BESIDE: &str = ".bootproof-report-";
+use crate::atomic_file;
 
 /// A report that could not be written.
 #[derive(Debug, Error)]
@@ -48,33 +43,7 @@ impl Destinations {
     }
 }
 
-/// Puts `text` in the place of the file at `path`, in one step.
 fn replace(path: &Path, text: &str) -> Result<(), StoreError> {
-    let failed = |error| StoreError { path: path.to_owned(), error };
-    let folder =
-        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let _writing = sweep(folder);
-    let mut file = tempfile::Builder::new().prefix(BESIDE).tempfile_in(folder).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    // A temporary file is for its owner only; a report is read by others: CI servers, colleagues.
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
-}
-
-/// Takes away what runs that were killed left half written. Who writes holds a shared lock on the folder, which is
-/// returned: whoever gets it alone knows that nobody writes. Without locks, or with a run under way, it stays.
-fn sweep(folder: &Path) -> std::io::Result<File> {
-    let lock = File::open(folder)?;
-    if lock.try_lock().is_ok() {
-        for entry in folder.read_dir()?.flatten() {
-            if entry.file_name().as_encoded_bytes().starts_with(BESIDE.as_bytes()) {
-                let _ = std::fs::remove_file(entry.path());
-            }
-        }
-        lock.unlock()?;
-    }
-    lock.lock_shared()?;
-    Ok(lock)
+    atomic_file::write(path, text, atomic_file::PUBLIC)
+        .map_err(|error| StoreError { path: path.to_owned(), error })
 }
