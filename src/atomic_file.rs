@@ -1,7 +1,7 @@
 //! Files that are there whole or not at all: each is written beside its place and then renamed.
 //!
-//! Whoever writes holds a shared lock on the folder. So whoever gets the lock exclusively knows that
-//! nobody writes there, and may remove what killed processes left half written.
+//! Whoever writes holds a shared lock on the folder. So whoever gets the lock exclusively knows
+//! that nobody writes there, and may remove what killed processes left half written.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};

@@ -47,8 +47,8 @@ pub fn lost_network(folder: &LabFolder) -> Vec<&'static str> {
     [qemu::SWITCH, qemu::GATEWAY].into_iter().filter(has_ended).collect()
 }
 
-/// Powers off the VMs, ends what still runs, and removes `inventory`. Returns `false` if the lab was
-/// not up.
+/// Powers off the VMs, ends what still runs, and removes `inventory`. Returns `false` if the lab
+/// was not up.
 pub fn down(folder: &LabFolder, inventory: &Path, progress: Progress) -> Result<bool, Problem> {
     let state = state::up(folder)?;
     if let Some(state) = &state {

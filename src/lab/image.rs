@@ -180,7 +180,8 @@ impl Build<'_> {
         .args(["-no-progress", "-quiet"])
         .stdin(tar);
         let packed = pack.status().map_err(Problem::io("start mksquashfs"))?;
-        // `pack` holds the reading end of the pipe: without it mmdebstrap ends if mksquashfs has died.
+        // `pack` holds the reading end of the pipe. Without it, mmdebstrap ends if mksquashfs has
+        // died.
         drop(pack);
         let made = making.wait().map_err(Problem::io("wait for mmdebstrap"))?;
         if !made.success() {
@@ -303,8 +304,12 @@ fn hooks(files: &[SystemFile]) -> Vec<String> {
 /// A script that runs as root in the finished system and removes itself.
 fn setup_script(recipe: &Recipe, files: &[SystemFile]) -> String {
     let mut script = String::from(
-        "rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id\n: > /etc/machine-id\nrm -f /vmlinuz* /initrd.img*\n\
-         mv /boot/vmlinuz-* /vmlinuz\nmv /boot/initrd.img-* /initrd.img\nchmod 644 /vmlinuz /initrd.img\n",
+        "rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id\n\
+         : > /etc/machine-id\n\
+         rm -f /vmlinuz* /initrd.img*\n\
+         mv /boot/vmlinuz-* /vmlinuz\n\
+         mv /boot/initrd.img-* /initrd.img\n\
+         chmod 644 /vmlinuz /initrd.img\n",
     );
     for SystemFile { path, mode, .. } in files {
         script += &format!("chmod {mode:o} {path}\n");
@@ -322,10 +327,10 @@ fn setup_script(recipe: &Recipe, files: &[SystemFile]) -> String {
     script += "mkdir -p /etc/network /etc/systemd/system-generators\n\
                ln -s /dev/null /etc/systemd/system-generators/systemd-ssh-generator\n";
     script += "chpasswd < /passwords\nrm /passwords /setup\n";
-    script += "systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
-               e2scrub_reap.service fstrim.timer logrotate.timer man-db.timer getty@tty1.service\n\
-               systemctl enable systemd-networkd.service systemd-networkd-wait-online.service ssh.service \
-               image-host-key.service image-console.service\n";
+    script += "systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
+               e2scrub_all.timer e2scrub_reap.service fstrim.timer logrotate.timer man-db.timer getty@tty1.service\n\
+               systemctl enable systemd-networkd.service systemd-networkd-wait-online.service \
+               ssh.service image-host-key.service image-console.service\n";
     for index in 0..recipe.os.startup_scripts.len() {
         script += &format!("systemctl enable image-startup-{index}.service\n");
     }
@@ -383,40 +388,87 @@ fn system_files(folder: &RecipeFolder) -> Vec<SystemFile> {
 }
 
 /// The VM uses the recipe's name servers, not those that DHCP offers.
-const NETWORK: &str = "[Match]\nType=ether\n\n[Network]\nDHCP=ipv4\nKeepConfiguration=static\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n\n[DHCPv4]\nUseDNS=no\nUseHostname=no\n";
+const NETWORK: &str = "\
+[Match]
+Type=ether
+
+[Network]
+DHCP=ipv4
+KeepConfiguration=static
+LinkLocalAddressing=no
+IPv6AcceptRA=no
+
+[DHCPv4]
+UseDNS=no
+UseHostname=no
+";
 
 /// No image holds a host key: a VM makes its own at its first boot.
-const HOST_KEY_UNIT: &str = "[Unit]\nDescription=Make this machine's SSH host key\nBefore=ssh.service ssh.socket\n\
-    ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key\n\n[Service]\nType=oneshot\n\
-    ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N \"\" -f /etc/ssh/ssh_host_ed25519_key\nRemainAfterExit=yes\n\n\
-    [Install]\nWantedBy=multi-user.target\n";
+const HOST_KEY_UNIT: &str = "\
+[Unit]
+Description=Make this machine's SSH host key
+Before=ssh.service ssh.socket
+ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
 
-/// Shows the host key on the serial console, so that `lab up` can pin it without trusting the network.
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N \"\" -f /etc/ssh/ssh_host_ed25519_key
+RemainAfterExit=yes
+
+[Install]
+WantedBy=multi-user.target
+";
+
+/// Shows the host key on the serial console, so that `lab up` can pin it without trusting the
+/// network.
 fn console_unit(scripts: usize) -> String {
     let startup: String =
         (0..scripts).map(|index| format!(" image-startup-{index}.service")).collect();
     format!(
-        "[Unit]\nDescription=Tell the SSH host key on the console\nAfter=ssh.service image-host-key.service{startup}\n\n\
+        "[Unit]\n\
+         Description=Tell the SSH host key on the console\n\
+         After=ssh.service image-host-key.service{startup}\n\n\
          [Service]\nType=oneshot\nRemainAfterExit=yes\n\
          ExecStart=/bin/sh -c 'echo; k=/etc/ssh/ssh_host_ed25519_key.pub; \
-         echo \"bootproof: host key $(ssh-keygen -lf $k | cut -d\" \" -f2) $(cut -d\" \" -f1,2 $k)\"'\n\
+         echo \"bootproof: host key $(ssh-keygen -lf $k | cut -d\" \" -f2) \
+         $(cut -d\" \" -f1,2 $k)\"'\n\
          StandardOutput=tty\nTTYPath=/dev/console\n\n[Install]\nWantedBy=multi-user.target\n"
     )
 }
 
 fn startup_unit(path: &str, after: &str) -> String {
     format!(
-        "[Unit]\nDescription=Startup script of the recipe\nWants={after}\nAfter={after}\n\n\
-         [Service]\nType=oneshot\nExecStart={path}\nRemainAfterExit=yes\n\n[Install]\nWantedBy=multi-user.target\n"
+        "\
+[Unit]
+Description=Startup script of the recipe
+Wants={after}
+After={after}
+
+[Service]
+Type=oneshot
+ExecStart={path}
+RemainAfterExit=yes
+
+[Install]
+WantedBy=multi-user.target
+"
     )
 }
 
 /// `persistence`: a disk with this label keeps what the system writes; without one, memory does.
-/// `tsc=unstable`: QEMU's emulated TSC does not go back when a snapshot is restored, as other clocks do.
-const GRUB: &str = "serial --unit=0 --speed=115200\nterminal_input console serial\nterminal_output console serial\n\
-    set timeout=0\nmenuentry \"Debian trixie\" {\n  \
-    linux /live/vmlinuz boot=live persistence quiet nocomponents tsc=unstable console=tty0 console=ttyS0,115200\n  \
-    initrd /live/initrd.img\n}\n";
+/// `tsc=unstable`: when a snapshot is restored, QEMU's emulated TSC does not go back as other clocks
+/// do.
+const GRUB: &str = "\
+serial --unit=0 --speed=115200
+terminal_input console serial
+terminal_output console serial
+set timeout=0
+menuentry \"Debian trixie\" {
+  linux /live/vmlinuz boot=live persistence quiet nocomponents tsc=unstable \
+    console=tty0 console=ttyS0,115200
+  initrd /live/initrd.img
+}
+";
 
 #[cfg(test)]
 mod tests {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::problem::Problem;
 
-/// Without an answer for this long, QEMU is stuck. It is silent, too, while it loads a snapshot from
-/// a busy disk, so this is generous.
+/// Without an answer for this long, QEMU is stuck. While it loads a snapshot from a busy disk, it
+/// does not answer either, so this is generous.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// bootproof runs one job at a time on a VM; this is its name.

@@ -313,8 +313,8 @@ impl RecipeFolder {
         self.scripts.iter().filter_map(remark).collect()
     }
 
-    /// The recipes in a folder of folders, in the order of their folders' names: those of the VMs in
-    /// `vms`, or all if `vms` is empty.
+    /// The recipes in a folder of folders, in the order of their folders' names: those of `vms`,
+    /// or all if `vms` is empty.
     pub fn read_all(recipes: &Path, vms: &[String]) -> Result<Vec<Self>, Problems> {
         let entries = std::fs::read_dir(recipes)
             .map_err(Problem::io(format!("read {}", recipes.display())))

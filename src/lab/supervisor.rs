@@ -78,7 +78,7 @@ fn watch(
     Ok(())
 }
 
-/// A `lab status` that tests whether the lock is free holds it for a moment, so this waits a little.
+/// `lab status` holds the lock for a moment to test whether it is free, so this waits a little.
 fn take_lock(folder: &LabFolder) -> Result<File, Problem> {
     let deadline = Instant::now() + Duration::from_secs(2);
     loop {

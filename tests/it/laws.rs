@@ -370,7 +370,7 @@ proptest! {
     }
 
     #[test]
-    fn each_error_of_a_plan_that_was_changed_or_torn_has_a_line_of_that_file(text in prop_oneof![mutated(BLUEPRINT), torn(BLUEPRINT)]) {
+    fn errors_of_damaged_blueprints_have_a_line_of_that_file(text in prop_oneof![mutated(BLUEPRINT), torn(BLUEPRINT)]) {
         let lines = text.lines().count();
         for error in Blueprint::parse("blueprint.json", &text).err().into_iter().flat_map(|errors| errors.0) {
             prop_assert_eq!(error.file.as_deref(), Some("blueprint.json"));

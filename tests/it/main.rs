@@ -10,6 +10,7 @@ mod harness;
 mod import;
 mod junk;
 mod killed;
+mod lab;
 mod laws;
 mod layers;
 mod misbehaviour;

@@ -1,5 +1,5 @@
-//! A blueprint becomes bootproof's own files. Each is read again by its own parser before anything is
-//! written.
+//! A blueprint becomes bootproof's own files. Each is read again by its own parser before anything
+//! is written.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
-    /// Reads a blueprint. Messages name it `file`; paths of scripts start from the folder of `file`.
+    /// Reads a blueprint. Messages name it `file`; paths of scripts start from that file's folder.
     /// All mistakes are returned, not only the first.
     pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
         let spelled = Spelled::parse(file, text)?;

@@ -1,5 +1,5 @@
-//! The rules for a blueprint as a whole. Recipes and suites have rules of their own, wherever they come
-//! from.
+//! The rules for a blueprint as a whole. Recipes and suites have rules of their own, wherever they
+//! come from.
 
 use std::collections::HashSet;
 
@@ -270,8 +270,8 @@ fn each<'a>(path: &str, list: &'a [String]) -> Vec<(String, &'a str)> {
 fn warnings(spelled: &Spelled, written: &BlueprintFile) -> Vec<Problem> {
     let all = all_warnings(written);
     if all.is_empty() {
-        let hint = "write what remains to be done at deployment time under `warnings`, for the whole \
-                    lab or in a recipe";
+        let hint = "write under `warnings` what remains to be done at deployment time, for the \
+                    whole lab or in a recipe";
         let message = "the blueprint has no warnings: they must have been lost";
         return vec![spelled.error("", message, Some(hint.to_owned()))];
     }

@@ -56,7 +56,8 @@ pub(super) struct BlueprintFile {
     pub(super) warnings: Vec<String>,
 }
 
-/// A VM of the blueprint. A value can be in the node or in its recipe; if both have it, they must agree.
+/// A VM of the blueprint. A value can be in the node or in its recipe; if it is in both, they must
+/// agree.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Node {
