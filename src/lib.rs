@@ -1,5 +1,6 @@
 //! bootproof: post-boot conformance tests over SSH.
 pub mod assertion;
+pub mod atomic_file;
 pub mod cli;
 pub mod command;
 pub mod error;

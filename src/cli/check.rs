@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::Format;
+use super::output::{Format, show, show_exactly, tell_all, width};
 use super::plan::Selection;
+use super::progress::run_with_progress;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::gate::{Gate, Request};
@@ -106,7 +107,7 @@ impl CheckArgs {
             Colour::Always => true,
             Colour::Never => false,
         };
-        Screen { colour, width: super::width() }
+        Screen { colour, width: width() }
     }
 }
 
@@ -117,12 +118,12 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, Error> {
     let coverage_required = arguments.fail_uncovered;
     let settings = arguments.run_settings()?;
     let gate = Gate::prepare(Request { plan, selected, destinations, coverage_required })?;
-    super::tell_all("warning", &vacuous(&gate));
-    let ending = super::run_with_progress(gate, settings)?;
-    super::tell_all("error", &ending.problems);
+    tell_all("warning", &vacuous(&gate));
+    let ending = run_with_progress(gate, settings)?;
+    tell_all("error", &ending.problems);
     match arguments.format {
-        Format::Human => super::show(&terminal::render(&ending.report, arguments.screen())),
-        Format::Json => super::show(&json::render(&ending.report)),
+        Format::Human => show(&terminal::render(&ending.report, arguments.screen())),
+        Format::Json => show_exactly(&json::render(&ending.report)),
     }
     eprintln!("reports: {}", arguments.destinations().names());
     Ok(ending.exit_code)

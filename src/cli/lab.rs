@@ -1,36 +1,39 @@
-//! `bootproof lab`: the reference lab.
+//! `bootproof lab`: the local lab.
 
-use std::fs;
-use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
-use std::os::unix::process::CommandExt;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread::sleep;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::lab_ssh;
+use super::live::LiveLines;
+use super::output::show;
+use crate::error::Error;
 use crate::exit_code::ExitCode;
-use crate::lab::control::{self, Deed};
+use crate::lab::control::{self, VmAction};
+use crate::lab::folder::LabFolder;
+use crate::lab::image::{self, Image};
 use crate::lab::recipe::RecipeFolder;
 use crate::lab::state::{self, LabState};
-use crate::lab::up::{self, Source, Wanted};
-use crate::lab::{LabError, LabFolder, at_once, down, image, plain, supervisor};
-use crate::problem::hint_for_unknown;
+use crate::lab::vm::{VmImage, VmToBoot};
+use crate::lab::{down, parallel, serial, supervisor, up};
+use crate::problem::{Problem, hint_for_unknown};
 use crate::report::text::counted;
-use crate::secrets::Secrets;
-use crate::settings::{self, LOCAL_INVENTORY};
-use crate::spec::inventory::{Inventory, Vm};
+use crate::settings::LOCAL_INVENTORY;
 
-/// Build, boot and take down the reference lab: four real VMs in QEMU
+/// Build, boot and control the local lab: VMs in QEMU
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  bootproof lab up && bootproof check --wait 5m; bootproof lab down"
-)]
+#[command(after_help = "\
+Example:
+  bootproof lab up
+  bootproof check --wait 5m
+  bootproof lab down")]
 pub struct LabArgs {
-    /// Where images, disks and logs are kept
+    /// Folder for images, disks and logs
     #[arg(
         long,
         global = true,
@@ -40,7 +43,7 @@ pub struct LabArgs {
     )]
     lab_dir: PathBuf,
 
-    /// Where the recipes are
+    /// Folder with the recipes
     #[arg(long, global = true, value_name = "FOLDER", default_value = "recipes")]
     recipes: PathBuf,
 
@@ -50,388 +53,312 @@ pub struct LabArgs {
 
 #[derive(Debug, Subcommand)]
 enum LabCommand {
-    /// Build a bootable ISO of each recipe; one that is there is not built again
-    #[command(after_help = "Example:\n  bootproof lab build redis")]
+    /// Build a bootable ISO for each recipe that has none yet
+    #[command(after_help = "\
+A changed recipe is built again. The log of a build is in FOLDER/logs.
+
+Example:
+  bootproof lab build redis")]
     Build {
-        /// Only these VMs
+        /// Build only these VMs
         vms: Vec<String>,
     },
     /// Boot the VMs on a private network and write inventory/local.json
-    #[command(
-        after_help = "Examples:\n  bootproof lab up\n  bootproof lab up --image redis=/images/redis.qcow2\n\n\
-        Images that are not there are built first. Ports are on 127.0.0.1 only."
-    )]
+    #[command(after_help = "\
+Missing images are built first. The SSH ports of the VMs are on 127.0.0.1 only. If a VM does not \
+boot, nothing is left running.
+
+Examples:
+  bootproof lab up
+  bootproof lab up --image redis=/images/redis.qcow2")]
     Up {
-        /// Only these VMs
+        /// Boot only these VMs
         vms: Vec<String>,
-        /// Boot this ISO, qcow2 or raw image in place of the recipe's; it is never written to
+        /// Boot this ISO, qcow2 or raw image instead of the recipe's; it is opened read-only
         #[arg(long = "image", value_name = "VM=FILE", value_parser = given_image)]
-        images: Vec<(String, PathBuf)>,
+        images: Vec<GivenImage>,
     },
-    /// Tell how every VM is
+    /// Show the status of every VM
+    #[command(after_help = "\
+Example:
+  bootproof lab status
+
+Exit codes:
+  0  every VM is running
+  1  a VM is not running
+  4  the lab is not up")]
     Status,
     /// Log in to a VM, or run a command on it, with OpenSSH
-    #[command(
-        after_help = "Examples:\n  bootproof lab ssh redis\n  bootproof lab ssh redis -- redis-cli ping"
-    )]
+    #[command(after_help = "\
+Examples:
+  bootproof lab ssh redis
+  bootproof lab ssh redis -- redis-cli ping")]
     Ssh {
-        /// The VM
+        /// Name of the VM
         vm: String,
-        /// The command
+        /// Command to run on the VM, after `--`
         #[arg(last = true)]
         command: Vec<String>,
     },
-    /// Show a VM's serial console
-    #[command(after_help = "Example:\n  bootproof lab logs -f immich-server")]
+    /// Show the serial console of a VM
+    #[command(after_help = "\
+Example:
+  bootproof lab logs -f immich-server")]
     Logs {
-        /// The VM
+        /// Name of the VM
         vm: String,
-        /// Go on as it grows
+        /// Keep showing new lines until interrupted
         #[arg(short, long)]
         follow: bool,
     },
-    /// Keep memory and disk of VMs as they are now
-    #[command(
-        after_help = "Example:\n  bootproof lab snapshot && bootproof lab ssh redis; bootproof lab restore redis"
-    )]
+    /// Save memory and disk of VMs
+    #[command(after_help = "\
+A VM has one snapshot; a new one replaces it.
+
+Example:
+  bootproof lab snapshot
+  bootproof lab ssh redis
+  bootproof lab restore redis")]
     Snapshot {
-        /// Only these VMs
+        /// Save only these VMs
         vms: Vec<String>,
     },
-    /// Take VMs back to their snapshot, from whatever state, and set their clocks
-    #[command(after_help = "Example:\n  bootproof lab restore redis")]
+    /// Take VMs back to their snapshot and set their clocks
+    #[command(after_help = "\
+This works in any state of a VM: paused, crashed or powered off.
+
+Example:
+  bootproof lab restore redis")]
     Restore {
-        /// Only these VMs
+        /// Restore only these VMs
         vms: Vec<String>,
-        /// Leave their clocks at the moment of the snapshot
+        /// Leave the clocks at the time of the snapshot
         #[arg(long)]
         keep_clock: bool,
     },
-    /// Stop VMs' processors, as a frozen host would
+    /// Stop the processors of VMs, as on a frozen host
+    #[command(after_help = "\
+Example:
+  bootproof lab pause redis")]
     Pause {
-        /// The VMs
+        /// Names of the VMs
         #[arg(required = true)]
         vms: Vec<String>,
     },
-    /// Let paused VMs go on, and start those that have powered themselves off
+    /// Let paused VMs continue, and start VMs that powered off
+    #[command(after_help = "\
+Example:
+  bootproof lab resume redis")]
     Resume {
-        /// The VMs
+        /// Names of the VMs
         #[arg(required = true)]
         vms: Vec<String>,
     },
-    /// Shut VMs down cleanly, and boot them again from their disks
-    #[command(after_help = "Example:\n  bootproof lab reboot redis && bootproof check --wait 5m")]
+    /// Shut VMs down cleanly and boot them again from their disks
+    #[command(after_help = "\
+Example:
+  bootproof lab reboot redis && bootproof check --wait 5m")]
     Reboot {
-        /// The VMs
+        /// Names of the VMs
         #[arg(required = true)]
         vms: Vec<String>,
     },
-    /// Power the VMs off and remove their disks
+    /// Power off the VMs and delete their disks
+    #[command(after_help = "\
+Built images are kept. inventory/local.json is removed.
+
+Example:
+  bootproof lab down")]
     Down,
-    /// Keep the VMs; started by `up`
+    /// Keep the VMs running; `up` starts this
     #[command(hide = true)]
     Supervise,
 }
 
-fn given_image(text: &str) -> Result<(String, PathBuf), String> {
-    let (vm, file) =
-        text.split_once('=').ok_or("write VM=FILE, such as redis=/images/redis.qcow2")?;
-    if Path::new(file).is_file() {
-        Ok((vm.to_owned(), file.into()))
+/// An image that the operator gave for a VM.
+#[derive(Debug, Clone)]
+struct GivenImage {
+    vm: String,
+    file: PathBuf,
+}
+
+fn given_image(text: &str) -> Result<GivenImage, Problem> {
+    let (vm, file) = text
+        .split_once('=')
+        .ok_or_else(|| Problem::new("write VM=FILE, such as redis=/images/redis.qcow2"))?;
+    let file = std::path::absolute(file).map_err(Problem::io(format!("resolve {file}")))?;
+    if file.is_file() {
+        Ok(GivenImage { vm: vm.to_owned(), file })
     } else {
-        Err(format!("there is no file {file}"))
+        Err(Problem::new(format!("there is no file {}", file.display())))
     }
 }
 
-pub fn run(arguments: LabArgs) -> ExitCode {
+pub fn run(arguments: LabArgs) -> Result<ExitCode, Error> {
     let folder = LabFolder(std::path::absolute(&arguments.lab_dir).unwrap_or(arguments.lab_dir));
     let recipes = &arguments.recipes;
-    let done = match &arguments.command {
+    match &arguments.command {
         LabCommand::Build { vms } => {
-            RecipeFolder::read_all(recipes, vms).and_then(|all| build(&folder, &all).map(|_| ()))
+            let recipes = RecipeFolder::read_all(recipes, vms)?;
+            build(&folder, &recipes).map_err(Error::internal)?;
         }
-        LabCommand::Up { vms, images } => up(&folder, recipes, vms, images),
-        LabCommand::Status => return status(&folder),
-        LabCommand::Ssh { vm, command } => ssh(&folder, vm, command),
-        LabCommand::Logs { vm, follow } => logs(&folder, vm, *follow),
-        LabCommand::Snapshot { vms } => deed(&folder, vms, Deed::Snapshot),
-        LabCommand::Restore { vms, keep_clock: true } => deed(&folder, vms, Deed::Restore),
-        LabCommand::Restore { vms, .. } => {
-            deed(&folder, vms, Deed::Restore).and_then(|()| set_clocks(&folder, vms))
+        LabCommand::Up { vms, images } => {
+            boot(&folder, RecipeFolder::read_all(recipes, vms)?, images)?;
         }
-        LabCommand::Pause { vms } => deed(&folder, vms, Deed::Pause),
-        LabCommand::Resume { vms } => deed(&folder, vms, Deed::Resume),
-        LabCommand::Reboot { vms } => deed(&folder, vms, Deed::Reboot),
-        LabCommand::Down => take_down(&folder),
-        LabCommand::Supervise => supervisor::run(&folder),
-    };
-    done.map_or_else(
-        |error| {
-            eprintln!("error: {error}");
-            ExitCode::Internal
-        },
-        |()| ExitCode::Conforms,
-    )
+        LabCommand::Status => return status(&folder).map_err(Error::internal),
+        LabCommand::Ssh { vm, command } => lab_ssh::ssh(&folder, vm, command)?,
+        LabCommand::Logs { vm, follow } => logs(&folder, vm, *follow)?,
+        LabCommand::Snapshot { vms } => act(&folder, vms, VmAction::Snapshot)?,
+        LabCommand::Restore { vms, keep_clock } => restore(&folder, vms, *keep_clock)?,
+        LabCommand::Pause { vms } => act(&folder, vms, VmAction::Pause)?,
+        LabCommand::Resume { vms } => act(&folder, vms, VmAction::Resume)?,
+        LabCommand::Reboot { vms } => act(&folder, vms, VmAction::Reboot)?,
+        LabCommand::Down => take_down(&folder).map_err(Error::internal)?,
+        LabCommand::Supervise => supervisor::run(&folder).map_err(Error::internal)?,
+    }
+    Ok(ExitCode::Conforms)
 }
 
-/// Two at a time: one waits for the network while the other computes.
+/// While one build waits for the network, another one uses the processor.
 const BUILDS_AT_ONCE: usize = 2;
 
-fn build(folder: &LabFolder, recipes: &[RecipeFolder]) -> Result<Vec<image::Image>, LabError> {
-    let lines = Lines::new(recipes.iter().map(|one| one.recipe.name.as_str()));
-    let next = Mutex::new(recipes.iter());
-    let worker = || {
-        loop {
-            let Some(recipe) = next.lock().ok().and_then(|mut next| next.next()) else {
-                return Ok(());
-            };
-            image::build(folder, recipe, &|name, text| lines.tell(name, text))?;
+fn build(folder: &LabFolder, recipes: &[RecipeFolder]) -> Result<Vec<Image>, Problem> {
+    let lines = LiveLines::with_clocks(recipes.iter().map(|folder| folder.recipe.name.as_str()));
+    let queue = Mutex::new(recipes.iter());
+    let next = || queue.lock().ok().and_then(|mut queue| queue.next());
+    let built = parallel::for_each(0..BUILDS_AT_ONCE, |_| {
+        while let Some(recipe) = next() {
+            image::build(folder, recipe, &|vm, text| lines.set(vm, text))?;
         }
-    };
-    let built = at_once(0..BUILDS_AT_ONCE, |_| worker());
-    lines.end();
+        Ok(())
+    });
+    lines.finish();
     built?;
     Ok(recipes.iter().map(|recipe| image::location(folder, recipe)).collect())
 }
 
-fn up(
+fn boot(
     folder: &LabFolder,
-    recipes: &Path,
-    vms: &[String],
-    images: &[(String, PathBuf)],
-) -> Result<(), LabError> {
-    let recipes = RecipeFolder::read_all(recipes, vms)?;
-    let names: Vec<_> = recipes.iter().map(|one| one.recipe.name.as_str()).collect();
-    if let Some((unknown, _)) = images.iter().find(|(vm, _)| !names.contains(&vm.as_str())) {
-        let hint = hint_for_unknown(unknown, names);
-        return Err(LabError::new(format!(
-            "--image names `{unknown}`, which is not among the VMs"
-        ))
-        .hint(hint));
+    recipes: Vec<RecipeFolder>,
+    images: &[GivenImage],
+) -> Result<(), Error> {
+    check_image_names(&recipes, images)?;
+    match state::up(folder).map_err(Error::internal)? {
+        Some(state) => already_up(folder, &state, &recipes, images),
+        None => boot_all(folder, recipes, images),
     }
-    if let Some(state) = state::up(folder)? {
-        if !state::ready_note(folder).exists() {
-            return Err(LabError::new("the lab is being brought up by another process")
-                .hint("wait for it, or interrupt it"));
+    .map_err(Error::internal)
+}
+
+fn check_image_names(recipes: &[RecipeFolder], images: &[GivenImage]) -> Result<(), Problem> {
+    let names: Vec<_> = recipes.iter().map(|folder| folder.recipe.name.as_str()).collect();
+    match images.iter().find(|image| !names.contains(&image.vm.as_str())) {
+        Some(GivenImage { vm, .. }) => {
+            Err(Problem::new(format!("unknown VM `{vm}` in --image"))
+                .hint(hint_for_unknown(vm, names)))
         }
-        return already_up(&state, &names, images);
+        None => Ok(()),
     }
-    let given = |recipe: &RecipeFolder| {
-        images.iter().find(|(vm, _)| *vm == recipe.recipe.name).map(|(_, file)| file.clone())
+}
+
+fn boot_all(
+    folder: &LabFolder,
+    recipes: Vec<RecipeFolder>,
+    images: &[GivenImage],
+) -> Result<(), Problem> {
+    let given = |folder: &RecipeFolder| {
+        images.iter().find(|image| image.vm == folder.recipe.name).map(|image| image.file.clone())
     };
-    let (theirs, ours): (Vec<_>, Vec<_>) =
+    let (with_given, to_build): (Vec<_>, Vec<_>) =
         recipes.into_iter().partition(|recipe| given(recipe).is_some());
-    let built = build(folder, &ours)?;
-    let ours = ours
-        .into_iter()
-        .zip(built)
-        .map(|(recipe, image)| Wanted { recipe, source: Source::Built(image) });
-    let theirs = theirs
-        .into_iter()
-        .map(|recipe| Wanted { source: Source::Given(given(&recipe).unwrap_or_default()), recipe });
-    let wanted: Vec<_> = ours.chain(theirs).collect();
-    let lines = Lines::new(wanted.iter().map(|one| one.recipe.recipe.name.as_str()));
-    let done =
-        up::up(folder, &wanted, Path::new(LOCAL_INVENTORY), &|name, text| lines.tell(name, text));
-    lines.end();
+    let built = build(folder, &to_build)?.into_iter().map(VmImage::Built);
+    let given: Vec<_> = with_given.iter().filter_map(given).map(VmImage::Given).collect();
+    let vms: Vec<_> = (to_build.into_iter().zip(built))
+        .chain(with_given.into_iter().zip(given))
+        .map(|(recipe, image)| VmToBoot { recipe, image })
+        .collect();
+    let lines = LiveLines::with_clocks(vms.iter().map(|vm| vm.recipe.recipe.name.as_str()));
+    let inventory = Path::new(LOCAL_INVENTORY);
+    let done = up::up(folder, &vms, inventory, &|vm, text| lines.set(vm, text));
+    lines.finish();
     done?;
-    println!("{} up; {LOCAL_INVENTORY} has addresses and host keys", counted(wanted.len(), "VM"));
+    let count = counted(vms.len(), "VM");
+    show(&format!("{count} up; {LOCAL_INVENTORY} has their addresses and host keys\n"));
     Ok(())
 }
 
+/// Booting the same VMs again is not an error.
 fn already_up(
+    folder: &LabFolder,
     state: &LabState,
-    names: &[&str],
-    images: &[(String, PathBuf)],
-) -> Result<(), LabError> {
-    let same_vms = state.machines.len() == names.len()
-        && state.machines.iter().all(|one| names.contains(&one.name.as_str()));
-    let same_images = images.iter().all(|(vm, file)| {
-        let file = file.canonicalize().ok();
-        state
-            .machines
-            .iter()
-            .any(|machine| machine.name == *vm && Some(&machine.image) == file.as_ref())
-    });
-    if same_vms && same_images {
-        println!("the lab is up already; `bootproof lab status` tells how it is");
-        return Ok(());
-    }
-    Err(LabError::new("another lab is up").hint("take it down first: bootproof lab down"))
-}
-
-fn status(folder: &LabFolder) -> ExitCode {
-    let state = match state::up(folder) {
-        Ok(Some(state)) => state,
-        Ok(None) => {
-            println!("the lab is not up");
-            return ExitCode::NothingSelected;
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::Internal;
-        }
-    };
-    let age = state.started.elapsed().unwrap_or_default().as_secs();
-    let how = if state::ready_note(folder).exists() { "up" } else { "being brought up" };
-    let mut text = format!(
-        "{how} for {} ({})\n",
-        humantime::format_duration(Duration::from_secs(age)),
-        state.accel
-    );
-    let all = down::status(folder, &state);
-    for lost in down::lost_network(folder) {
-        text += &format!("{lost}: gone; take the lab down and up again\n");
-    }
-    for (machine, vm) in state.machines.iter().zip(&all) {
-        let image = machine.image.file_name().unwrap_or_default().display();
-        text += &format!(
-            "{:20} {:10} 127.0.0.1:{:<6} {} GiB  {image}\n",
-            vm.name, vm.status, machine.ssh_port, machine.memory_gb
+    recipes: &[RecipeFolder],
+    images: &[GivenImage],
+) -> Result<(), Problem> {
+    if !state::ready_note(folder).exists() {
+        return Err(
+            Problem::new("another process is booting the lab").hint("wait for it, or interrupt it")
         );
     }
-    super::show(&text);
-    if all.iter().all(|vm| vm.status == "running") { ExitCode::Conforms } else { ExitCode::Failed }
-}
-
-/// The VM in the local inventory.
-fn local_vm(vm: &str) -> Result<Vm, LabError> {
-    let path = Path::new(LOCAL_INVENTORY);
-    let text = settings::read(path).map_err(|_| LabError::not_up())?;
-    let inventory = Inventory::parse(LOCAL_INVENTORY, &text)
-        .map_err(|errors| LabError::new(errors.to_string()))?;
-    inventory
-        .vms
-        .get(vm)
-        .cloned()
-        .ok_or_else(|| LabError::unknown_vm(vm, inventory.vms.keys().map(String::as_str)))
-}
-
-/// Set when OpenSSH asks this program for a VM's password.
-const ASKPASS: &str = "BOOTPROOF_ASKPASS_VM";
-
-/// Answers OpenSSH's question for a password: it stands in no argument list and in no environment.
-pub fn askpass() -> Option<ExitCode> {
-    let vm = std::env::var(ASKPASS).ok()?;
-    let password = local_vm(&vm).ok().and_then(|vm| {
-        let secrets = Secrets::read([&vm]).ok()?;
-        secrets.of(&vm.name).password
+    let is_up = |name: &str| state.vms.iter().any(|vm| vm.name == name);
+    let same_vms =
+        state.vms.len() == recipes.len() && recipes.iter().all(|folder| is_up(&folder.recipe.name));
+    let same_images = images.iter().all(|image| {
+        let file = image.file.canonicalize().ok();
+        state.vms.iter().any(|vm| vm.name == image.vm && Some(&vm.image) == file.as_ref())
     });
-    match password {
-        Some(password) => {
-            println!("{}", password.expose());
-            Some(ExitCode::Conforms)
-        }
-        None => Some(ExitCode::Internal),
-    }
-}
-
-/// OpenSSH takes over: its terminal handling is the best there is.
-fn ssh(folder: &LabFolder, vm: &str, command: &[String]) -> Result<(), LabError> {
-    let mut line = ssh_line(folder, &local_vm(vm)?)?;
-    if !command.is_empty() {
-        line.arg("--").args(command);
-    }
-    Err(LabError::io("start ssh")(line.exec()))
-}
-
-/// A restored VM believes that it is still the moment of its snapshot.
-fn set_clocks(folder: &LabFolder, vms: &[String]) -> Result<(), LabError> {
-    let state = state_of_up(folder)?;
-    at_once(state.chosen(vms)?.into_iter().filter(|one| one.ours), |one| {
-        set_clock(folder, &one.name)
-    })
-}
-
-fn set_clock(folder: &LabFolder, name: &str) -> Result<(), LabError> {
-    let vm = local_vm(name)?;
-    let password = Secrets::read([&vm])
-        .map_err(|error| LabError::new(error.to_string()))?
-        .of(name)
-        .sudo_password;
-    let failed = || LabError::io(format!("set the clock of {name}"));
-    let mut line = ssh_line(folder, &vm)?;
-    line.args([
-        "--",
-        "sudo",
-        "-S",
-        "-p",
-        "''",
-        "sh",
-        "-c",
-        "'echo ready; read now; date -u -s @$now > /dev/null'",
-    ]);
-    line.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = line.spawn().map_err(failed())?;
-    if let (Some(mut stdin), Some(stdout), Some(password)) =
-        (child.stdin.take(), child.stdout.as_mut(), password)
-    {
-        // Should it end before it reads, its own words tell why.
-        let _ = writeln!(stdin, "{}", password.expose());
-        // A login takes seconds; only now is it known what time it will be.
-        let _ = BufReader::new(stdout).read_line(&mut String::new());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let _ = writeln!(stdin, "{:.3}", now.as_secs_f64());
-    }
-    let output = child.wait_with_output().map_err(failed())?;
-    if output.status.success() {
+    if same_vms && same_images {
+        show("the lab is already up; `bootproof lab status` shows its VMs\n");
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(LabError::new(format!("{name} is restored, but its clock could not be set: {said}")))
+    Err(Problem::new("a lab with other VMs or images is up")
+        .hint("take it down first: bootproof lab down"))
 }
 
-fn ssh_line(folder: &LabFolder, vm: &Vm) -> Result<Command, LabError> {
-    let own = std::env::current_exe().map_err(LabError::io("find bootproof itself"))?;
-    let known_hosts = state::ssh_known_hosts(folder);
-    if vm.ssh.host_key.is_none() {
-        let hint =
-            format!("log in yourself: ssh -p {} {}@{}", vm.ssh.port, vm.ssh.user, vm.ssh.host);
-        return Err(LabError::new(format!(
-            "the host key of {} is not known: its image is not of our making",
-            vm.name
-        ))
-        .hint(hint));
+fn status(folder: &LabFolder) -> Result<ExitCode, Problem> {
+    let Some(state) = state::up(folder)? else {
+        show("the lab is not up\n");
+        return Ok(ExitCode::NothingSelected);
+    };
+    let vms = down::status(folder, &state);
+    show(&status_text(folder, &state, &vms));
+    let all_running = vms.iter().all(|vm| vm.status == "running");
+    Ok(if all_running { ExitCode::Conforms } else { ExitCode::Failed })
+}
+
+fn status_text(folder: &LabFolder, state: &LabState, vms: &[down::VmStatus]) -> String {
+    let age = Duration::from_secs(state.started.elapsed().unwrap_or_default().as_secs());
+    let age = humantime::format_duration(age);
+    let how = if state::ready_note(folder).exists() { "up" } else { "booting" };
+    let mut text = format!("{how} for {age} ({})\n", state.accel);
+    for part in down::lost_network(folder) {
+        text += &format!("{part}: has ended; take the lab down and up again\n");
     }
-    let mut line = Command::new("ssh");
-    line.args([
-        "-F",
-        "none",
-        "-o",
-        "StrictHostKeyChecking=yes",
-        "-o",
-        "NumberOfPasswordPrompts=1",
-        "-o",
-        "LogLevel=ERROR",
-        // A VM that is paused or cut off must not hold a shell for ever.
-        "-o",
-        "ServerAliveInterval=15",
-        "-o",
-        "ConnectTimeout=20",
-    ])
-    .arg("-o")
-    .arg(format!("UserKnownHostsFile=\"{}\"", known_hosts.display()))
-    .args(["-p", &vm.ssh.port.to_string(), &format!("{}@{}", vm.ssh.user, vm.ssh.host)])
-    .env("SSH_ASKPASS", own)
-    .env("SSH_ASKPASS_REQUIRE", "force")
-    .env(ASKPASS, &vm.name);
-    Ok(line)
+    for (vm, status) in state.vms.iter().zip(vms) {
+        let image = vm.image.file_name().unwrap_or_default().display();
+        text += &format!(
+            "{:20} {:10} 127.0.0.1:{:<6} {} GiB  {image}\n",
+            vm.name, status.status, vm.ssh_port, vm.memory_gb
+        );
+    }
+    text
 }
 
-fn logs(folder: &LabFolder, vm: &str, follow: bool) -> Result<(), LabError> {
-    let path = state::console(folder, vm);
-    let mut file = fs::File::open(&path).map_err(|error| {
-        LabError::io(format!("open the console of `{vm}`"))(error)
-            .hint("`bootproof lab status` lists the VMs")
-    })?;
+fn logs(folder: &LabFolder, vm: &str, follow: bool) -> Result<(), Error> {
+    // After a failed `lab up` the consoles are still there.
+    let state = LabState::read(folder).ok_or_else(state::not_up).map_err(Error::internal)?;
+    state.select(&[vm.to_owned()])?;
+    print_console(&state::console(folder, vm), follow).map_err(Error::internal)
+}
+
+fn print_console(path: &Path, follow: bool) -> Result<(), Problem> {
+    let mut file = File::open(path).map_err(Problem::io(format!("open {}", path.display())))?;
     loop {
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(LabError::io("read the console"))?;
-        let text = String::from_utf8_lossy(&bytes);
-        let written = std::io::stdout()
-            .write_all(plain(&text).as_bytes())
-            .and_then(|()| std::io::stdout().flush());
-        // Whoever reads us may have gone: `bootproof lab logs redis | head`.
+        file.read_to_end(&mut bytes).map_err(Problem::io(format!("read {}", path.display())))?;
+        let text = serial::plain(&String::from_utf8_lossy(&bytes));
+        let mut stdout = std::io::stdout();
+        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        // The reader may have gone, as with `bootproof lab logs redis | head`.
         if written.is_err() || !follow {
             return Ok(());
         }
@@ -439,66 +366,34 @@ fn logs(folder: &LabFolder, vm: &str, follow: bool) -> Result<(), LabError> {
     }
 }
 
-fn deed(folder: &LabFolder, vms: &[String], deed: Deed) -> Result<(), LabError> {
-    let state = state_of_up(folder)?;
-    let chosen = state.chosen(vms)?;
-    let lines = Lines::new(chosen.iter().map(|machine| machine.name.as_str()));
-    let done =
-        control::to_each(folder, &state, &chosen, deed, &|name, text| lines.tell(name, text));
-    lines.end();
-    done
+fn act(folder: &LabFolder, vms: &[String], action: VmAction) -> Result<(), Error> {
+    let state = state_of_up(folder).map_err(Error::internal)?;
+    let vms = state.select(vms)?;
+    let lines = LiveLines::with_clocks(vms.iter().map(|vm| vm.name.as_str()));
+    let done = control::perform(folder, &state, &vms, action, &|vm, text| lines.set(vm, text));
+    lines.finish();
+    done.map_err(Error::internal)
 }
 
-fn state_of_up(folder: &LabFolder) -> Result<LabState, LabError> {
-    state::up(folder)?.ok_or_else(LabError::not_up)
+fn restore(folder: &LabFolder, vms: &[String], keep_clock: bool) -> Result<(), Error> {
+    act(folder, vms, VmAction::Restore)?;
+    if keep_clock {
+        return Ok(());
+    }
+    let state = state_of_up(folder).map_err(Error::internal)?;
+    lab_ssh::set_clocks(folder, &state.select(vms)?).map_err(Error::internal)
 }
 
-fn take_down(folder: &LabFolder) -> Result<(), LabError> {
-    let quiet = !std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
-    let tell = |name: &str, text: &str| {
-        if !quiet {
-            eprintln!("{name}: {text}");
-        }
-    };
-    let was_up = down::down(folder, Path::new(LOCAL_INVENTORY), &tell)?;
-    println!("{}", if was_up { "the lab is down" } else { "the lab was not up" });
+fn state_of_up(folder: &LabFolder) -> Result<LabState, Problem> {
+    state::up(folder)?.ok_or_else(state::not_up)
+}
+
+fn take_down(folder: &LabFolder) -> Result<(), Problem> {
+    let state = state::up(folder)?;
+    let vms = state.iter().flat_map(|state| &state.vms);
+    let lines = LiveLines::with_clocks(vms.map(|vm| vm.name.as_str()));
+    let done = down::down(folder, Path::new(LOCAL_INVENTORY), &|vm, text| lines.set(vm, text));
+    lines.finish();
+    show(if done? { "the lab is down\n" } else { "the lab was not up\n" });
     Ok(())
-}
-
-/// A live line a VM on a terminal, plain lines elsewhere.
-struct Lines {
-    bars: Vec<(String, ProgressBar)>,
-    attended: bool,
-}
-
-impl Lines {
-    fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
-        let all = MultiProgress::new();
-        let attended = console::user_attended_stderr();
-        let style = ProgressStyle::with_template("{spinner} {prefix:18} {elapsed:>4} {wide_msg}");
-        let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let bar = |name: &str| {
-            let bar = all.add(ProgressBar::new_spinner().with_style(style.clone()));
-            bar.set_prefix(name.to_owned());
-            if attended {
-                bar.enable_steady_tick(Duration::from_millis(120));
-            }
-            (name.to_owned(), bar)
-        };
-        Self { bars: names.map(bar).collect(), attended }
-    }
-
-    fn tell(&self, name: &str, text: &str) {
-        match self.bars.iter().find(|(own, _)| own == name) {
-            Some((_, bar)) if self.attended => bar.set_message(text.to_owned()),
-            _ if name.is_empty() => eprintln!("{text}"),
-            _ => eprintln!("{name}: {text}"),
-        }
-    }
-
-    fn end(&self) {
-        for (_, bar) in &self.bars {
-            bar.finish();
-        }
-    }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::output::tell;
 use crate::exit_code::ExitCode;
 use crate::lab::blueprint::Blueprint;
 use crate::lab::recipe::{Recipe, RecipeFolder};
@@ -17,11 +18,11 @@ use crate::spec::plan::Plan;
 use crate::spec::source::Source;
 use crate::spec::suite::Suite;
 
-/// Check inventories, suites, recipes and plans from elsewhere
+/// Check inventories, suites, recipes and blueprints
 #[derive(Debug, Args)]
 #[command(after_help = concat!(
     "What a file is, is seen from its keys (`vms`, `scenarios`, `os`, `nodes`). When inventories are among the\n",
-    "files, the suites are bound to each of them, too. When a plan is, inventory and recipes of its lab must\n",
+    "files, the suites are bound to each of them, too. When a blueprint is, inventory and recipes of its lab must\n",
     "have kept its warnings.\n\n",
     "A check that can never fail is an error; one that hides a failure is a warning, which changes the exit code\n",
     "only with --deny-warnings. An assertion accepts its warnings with `\"waive\": \"the reason\"`.\n\n",
@@ -63,13 +64,13 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
             Ok(read) => files.tell_and_keep(file, read),
             Err(error) => {
                 wrong = true;
-                super::tell("error", &error);
+                tell("error", &error);
             }
         }
     }
     for error in files.lost_warnings() {
         wrong = true;
-        super::tell("error", &error);
+        tell("error", &error);
     }
     let Files { inventories, suites, .. } = files;
     let mut findings = lint::suites(&suites);
@@ -89,11 +90,11 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
             }
             Err(errors) => {
                 wrong = true;
-                super::tell("error", &errors);
+                tell("error", &errors);
             }
         }
     }
-    findings.iter().for_each(tell);
+    findings.iter().for_each(tell_finding);
     let denied = |finding: &Finding| match finding.level {
         Level::Error => true,
         Level::Warning => arguments.deny_warnings,
@@ -102,13 +103,11 @@ pub fn run(arguments: &LintArgs) -> ExitCode {
     if wrong || findings.iter().any(denied) { ExitCode::Usage } else { ExitCode::Conforms }
 }
 
-fn tell(finding: &Finding) {
+fn tell_finding(finding: &Finding) {
     match &finding.level {
-        Level::Error => super::tell("error", &finding.error),
-        Level::Warning => super::tell("warning", &finding.error),
-        Level::Waived(reason) => {
-            super::tell("waived", &format!("{}\n  waiver: {reason}", finding.error))
-        }
+        Level::Error => tell("error", &finding.error),
+        Level::Warning => tell("warning", &finding.error),
+        Level::Waived(reason) => tell("waived", &format!("{}\n  waiver: {reason}", finding.error)),
     }
 }
 
@@ -126,17 +125,17 @@ impl Files {
             }
             Read::Recipe(folder) => {
                 for remark in folder.remarks() {
-                    super::tell("warning", &format!("{file}: {remark}"));
+                    tell("warning", &format!("{file}: {remark}"));
                 }
                 println!("{file}: recipe, {} startup scripts: ok", folder.scripts.len());
                 self.recipes.push(*folder);
             }
             Read::Plan(plan) => {
                 for remark in &plan.remarks {
-                    super::tell("warning", &remark);
+                    tell("warning", &remark);
                 }
                 println!(
-                    "{file}: plan, {} nodes, {} assertions: ok",
+                    "{file}: blueprint, {} nodes, {} assertions: ok",
                     plan.nodes.len(),
                     plan.assertions
                 );
@@ -200,11 +199,11 @@ fn read(path: &Path) -> Result<Read, Box<dyn Error>> {
         let folder = path.parent().unwrap_or(Path::new("."));
         return Ok(Read::Recipe(Box::new(RecipeFolder::read(folder)?)));
     }
-    let hint =
-        "an inventory has `vms`, a suite `scenarios`, a recipe `os`, a plan `nodes`".to_owned();
+    let hint = "an inventory has `vms`, a suite `scenarios`, a recipe `os`, a blueprint `nodes`"
+        .to_owned();
     let error = source.error(
         "",
-        "this is neither an inventory nor a suite nor a recipe nor a plan",
+        "this is neither an inventory nor a suite nor a recipe nor a blueprint",
         Some(hint),
     );
     Err(Problems::from(error).into())

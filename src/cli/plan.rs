@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::output::{show, tell};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::health::READ_HEALTH;
@@ -64,7 +65,7 @@ impl Selection {
     pub fn of(&self, plan: &Plan) -> Result<HashSet<AssertionId>, Error> {
         let selected = settings::select(plan, &self.limit, &self.filters)?;
         if selected.is_empty() {
-            super::tell("error", &self.nothing());
+            tell("error", &self.nothing());
         }
         Ok(selected)
     }
@@ -111,6 +112,6 @@ pub fn run(arguments: &PlanArgs) -> Result<ExitCode, Error> {
         counted(plan.assertions.len(), "assertion"),
         counted(plan.inventory.vms.len(), "VM")
     );
-    super::show(&text);
+    show(&text);
     Ok(if selected.is_empty() { ExitCode::NothingSelected } else { ExitCode::Conforms })
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::Format;
+use super::output::{Format, show, show_exactly};
 use super::plan::Selection;
+use super::progress::run_with_progress;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::gate::{Ending, Gate, Request, exit_code};
@@ -90,7 +91,7 @@ pub fn run(arguments: &ProveArgs) -> Result<ExitCode, Error> {
     let selected = arguments.selection.of(&plan)?;
     let proof = Proof::of(&plan, &selected);
     if arguments.dry_run {
-        super::show(&proof.cases.iter().map(intent).collect::<String>());
+        show(&proof.cases.iter().map(intent).collect::<String>());
         return Ok(if selected.is_empty() {
             ExitCode::NothingSelected
         } else {
@@ -111,12 +112,12 @@ pub fn run(arguments: &ProveArgs) -> Result<ExitCode, Error> {
         evidence: false,
     };
     let redactor = gate.redactor().clone();
-    let Ending { record, report, .. } = super::run_with_progress(gate, settings)?;
+    let Ending { record, report, .. } = run_with_progress(gate, settings)?;
     let rows: Vec<Row> =
         proof.cases.iter().map(|case| row(case, &record.outcomes, &redactor)).collect();
     match arguments.format {
-        Format::Human => super::show(&table(&rows)),
-        Format::Json => super::show(&format!("{:#}\n", serde_json::json!({ "results": rows }))),
+        Format::Human => show(&table(&rows)),
+        Format::Json => show_exactly(&format!("{:#}\n", serde_json::json!({ "results": rows }))),
     }
     let totals = Totals::count(rows.iter().map(|row| row.verdict.as_kind()));
     Ok(exit_code(record.stop, totals, report.is_stable(), true))

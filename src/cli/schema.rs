@@ -1,8 +1,9 @@
-//! `bootproof schema`: JSON Schema of the files that bootproof reads and writes.
+//! `bootproof schema`: JSON Schemas of the files that bootproof reads and writes.
 
 use clap::{Args, ValueEnum};
 use schemars::{Schema, schema_for};
 
+use super::output::show_exactly;
 use crate::exit_code::ExitCode;
 use crate::lab::blueprint::Blueprint;
 use crate::lab::recipe::Recipe;
@@ -14,17 +15,22 @@ use crate::spec::suite::SuiteFile;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  bootproof schema suite > suite.schema.json")]
 pub struct SchemaArgs {
-    /// The format
+    /// File format
     #[arg(value_enum)]
     format: FileFormat,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum FileFormat {
+    /// VMs and how to reach them
     Inventory,
+    /// Scenarios and their assertions
     Suite,
+    /// What one VM of the lab is made of
     Recipe,
-    Plan,
+    /// A whole lab from elsewhere, for `import`
+    Blueprint,
+    /// What `check --report-json` writes
     Report,
 }
 
@@ -33,9 +39,9 @@ pub fn run(arguments: &SchemaArgs) -> ExitCode {
         FileFormat::Inventory => schema_for!(InventoryFile),
         FileFormat::Suite => schema_for!(SuiteFile),
         FileFormat::Recipe => schema_for!(Recipe),
-        FileFormat::Plan => Blueprint::schema(),
+        FileFormat::Blueprint => Blueprint::schema(),
         FileFormat::Report => schema_for!(Report),
     };
-    super::show(&format!("{:#}\n", schema.to_value()));
+    show_exactly(&format!("{:#}\n", schema.to_value()));
     ExitCode::Conforms
 }

@@ -1,21 +1,23 @@
-//! What can be done with a VM from outside, through QEMU: snapshot and restore, pause and resume, reboot.
+//! What can be done with a VM from outside, through QEMU: snapshot, restore, pause, resume, reboot.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::machine::DISK;
+use super::folder::LabFolder;
+use super::parallel;
+use super::progress::Progress;
+use super::qemu::DISK;
 use super::qmp::Qmp;
-use super::serial::{Stage, stage_of_text};
-use super::state::{LabState, Machine, console};
-use super::up::BOOT_TIMEOUT;
-use super::{LabError, LabFolder, Progress, at_once};
+use super::serial::{BOOT_TIMEOUT, BootStage, boot_stage};
+use super::state::{LabState, LabVm, console};
+use crate::problem::Problem;
 
-/// The one snapshot that a VM has.
+/// The name of the one snapshot that a VM has.
 const TAG: &str = "bootproof";
 
-/// Hundreds of megabytes are written; on a busy machine that takes its time.
+/// QEMU writes hundreds of megabytes, which takes time on a busy machine.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// From the power button to the end of the last service.
@@ -25,54 +27,21 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// What is done to a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
-    /// Keep memory and disk as they are now, in place of what was kept before.
+pub enum VmAction {
+    /// Save memory and disk, in place of the snapshot before.
     Snapshot,
-    /// Go back to what was kept, from whatever state.
+    /// Go back to the snapshot, whatever state the VM is in.
     Restore,
-    /// Stop its processor.
+    /// Stop the processor.
     Pause,
-    /// Let it go on.
+    /// Let the processor go on.
     Resume,
-    /// Press the power button, and switch it on again.
+    /// Press the power button, and switch the VM on again.
     Reboot,
 }
 
-/// Does it to each of the VMs, all at once.
-pub fn to_each(
-    folder: &LabFolder,
-    state: &LabState,
-    machines: &[&Machine],
-    deed: Deed,
-    progress: Progress,
-) -> Result<(), LabError> {
-    at_once(machines, |machine| to_one(folder, state, machine, deed, progress))
-}
-
-fn to_one(
-    folder: &LabFolder,
-    state: &LabState,
-    machine: &Machine,
-    deed: Deed,
-    progress: Progress,
-) -> Result<(), LabError> {
-    let started = Instant::now();
-    let name = &machine.name;
-    let mut qmp = Qmp::connect(&state.qmp(name))
-        .map_err(|error| LabError::new(format!("{name}: {error}")))?;
-    let done = match deed {
-        Deed::Snapshot => snapshot(&mut qmp),
-        Deed::Restore => restore(&mut qmp),
-        Deed::Pause => qmp.run("stop").map(drop),
-        Deed::Resume => resume(&mut qmp),
-        Deed::Reboot => reboot(folder, &mut qmp, machine, progress),
-    };
-    done.map_err(|error| error.about(name))?;
-    progress(name, &format!("{} in {:.1} s", deed.done(), started.elapsed().as_secs_f64()));
-    Ok(())
-}
-
-impl Deed {
+impl VmAction {
+    /// The last line of the progress display.
     fn done(self) -> &'static str {
         match self {
             Self::Snapshot => "snapshot taken",
@@ -84,96 +53,132 @@ impl Deed {
     }
 }
 
-fn snapshot(qmp: &mut Qmp) -> Result<(), LabError> {
+/// Performs the action on all of the VMs at the same time.
+pub fn perform(
+    folder: &LabFolder,
+    state: &LabState,
+    vms: &[&LabVm],
+    action: VmAction,
+    progress: Progress,
+) -> Result<(), Problem> {
+    parallel::for_each(vms, |vm| perform_on(folder, state, vm, action, progress))
+}
+
+fn perform_on(
+    folder: &LabFolder,
+    state: &LabState,
+    vm: &LabVm,
+    action: VmAction,
+    progress: Progress,
+) -> Result<(), Problem> {
+    let started = Instant::now();
+    let name = &vm.name;
+    let mut qmp = Qmp::connect(&state.qmp(name)).map_err(|error| error.about(name))?;
+    let done = match action {
+        VmAction::Snapshot => snapshot(&mut qmp),
+        VmAction::Restore => restore(&mut qmp),
+        VmAction::Pause => qmp.run("stop").map(drop),
+        VmAction::Resume => resume(&mut qmp),
+        VmAction::Reboot => reboot(folder, &mut qmp, vm, progress),
+    };
+    done.map_err(|error| error.about(name))?;
+    progress(name, &format!("{} in {:.1} s", action.done(), started.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+fn snapshot(qmp: &mut Qmp) -> Result<(), Problem> {
     if has_snapshot(qmp)? {
         qmp.job("snapshot-delete", json!({"tag": TAG, "devices": [DISK]}), SNAPSHOT_TIMEOUT)?;
     }
-    qmp.job(
-        "snapshot-save",
-        json!({"tag": TAG, "vmstate": DISK, "devices": [DISK]}),
-        SNAPSHOT_TIMEOUT,
-    )
+    let what = json!({"tag": TAG, "vmstate": DISK, "devices": [DISK]});
+    qmp.job("snapshot-save", what, SNAPSHOT_TIMEOUT)
 }
 
-fn restore(qmp: &mut Qmp) -> Result<(), LabError> {
+fn restore(qmp: &mut Qmp) -> Result<(), Problem> {
     if !has_snapshot(qmp)? {
-        return Err(LabError::new("there is no snapshot")
-            .hint("take one while all is well: bootproof lab snapshot"));
+        return Err(Problem::new("the VM has no snapshot")
+            .hint("take one while the VM is healthy: bootproof lab snapshot"));
     }
-    // The snapshot then overwrites all of what it is now.
-    wake(qmp)?;
+    // The snapshot then overwrites the state after the reset.
+    reset_if_halted(qmp)?;
     qmp.run("stop")?;
-    qmp.job(
-        "snapshot-load",
-        json!({"tag": TAG, "vmstate": DISK, "devices": [DISK]}),
-        SNAPSHOT_TIMEOUT,
-    )?;
+    let what = json!({"tag": TAG, "vmstate": DISK, "devices": [DISK]});
+    qmp.job("snapshot-load", what, SNAPSHOT_TIMEOUT)?;
     qmp.run("cont").map(drop)
 }
 
-fn has_snapshot(qmp: &mut Qmp) -> Result<bool, LabError> {
+fn has_snapshot(qmp: &mut Qmp) -> Result<bool, Problem> {
     let nodes = qmp.run("query-named-block-nodes")?;
     let disk = nodes.as_array().into_iter().flatten().find(|node| node["node-name"] == DISK);
     let disk = disk.ok_or_else(|| {
-        LabError::new("it has no disk of its own, so it has no snapshots")
-            .hint("an ISO of another maker has none")
+        Problem::new("the VM has no disk, so it has no snapshots")
+            .hint("a VM that was booted from a given ISO has no disk")
     })?;
-    let kept = disk["image"]["snapshots"].as_array();
-    Ok(kept.into_iter().flatten().any(|snapshot| snapshot["name"] == TAG))
+    let snapshots = disk["image"]["snapshots"].as_array();
+    Ok(snapshots.into_iter().flatten().any(|snapshot| snapshot["name"] == TAG))
 }
 
-fn resume(qmp: &mut Qmp) -> Result<(), LabError> {
-    wake(qmp)?;
+fn resume(qmp: &mut Qmp) -> Result<(), Problem> {
+    reset_if_halted(qmp)?;
     qmp.run("cont").map(drop)
 }
 
-/// A machine that has powered itself off, or on which QEMU has given up, goes on only after a reset.
-fn wake(qmp: &mut Qmp) -> Result<(), LabError> {
+/// A VM that powered itself off, or on which QEMU gave up, goes on only after a reset.
+fn reset_if_halted(qmp: &mut Qmp) -> Result<(), Problem> {
     if matches!(qmp.status()?.as_str(), "shutdown" | "internal-error") {
         qmp.run("system_reset")?;
     }
     Ok(())
 }
 
-/// The guest shuts down by itself, as when somebody presses the button; what it says of its new boot is awaited.
+/// The guest shuts down by itself, as when somebody presses the power button.
 fn reboot(
     folder: &LabFolder,
     qmp: &mut Qmp,
-    machine: &Machine,
+    vm: &LabVm,
     progress: Progress,
-) -> Result<(), LabError> {
-    let said = || std::fs::read(console(folder, &machine.name)).unwrap_or_default();
-    progress(&machine.name, "asked to power off");
+) -> Result<(), Problem> {
+    progress(&vm.name, "asked to power off");
     qmp.run("system_powerdown")?;
     await_status(qmp, "shutdown", POWER_OFF_TIMEOUT)?;
-    let before = said().len();
+    let length_before = console_text(folder, vm).len();
     resume(qmp)?;
-    progress(&machine.name, "powered on");
-    if !machine.ours {
-        return Ok(());
-    }
+    progress(&vm.name, "powered on");
+    if vm.built_here { await_boot(folder, vm, length_before, progress) } else { Ok(()) }
+}
+
+fn console_text(folder: &LabFolder, vm: &LabVm) -> Vec<u8> {
+    std::fs::read(console(folder, &vm.name)).unwrap_or_default()
+}
+
+/// Waits until the console shows the host key again; what it said before the reboot does not count.
+fn await_boot(
+    folder: &LabFolder,
+    vm: &LabVm,
+    length_before: usize,
+    progress: Progress,
+) -> Result<(), Problem> {
     let deadline = Instant::now() + BOOT_TIMEOUT;
-    let mut last = Stage::PowerOn;
-    while !matches!(last, Stage::HostKey(_)) {
+    let mut last = BootStage::PowerOn;
+    while !matches!(last, BootStage::Up(_)) {
         if Instant::now() > deadline {
-            return Err(LabError::new(format!(
-                "not up again within {}",
-                humantime::format_duration(BOOT_TIMEOUT)
-            ))
-            .hint(format!("`bootproof lab logs {}` shows its console", machine.name)));
+            let limit = humantime::format_duration(BOOT_TIMEOUT);
+            return Err(Problem::new(format!("the VM did not boot within {limit}"))
+                .hint(format!("`bootproof lab logs {}` shows its console", vm.name)));
         }
         sleep(POLL);
+        let text = console_text(folder, vm);
         let stage =
-            stage_of_text(&String::from_utf8_lossy(said().get(before..).unwrap_or_default()));
+            boot_stage(&String::from_utf8_lossy(text.get(length_before..).unwrap_or_default()));
         if stage != last {
-            progress(&machine.name, &stage.describe());
+            progress(&vm.name, &stage.describe());
             last = stage;
         }
     }
     Ok(())
 }
 
-fn await_status(qmp: &mut Qmp, wanted: &str, limit: Duration) -> Result<(), LabError> {
+fn await_status(qmp: &mut Qmp, wanted: &str, limit: Duration) -> Result<(), Problem> {
     let deadline = Instant::now() + limit;
     loop {
         let status = qmp.status()?;
@@ -181,10 +186,8 @@ fn await_status(qmp: &mut Qmp, wanted: &str, limit: Duration) -> Result<(), LabE
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(LabError::new(format!(
-                "still {status} after {}",
-                humantime::format_duration(limit)
-            )));
+            let limit = humantime::format_duration(limit);
+            return Err(Problem::new(format!("the VM is still {status} after {limit}")));
         }
         sleep(POLL);
     }

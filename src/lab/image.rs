@@ -1,20 +1,23 @@
-//! Builds a bootable ISO of a recipe: mmdebstrap makes the system, squashfs packs it, grub-mkrescue makes it boot
-//! under BIOS and UEFI. Nothing here needs root where user namespaces exist.
+//! Builds a bootable ISO from a recipe.
 //!
-//! An image is named by the hash of all that goes into it, and is there whole or not at all.
+//! mmdebstrap makes the system, mksquashfs packs it, and grub-mkrescue makes it boot under BIOS and
+//! UEFI. None of it needs root where user namespaces exist. The file name of an image holds a hash
+//! of everything that goes into it. An image is there whole or not at all.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::recipe::{Recipe, RecipeFolder};
-use super::{LabError, LabFolder, Progress};
+use super::folder::LabFolder;
+use super::progress::Progress;
+use super::recipe::{Recipe, RecipeFolder, Script};
+use crate::problem::Problem;
 
-/// Raised when the builder makes something else of the same recipe.
+/// Raise it when the builder changes in a way that the hash does not see.
 const BUILDER_VERSION: u32 = 1;
 
-/// What every image has besides its recipe's packages.
+/// Packages that every image has besides its recipe's.
 const BASE_PACKAGES: [&str; 11] = [
     "systemd-sysv",
     "dbus",
@@ -34,11 +37,11 @@ const BASE_PACKAGES: [&str; 11] = [
 pub struct Image {
     /// The bootable ISO.
     pub iso: PathBuf,
-    /// Its kernel, for finding out whether KVM works.
+    /// Its kernel, which serves to find out whether KVM works.
     pub kernel: PathBuf,
 }
 
-/// Where the image of a recipe is, whether or not it is built.
+/// Where the image of a recipe is, or will be once it is built.
 pub fn location(folder: &LabFolder, recipe: &RecipeFolder) -> Image {
     let mut hasher = DefaultHasher::new();
     let files = system_files(recipe);
@@ -51,38 +54,38 @@ pub fn location(folder: &LabFolder, recipe: &RecipeFolder) -> Image {
     }
 }
 
-/// The image of a recipe, built unless it is there.
+/// The image of a recipe; builds it if it does not exist yet.
 pub fn build(
     folder: &LabFolder,
     recipe: &RecipeFolder,
     progress: Progress,
-) -> Result<Image, LabError> {
+) -> Result<Image, Problem> {
     let image = location(folder, recipe);
     let name = &recipe.recipe.name;
     if image.iso.exists() && image.kernel.exists() {
-        progress(name, "image is there");
+        progress(name, "image exists");
         return Ok(image);
     }
     folder.create()?;
-    let _lock = only_builder(folder, name)?;
+    let _lock = lock_build(folder, name)?;
     if image.iso.exists() && image.kernel.exists() {
-        progress(name, "image was built meanwhile");
+        progress(name, "another process built the image");
         return Ok(image);
     }
     let work = tempfile::Builder::new()
         .prefix(&format!(".{name}-"))
         .tempdir_in(folder.images())
-        .map_err(LabError::io("make a folder for the build"))?;
+        .map_err(Problem::io(format!("make a folder in {}", folder.images().display())))?;
     let log = folder.logs().join(format!("build-{name}.log"));
     let build = Build { recipe, work: work.path(), log: &log };
-    File::create(&log).map_err(LabError::io(format!("write {}", log.display())))?;
+    File::create(&log).map_err(Problem::io(format!("write {}", log.display())))?;
     progress(name, "mmdebstrap and squashfs");
-    build.root_file_system()?;
+    build.make_root_file_system()?;
     progress(name, "grub-mkrescue");
-    build.iso()?;
+    build.make_iso()?;
     for (from, to) in [("vmlinuz", &image.kernel), ("image.iso", &image.iso)] {
         fs::rename(work.path().join(from), to)
-            .map_err(LabError::io(format!("put {} in its place", to.display())))?;
+            .map_err(Problem::io(format!("move the image to {}", to.display())))?;
     }
     remove_older(folder, name, &image);
     let size = fs::metadata(&image.iso).map_or(0, |data| data.len()) / 1024 / 1024;
@@ -90,34 +93,34 @@ pub fn build(
     Ok(image)
 }
 
-/// One builder an image; what a killed one has left behind is removed.
-fn only_builder(folder: &LabFolder, name: &str) -> Result<File, LabError> {
+/// Only one process builds an image; removes what a killed one left behind.
+fn lock_build(folder: &LabFolder, name: &str) -> Result<File, Problem> {
     let path = folder.logs().join(format!("build-{name}.lock"));
     let lock = File::options().create(true).append(true).open(&path);
-    let lock = lock.map_err(LabError::io(format!("open {}", path.display())))?;
-    lock.lock().map_err(LabError::io("wait for another build"))?;
+    let lock = lock.map_err(Problem::io(format!("open {}", path.display())))?;
+    lock.lock().map_err(Problem::io(format!("lock {}", path.display())))?;
     for entry in fs::read_dir(folder.images()).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(|file| file.starts_with(&format!(".{name}-"))) {
-            // What cannot be removed only takes room.
+            // A folder that cannot be removed only takes room.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
     Ok(lock)
 }
 
-/// Images of the same VM from earlier recipes are of no use any more.
+/// Removes images of the same VM from earlier versions of its recipe.
 fn remove_older(folder: &LabFolder, name: &str, image: &Image) {
     let prefix = format!("{name}-");
     for entry in fs::read_dir(folder.images()).into_iter().flatten().flatten() {
         let path = entry.path();
         let file = entry.file_name();
-        // `redis-` must not take `redis-replica-...` with it: after the name come the hash and a suffix only.
+        // `redis-` must not match `redis-replica-...`: only a hash and a suffix follow the name.
         let rest = file.to_str().and_then(|file| file.strip_prefix(&prefix));
         let own = rest.is_some_and(|rest| {
             rest.split('.').next().is_some_and(|hash| hash.len() == 16 && !hash.contains('-'))
         });
         if own && path != image.iso && path != image.kernel {
-            // What cannot be removed only takes room.
+            // A folder that cannot be removed only takes room.
             let _ = fs::remove_file(path);
         }
     }
@@ -130,10 +133,10 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// `filesystem.squashfs`, `vmlinuz` and `initrd.img` in the work folder.
-    fn root_file_system(&self) -> Result<(), LabError> {
+    /// Makes `filesystem.squashfs`, `vmlinuz` and `initrd.img` in the work folder.
+    fn make_root_file_system(&self) -> Result<(), Problem> {
         let files = system_files(self.recipe);
-        for (path, _, text) in &files {
+        for SystemFile { path, text, .. } in &files {
             write_below(&self.work.join("files"), path, text)?;
         }
         // Passwords go through a file, never through an argument list.
@@ -162,8 +165,8 @@ impl Build<'_> {
             .args(["trixie", "-"])
             .args(debian_mirror())
             .stdout(Stdio::piped());
-        let mut making = make.spawn().map_err(LabError::io("start mmdebstrap"))?;
-        let tar = making.stdout.take().ok_or_else(|| LabError::new("mmdebstrap has no output"))?;
+        let mut making = make.spawn().map_err(Problem::io("start mmdebstrap"))?;
+        let tar = making.stdout.take().ok_or_else(|| Problem::new("mmdebstrap has no output"))?;
         let mut pack = self.tool("mksquashfs")?;
         pack.args([
             "-",
@@ -176,10 +179,11 @@ impl Build<'_> {
         ])
         .args(["-no-progress", "-quiet"])
         .stdin(tar);
-        let packed = pack.status().map_err(LabError::io("start mksquashfs"))?;
-        // It holds our end of the pipe: with it gone, mmdebstrap cannot wait for a reader that has died.
+        let packed = pack.status().map_err(Problem::io("start mksquashfs"))?;
+        // `pack` holds the reading end of the pipe. Without it, mmdebstrap ends if mksquashfs has
+        // died.
         drop(pack);
-        let made = making.wait().map_err(LabError::io("wait for mmdebstrap"))?;
+        let made = making.wait().map_err(Problem::io("wait for mmdebstrap"))?;
         if !made.success() {
             return Err(self.failed("mmdebstrap"));
         }
@@ -192,35 +196,39 @@ impl Build<'_> {
         packages
     }
 
-    fn iso(&self) -> Result<(), LabError> {
+    /// Makes `image.iso` in the work folder.
+    fn make_iso(&self) -> Result<(), Problem> {
         let tree = self.work.join("iso");
         write_below(&tree, "boot/grub/grub.cfg", GRUB)?;
-        fs::create_dir_all(tree.join("live")).map_err(LabError::io("make the image's folders"))?;
+        fs::create_dir_all(tree.join("live"))
+            .map_err(Problem::io(format!("make {}/live", tree.display())))?;
         for file in ["filesystem.squashfs", "initrd.img"] {
             fs::rename(self.work.join(file), tree.join("live").join(file))
-                .map_err(LabError::io(format!("take {file}")))?;
+                .map_err(Problem::io(format!("move {file}")))?;
         }
         fs::copy(self.work.join("vmlinuz"), tree.join("live/vmlinuz"))
-            .map_err(LabError::io("take the kernel"))?;
+            .map_err(Problem::io("copy the kernel"))?;
         let mut make = self.tool("grub-mkrescue")?;
         make.args(["-o", "image.iso", "iso", "--", "-volid", "BOOTPROOF"]);
-        let done = make.status().map_err(LabError::io("start grub-mkrescue"))?;
+        let done = make.status().map_err(Problem::io("start grub-mkrescue"))?;
         if done.success() { Ok(()) } else { Err(self.failed("grub-mkrescue")) }
     }
 
-    /// A program that logs into the build's log and keeps its temporary files in the work folder.
-    fn tool(&self, program: &str) -> Result<Command, LabError> {
+    /// A command that runs in the work folder and writes into the build's log.
+    fn tool(&self, program: &str) -> Result<Command, Problem> {
         let log = File::options().append(true).open(self.log);
-        let log = log.map_err(LabError::io(format!("write {}", self.log.display())))?;
+        let log = log.map_err(Problem::io(format!("write {}", self.log.display())))?;
         let path = std::env::var("PATH").unwrap_or_default();
         let found = std::env::split_paths(&format!("{path}:/usr/sbin:/sbin"))
             .any(|folder| folder.join(program).exists());
         if !found {
-            return Err(LabError::new(format!("`{program}` is not installed"))
-                .hint("run scripts/setup lab"));
+            return Err(
+                Problem::new(format!("`{program}` is not installed")).hint("run scripts/setup lab")
+            );
         }
         let mut command = Command::new(program);
-        let errors = log.try_clone().map_err(LabError::io("write the log"))?;
+        let errors =
+            log.try_clone().map_err(Problem::io(format!("write {}", self.log.display())))?;
         command
             .env("PATH", format!("{path}:/usr/sbin:/sbin"))
             .env("LC_ALL", "C.UTF-8")
@@ -231,20 +239,23 @@ impl Build<'_> {
         Ok(command)
     }
 
-    fn failed(&self, program: &str) -> LabError {
+    fn failed(&self, program: &str) -> Problem {
         let log = fs::read_to_string(self.log).unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(12)..].join("\n    ");
-        LabError::new(format!(
+        Problem::new(format!(
             "{program} failed for {}; the end of {}:\n    {tail}",
             self.recipe.recipe.name,
             self.log.display()
         ))
-        .hint("mmdebstrap needs root or user namespaces, and a Debian mirror (BOOTPROOF_DEBIAN_MIRROR names one)")
+        .hint(
+            "mmdebstrap needs root or user namespaces, and a Debian mirror; set \
+             BOOTPROOF_DEBIAN_MIRROR to choose one",
+        )
     }
 }
 
-/// The mirror that this machine uses itself if it is a Debian; else mmdebstrap knows one.
+/// The mirror that this machine itself uses if it runs Debian; otherwise mmdebstrap has a default.
 fn debian_mirror() -> Option<String> {
     if let Ok(mirror) = std::env::var("BOOTPROOF_DEBIAN_MIRROR") {
         return Some(mirror);
@@ -267,21 +278,22 @@ fn debian_mirror() -> Option<String> {
         .map(|(_, site)| site.to_owned())
 }
 
-fn write_below(folder: &Path, path: &str, text: &str) -> Result<(), LabError> {
+fn write_below(folder: &Path, path: &str, text: &str) -> Result<(), Problem> {
     let path = folder.join(path.trim_start_matches('/'));
-    let failed = || LabError::io(format!("write {}", path.display()));
+    let failed = || Problem::io(format!("write {}", path.display()));
     fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(failed())?;
     fs::write(&path, text).map_err(failed())
 }
 
-/// What mmdebstrap does with the finished system, whose folder is `$1`. Its own `upload` and `download` also work
-/// where the system belongs to another user (namespaces); their files are beside it in the work folder.
+/// What mmdebstrap does with the finished system, whose folder is `$1`. Its own `upload` and
+/// `download` also work where the system belongs to another user (namespaces). They take files from
+/// the work folder and put files there.
 fn hooks(files: &[SystemFile]) -> Vec<String> {
     let parents: Vec<_> =
-        files.iter().filter_map(|(path, ..)| Path::new(path).parent()?.to_str()).collect();
+        files.iter().filter_map(|file| Path::new(&file.path).parent()?.to_str()).collect();
     let mut hooks: Vec<_> =
         parents.iter().map(|parent| format!("mkdir -p \"$1{parent}\"")).collect();
-    hooks.extend(files.iter().map(|(path, ..)| format!("upload files{path} {path}")));
+    hooks.extend(files.iter().map(|SystemFile { path, .. }| format!("upload files{path} {path}")));
     hooks.extend(["passwords", "setup"].map(|file| format!("upload {file} /{file}")));
     hooks.push("chroot \"$1\" sh -eu /setup".to_owned());
     hooks.extend(["vmlinuz", "initrd.img"].map(|file| format!("download /{file} {file}")));
@@ -289,13 +301,17 @@ fn hooks(files: &[SystemFile]) -> Vec<String> {
     hooks
 }
 
-/// Runs in the finished system as root, and takes itself away.
+/// A script that runs as root in the finished system and removes itself.
 fn setup_script(recipe: &Recipe, files: &[SystemFile]) -> String {
     let mut script = String::from(
-        "rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id\n: > /etc/machine-id\nrm -f /vmlinuz* /initrd.img*\n\
-         mv /boot/vmlinuz-* /vmlinuz\nmv /boot/initrd.img-* /initrd.img\nchmod 644 /vmlinuz /initrd.img\n",
+        "rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id\n\
+         : > /etc/machine-id\n\
+         rm -f /vmlinuz* /initrd.img*\n\
+         mv /boot/vmlinuz-* /vmlinuz\n\
+         mv /boot/initrd.img-* /initrd.img\n\
+         chmod 644 /vmlinuz /initrd.img\n",
     );
-    for (path, mode, _) in files {
+    for SystemFile { path, mode, .. } in files {
         script += &format!("chmod {mode:o} {path}\n");
     }
     for user in &recipe.os.users {
@@ -306,95 +322,153 @@ fn setup_script(recipe: &Recipe, files: &[SystemFile]) -> String {
         };
         script += &format!("useradd -m -s /bin/bash {groups}{}\n", user.name);
     }
-    // live-boot writes into the first folder; the second stops a generator that complains about every daemon-reload.
+    // live-boot writes into the first folder. The link stops a generator that complains about
+    // every daemon-reload.
     script += "mkdir -p /etc/network /etc/systemd/system-generators\n\
                ln -s /dev/null /etc/systemd/system-generators/systemd-ssh-generator\n";
     script += "chpasswd < /passwords\nrm /passwords /setup\n";
-    script += "systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
-               e2scrub_reap.service fstrim.timer logrotate.timer man-db.timer getty@tty1.service\n\
-               systemctl enable systemd-networkd.service systemd-networkd-wait-online.service ssh.service \
-               image-host-key.service image-console.service\n";
+    script += "systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
+               e2scrub_all.timer e2scrub_reap.service fstrim.timer logrotate.timer man-db.timer getty@tty1.service\n\
+               systemctl enable systemd-networkd.service systemd-networkd-wait-online.service \
+               ssh.service image-host-key.service image-console.service\n";
     for index in 0..recipe.os.startup_scripts.len() {
         script += &format!("systemctl enable image-startup-{index}.service\n");
     }
-    // systemd would rebuild caches at the first boot that are fresh in a fresh image.
+    // systemd would rebuild caches at the first boot, but a new image has fresh ones.
     script += "touch /etc/.updated /var/.updated\n";
     script
 }
 
-/// Path, mode and text.
-type SystemFile = (String, u32, String);
+/// A file that the builder itself puts into a system. Its fields go into the image's hash.
+#[derive(Debug, Hash)]
+struct SystemFile {
+    path: String,
+    mode: u32,
+    text: String,
+}
 
-/// Every file that the builder itself puts into a system: path, mode, text.
+impl SystemFile {
+    fn new(path: impl Into<String>, mode: u32, text: impl Into<String>) -> Self {
+        Self { path: path.into(), mode, text: text.into() }
+    }
+}
+
 fn system_files(folder: &RecipeFolder) -> Vec<SystemFile> {
     let recipe = &folder.recipe;
     let name = &recipe.name;
     let dns: String =
         recipe.os.network.dns.iter().map(|server| format!("nameserver {server}\n")).collect();
     let mut files = vec![
-        ("/etc/hostname".to_owned(), 0o644, format!("{name}\n")),
-        (
-            "/etc/hosts".to_owned(),
+        SystemFile::new("/etc/hostname", 0o644, format!("{name}\n")),
+        SystemFile::new(
+            "/etc/hosts",
             0o644,
             format!("127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost\n"),
         ),
-        ("/etc/resolv.conf".to_owned(), 0o644, dns),
-        ("/etc/systemd/network/80-lab.network".to_owned(), 0o644, NETWORK.to_owned()),
-        ("/etc/systemd/system/image-host-key.service".to_owned(), 0o644, HOST_KEY_UNIT.to_owned()),
-        (
-            "/etc/systemd/system/image-console.service".to_owned(),
+        SystemFile::new("/etc/resolv.conf", 0o644, dns),
+        SystemFile::new("/etc/systemd/network/80-lab.network", 0o644, NETWORK),
+        SystemFile::new("/etc/systemd/system/image-host-key.service", 0o644, HOST_KEY_UNIT),
+        SystemFile::new(
+            "/etc/systemd/system/image-console.service",
             0o644,
             console_unit(folder.scripts.len()),
         ),
     ];
-    for (index, (file, text, after)) in folder.scripts.iter().enumerate() {
+    for (index, Script { file, text, after }) in folder.scripts.iter().enumerate() {
         let path = format!("/usr/local/lib/image/{file}");
         let after = after.as_deref().unwrap_or("basic.target");
-        files.push((
+        files.push(SystemFile::new(
             format!("/etc/systemd/system/image-startup-{index}.service"),
             0o644,
             startup_unit(&path, after),
         ));
-        files.push((path, 0o755, text.clone()));
+        files.push(SystemFile::new(path, 0o755, text));
     }
     files
 }
 
-/// The recipe's own name servers count, not those that DHCP offers.
-const NETWORK: &str = "[Match]\nType=ether\n\n[Network]\nDHCP=ipv4\nKeepConfiguration=static\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n\n[DHCPv4]\nUseDNS=no\nUseHostname=no\n";
+/// The VM uses the recipe's name servers, not those that DHCP offers.
+const NETWORK: &str = "\
+[Match]
+Type=ether
 
-/// No image carries a key: a VM makes its own at its first boot.
-const HOST_KEY_UNIT: &str = "[Unit]\nDescription=Make this machine's SSH host key\nBefore=ssh.service ssh.socket\n\
-    ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key\n\n[Service]\nType=oneshot\n\
-    ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N \"\" -f /etc/ssh/ssh_host_ed25519_key\nRemainAfterExit=yes\n\n\
-    [Install]\nWantedBy=multi-user.target\n";
+[Network]
+DHCP=ipv4
+KeepConfiguration=static
+LinkLocalAddressing=no
+IPv6AcceptRA=no
 
-/// Says on the console what whoever boots this machine must know: its key can be pinned, nothing is taken on trust.
+[DHCPv4]
+UseDNS=no
+UseHostname=no
+";
+
+/// No image holds a host key: a VM makes its own at its first boot.
+const HOST_KEY_UNIT: &str = "\
+[Unit]
+Description=Make this machine's SSH host key
+Before=ssh.service ssh.socket
+ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N \"\" -f /etc/ssh/ssh_host_ed25519_key
+RemainAfterExit=yes
+
+[Install]
+WantedBy=multi-user.target
+";
+
+/// Shows the host key on the serial console, so that `lab up` can pin it without trusting the
+/// network.
 fn console_unit(scripts: usize) -> String {
     let startup: String =
         (0..scripts).map(|index| format!(" image-startup-{index}.service")).collect();
     format!(
-        "[Unit]\nDescription=Tell the SSH host key on the console\nAfter=ssh.service image-host-key.service{startup}\n\n\
+        "[Unit]\n\
+         Description=Tell the SSH host key on the console\n\
+         After=ssh.service image-host-key.service{startup}\n\n\
          [Service]\nType=oneshot\nRemainAfterExit=yes\n\
          ExecStart=/bin/sh -c 'echo; k=/etc/ssh/ssh_host_ed25519_key.pub; \
-         echo \"bootproof: host key $(ssh-keygen -lf $k | cut -d\" \" -f2) $(cut -d\" \" -f1,2 $k)\"'\n\
+         echo \"bootproof: host key $(ssh-keygen -lf $k | cut -d\" \" -f2) \
+         $(cut -d\" \" -f1,2 $k)\"'\n\
          StandardOutput=tty\nTTYPath=/dev/console\n\n[Install]\nWantedBy=multi-user.target\n"
     )
 }
 
 fn startup_unit(path: &str, after: &str) -> String {
     format!(
-        "[Unit]\nDescription=Startup script of the recipe\nWants={after}\nAfter={after}\n\n\
-         [Service]\nType=oneshot\nExecStart={path}\nRemainAfterExit=yes\n\n[Install]\nWantedBy=multi-user.target\n"
+        "\
+[Unit]
+Description=Startup script of the recipe
+Wants={after}
+After={after}
+
+[Service]
+Type=oneshot
+ExecStart={path}
+RemainAfterExit=yes
+
+[Install]
+WantedBy=multi-user.target
+"
     )
 }
 
-/// The disk named `persistence`, if there is one, keeps what is written; without it everything is in memory.
-/// `tsc=unstable`: an emulated TSC goes on from where it was when a snapshot is restored; other clocks go back with it.
-const GRUB: &str = "serial --unit=0 --speed=115200\nterminal_input console serial\nterminal_output console serial\n\
-    set timeout=0\nmenuentry \"Debian trixie\" {\n  \
-    linux /live/vmlinuz boot=live persistence quiet nocomponents tsc=unstable console=tty0 console=ttyS0,115200\n  \
-    initrd /live/initrd.img\n}\n";
+/// `persistence`: a disk with this label keeps what the system writes; without one, memory does.
+/// `tsc=unstable`: when a snapshot is restored, QEMU's emulated TSC does not go back as other clocks
+/// do.
+const GRUB: &str = "\
+serial --unit=0 --speed=115200
+terminal_input console serial
+terminal_output console serial
+set timeout=0
+menuentry \"Debian trixie\" {
+  linux /live/vmlinuz boot=live persistence quiet nocomponents tsc=unstable \
+    console=tty0 console=ttyS0,115200
+  initrd /live/initrd.img
+}
+";
 
 #[cfg(test)]
 mod tests {
@@ -406,17 +480,17 @@ mod tests {
     }
 
     #[test]
-    fn another_script_makes_another_image() {
+    fn a_changed_script_changes_the_image_name() {
         let folder = LabFolder("lab".into());
         let one = redis();
         let mut other = redis();
-        other.scripts[0].1.push_str("true\n");
+        other.scripts[0].text.push_str("true\n");
         assert_eq!(location(&folder, &one).iso, location(&folder, &redis()).iso);
         assert_ne!(location(&folder, &one).iso, location(&folder, &other).iso);
     }
 
     #[test]
-    fn the_password_is_in_no_hook_and_no_script() {
+    fn passwords_are_in_no_hook_and_no_script() {
         let files = system_files(&redis());
         let script = setup_script(&redis().recipe, &files);
         assert!(script.contains("useradd -m -s /bin/bash -G sudo ops"), "{script}");
@@ -425,10 +499,10 @@ mod tests {
     }
 
     #[test]
-    fn the_script_runs_after_what_the_recipe_names() {
+    fn the_startup_unit_has_the_order_of_the_recipe() {
         let files = system_files(&redis());
         let unit =
-            files.iter().find(|(path, ..)| path.ends_with("image-startup-0.service")).unwrap();
-        assert!(unit.2.contains("After=network-online.target\n"), "{}", unit.2);
+            files.iter().find(|file| file.path.ends_with("image-startup-0.service")).unwrap();
+        assert!(unit.text.contains("After=network-online.target\n"), "{}", unit.text);
     }
 }

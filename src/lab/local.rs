@@ -1,80 +1,52 @@
-//! What `lab up` leaves for others: the inventory for the harness, the host keys for OpenSSH.
+//! What `lab up` leaves for others: the inventory for bootproof, the host keys for OpenSSH.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use indexmap::IndexMap;
 
-use super::recipe::User;
+use super::folder::LabFolder;
+use super::recipe::{Recipe, User};
 use super::serial::HostKey;
-use super::state::{self, LabState, Machine};
-use super::up::Wanted;
-use super::{LabError, LabFolder};
-use crate::spec::inventory::{Access, Inventory, InventoryFile, Readiness, SecretSource, VmEntry};
+use super::state::{self, LabState, LabVm};
+use super::vm::VmToBoot;
+use crate::atomic_file;
+use crate::problem::Problem;
+use crate::spec::inventory::{
+    Access, Connection, Inventory, InventoryFile, Readiness, SecretSource, VmEntry,
+};
 
-/// For `lab ssh`: OpenSSH wants keys, not fingerprints.
+/// Writes the host keys for `lab ssh`: OpenSSH needs whole keys, not fingerprints.
 pub(super) fn write_known_hosts(
     folder: &LabFolder,
     state: &LabState,
     keys: &IndexMap<String, HostKey>,
-) -> Result<(), LabError> {
-    let line = |machine: &Machine| {
-        Some(format!("[127.0.0.1]:{} {}\n", machine.ssh_port, keys.get(&machine.name)?.public))
-    };
-    let text: String = state.machines.iter().filter_map(line).collect();
-    fs::write(state::ssh_known_hosts(folder), text).map_err(LabError::io("write the host keys"))
+) -> Result<(), Problem> {
+    let line =
+        |vm: &LabVm| Some(format!("[127.0.0.1]:{} {}\n", vm.ssh_port, keys.get(&vm.name)?.public));
+    let text: String = state.vms.iter().filter_map(line).collect();
+    let path = state::ssh_known_hosts(folder);
+    fs::write(&path, text).map_err(Problem::io(format!("write {}", path.display())))
 }
 
-/// The inventory that the harness reads: every VM behind its port on loopback, its host key pinned.
+/// Writes the inventory of the lab: every VM behind its port on 127.0.0.1, its host key pinned.
 pub(super) fn write_inventory(
     folder: &LabFolder,
-    wanted: &[Wanted],
+    vms: &[VmToBoot],
     state: &LabState,
     keys: &IndexMap<String, HostKey>,
     path: &Path,
-) -> Result<(), LabError> {
-    let first = &wanted[0].recipe.recipe;
-    let user = first.os.users.first().ok_or_else(|| LabError::new("the recipes have no user"))?;
-    let declared = declared(path, &first.lab);
-    let entry = |(one, machine): (&Wanted, &Machine)| {
-        let recipe = &one.recipe.recipe;
-        let vm = declared.as_ref().and_then(|lab| lab.vms.get(&recipe.name));
-        // Only what differs from the first VM's user stands at the VM.
-        let own = recipe
-            .os
-            .users
-            .first()
-            .filter(|own| (&own.name, &own.password) != (&user.name, &user.password));
-        let ssh = Access {
-            port: Some(machine.ssh_port),
-            host_key: keys.get(&machine.name).map(|key| key.fingerprint.clone()),
-            ..own.map(login).unwrap_or_default()
-        };
-        let entry = VmEntry {
-            role: Some(recipe.role.clone()),
-            address: Some(recipe.os.network.alias_address().to_owned()),
-            ports: vm.map_or_else(Vec::new, |vm| vm.ports.clone()),
-            udp_ports: vm.map_or_else(Vec::new, |vm| vm.udp_ports.clone()),
-            ssh,
-            memory_gb: Some(recipe.resources.memory_gb),
-            disk_gb: Some(recipe.resources.disk_gb),
-            position: recipe.position,
-            ..VmEntry::default()
-        };
+) -> Result<(), Problem> {
+    let first = &vms[0].recipe.recipe;
+    let user = first.os.users.first().ok_or_else(|| Problem::new("the recipes have no user"))?;
+    let declared = declared_inventory(path, &first.lab);
+    let entries = vms.iter().zip(&state.vms).map(|(vm, lab_vm)| {
+        let recipe = &vm.recipe.recipe;
+        let entry = entry(recipe, lab_vm, keys.get(&recipe.name), user, declared.as_ref());
         (recipe.name.clone(), entry)
-    };
-    let mut vms: IndexMap<String, VmEntry> =
-        wanted.iter().zip(&state.machines).map(entry).collect();
-    let place =
-        |vm: &str| declared.as_ref().and_then(|lab| lab.vms.get_index_of(vm)).unwrap_or(usize::MAX);
-    vms.sort_by(|left, _, right, _| place(left).cmp(&place(right)));
-    let peers = declared.as_ref().and_then(|lab| lab.peers).map(|(peers, _)| peers);
-    let (mut connections, warnings) =
-        declared.map(|lab| (lab.connections, lab.warnings)).unwrap_or_default();
-    connections.retain(|edge| vms.contains_key(&edge.from) && vms.contains_key(&edge.to));
-    let unpinned = state.machines.iter().any(|machine| !machine.ours);
+    });
+    let entries = in_declared_order(entries.collect(), declared.as_ref());
+    let unpinned = state.vms.iter().any(|vm| !vm.built_here);
     let inventory = InventoryFile {
         schema: None,
         suites: Vec::new(),
@@ -85,30 +57,75 @@ pub(super) fn write_inventory(
         known_hosts: unpinned.then(|| folder.run().join("known_hosts")),
         defaults: Access { host: Some("127.0.0.1".to_owned()), ..login(user) },
         readiness: Readiness::default(),
-        vms,
-        connections,
-        peers,
-        warnings,
+        connections: connections_among(&entries, declared.as_ref()),
+        peers: declared.as_ref().and_then(|lab| lab.peers).map(|(peers, _)| peers),
+        warnings: declared.map(|lab| lab.warnings).unwrap_or_default(),
+        vms: entries,
     };
     let text = serde_json::to_string_pretty(&inventory)
-        .map_err(|error| LabError::new(error.to_string()))?;
-    let failed = || LabError::io(format!("write {}", path.display()));
-    let parent = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(failed())?;
-    let mut file =
-        tempfile::Builder::new().prefix(".local-").tempfile_in(parent).map_err(failed())?;
-    writeln!(file, "{text}").map_err(failed())?;
-    // The passwords of the lab stand in it.
-    file.as_file().set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed())?;
-    file.persist(path).map_err(|error| failed()(error.error))?;
-    Ok(())
+        .map_err(|error| Problem::new(error.to_string()))?;
+    // It holds the passwords of the lab.
+    atomic_file::write(path, &format!("{text}\n"), atomic_file::PRIVATE)
+        .map_err(Problem::io(format!("write {}", path.display())))
 }
 
-/// The lab's own inventory, beside the one that is written: it has the topology, and the order of the VMs.
-fn declared(path: &Path, lab: &str) -> Option<Inventory> {
+/// The repository's inventory of this lab, beside the one that is written: it declares the ports,
+/// the connections and the order of the VMs.
+fn declared_inventory(path: &Path, lab: &str) -> Option<Inventory> {
     let path = path.with_file_name(format!("{lab}.json"));
     let text = fs::read_to_string(&path).ok()?;
     Inventory::parse(&path.display().to_string(), &text).ok()
+}
+
+fn entry(
+    recipe: &Recipe,
+    vm: &LabVm,
+    key: Option<&HostKey>,
+    default_user: &User,
+    declared: Option<&Inventory>,
+) -> VmEntry {
+    let declared = declared.and_then(|lab| lab.vms.get(&recipe.name));
+    // Only a user other than the default one is written down at the VM.
+    let differs =
+        |own: &&User| (&own.name, &own.password) != (&default_user.name, &default_user.password);
+    let own_login = recipe.os.users.first().filter(differs).map(login).unwrap_or_default();
+    VmEntry {
+        role: Some(recipe.role.clone()),
+        address: Some(recipe.os.network.alias_address().to_owned()),
+        ports: declared.map_or_else(Vec::new, |vm| vm.ports.clone()),
+        udp_ports: declared.map_or_else(Vec::new, |vm| vm.udp_ports.clone()),
+        ssh: Access {
+            port: Some(vm.ssh_port),
+            host_key: key.map(|key| key.fingerprint.clone()),
+            ..own_login
+        },
+        memory_gb: Some(recipe.resources.memory_gb),
+        disk_gb: Some(recipe.resources.disk_gb),
+        position: recipe.position,
+        ..VmEntry::default()
+    }
+}
+
+/// VMs that are not declared come last.
+fn in_declared_order(
+    mut entries: IndexMap<String, VmEntry>,
+    declared: Option<&Inventory>,
+) -> IndexMap<String, VmEntry> {
+    let place = |vm: &str| declared.and_then(|lab| lab.vms.get_index_of(vm)).unwrap_or(usize::MAX);
+    entries.sort_by(|left, _, right, _| place(left).cmp(&place(right)));
+    entries
+}
+
+/// The declared connections between VMs that are up.
+fn connections_among(
+    entries: &IndexMap<String, VmEntry>,
+    declared: Option<&Inventory>,
+) -> Vec<Connection> {
+    let connections = declared.into_iter().flat_map(|lab| &lab.connections);
+    connections
+        .filter(|wire| entries.contains_key(&wire.from) && entries.contains_key(&wire.to))
+        .cloned()
+        .collect()
 }
 
 fn login(user: &User) -> Access {

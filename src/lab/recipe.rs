@@ -1,21 +1,20 @@
 //! A recipe: what one VM is made of.
 //!
-//! A folder with `recipe.json` and the startup scripts that it names.
+//! A recipe is a folder with `recipe.json` and the startup scripts that it names.
 
 use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::LabError;
-use crate::problem::{Problem, Problems};
+use crate::problem::{Problem, Problems, hint_for_unknown};
 use crate::spec::inventory::Position;
 use crate::spec::source::Source;
 
-/// About so many lines should a startup script have; blank ones do not count.
+/// A startup script should have about this many lines; blank ones do not count.
 pub const SCRIPT_LINES: usize = 25;
 
-/// More than this is no longer "about 25".
+/// The most lines that are still "about 25".
 pub const SCRIPT_LINES_AT_MOST: usize = 30;
 
 /// A recipe file.
@@ -26,25 +25,25 @@ pub struct Recipe {
     /// Address of the JSON Schema, for editors; not read by bootproof.
     #[serde(rename = "$schema", default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
-    /// The VM's name; its host name, too.
+    /// Name of the VM, and its host name.
     pub name: String,
-    /// The lab that it belongs to.
+    /// Name of the lab that the VM belongs to.
     pub lab: String,
-    /// What it is for: `app`, `database`, ...
+    /// What the VM does: `app`, `database`, ...
     pub role: String,
     /// Memory and disk.
     pub resources: Resources,
-    /// Where it stands in a drawing of the lab.
+    /// Position of the VM in a drawing of the lab.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
-    /// The system on it.
+    /// Operating system.
     pub os: Os,
-    /// The builder's own tests; the lab has its suite instead, so they are disabled and empty.
+    /// The builder's own tests: disabled and empty, because the lab has its suite.
     pub test_config: TestConfig,
-    /// What a reader of the recipe should know.
+    /// Remarks for readers of the recipe.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// What stays to be done at deployment time.
+    /// What remains to be done at deployment time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -61,23 +60,23 @@ pub struct Resources {
     pub disk_gb: u32,
 }
 
-/// The system on a VM.
+/// The operating system of a VM.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Os {
-    /// The distribution.
+    /// Distribution.
     pub base: Base,
-    /// The architecture.
+    /// Architecture.
     pub arch: Arch,
-    /// What it can do: `headless`, `ssh`, `postgresql`, ...
+    /// What the system offers: `headless`, `ssh`, `postgresql`, ...
     pub features: Vec<String>,
-    /// Debian packages.
+    /// Debian packages to install.
     pub packages: Vec<String>,
-    /// Users with a login.
+    /// Users who can log in; bootproof logs in as the first.
     pub users: Vec<User>,
-    /// Its network.
+    /// Network settings.
     pub network: Network,
-    /// Its firewall.
+    /// Firewall settings.
     pub firewall: Firewall,
     /// Scripts that run as root at every boot.
     pub startup_scripts: Vec<StartupScript>,
@@ -99,13 +98,13 @@ pub enum Arch {
     X86_64,
 }
 
-/// A user with a login.
+/// A user who can log in.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct User {
     /// Login name.
     pub name: String,
-    /// Password; it stands in the image.
+    /// Password; the image contains it.
     pub password: String,
     /// Further groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -122,7 +121,7 @@ impl std::fmt::Debug for User {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// Address and default route by DHCP.
+    /// Whether address and default route come from DHCP; always true.
     pub dhcp: bool,
     /// The address that the startup script adds, such as `10.71.0.10/24`.
     pub alias: String,
@@ -141,7 +140,7 @@ impl Network {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Firewall {
-    /// Always false: the lab has none.
+    /// Always false: the lab builds no firewalls.
     pub enabled: bool,
 }
 
@@ -149,14 +148,14 @@ pub struct Firewall {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartupScript {
-    /// Its file, beside the recipe.
+    /// File name, beside the recipe.
     pub file: String,
-    /// The systemd unit after which it runs: a text, not a list.
+    /// The systemd unit after which the script runs: a string, not a list.
     #[serde(default, deserialize_with = "one_unit", skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 
-/// The name of one unit. systemd takes a list as well, so it is said that this is none.
+/// The name of one unit. systemd also takes lists, so the message says that this is not one.
 pub(super) fn one_unit<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
@@ -164,7 +163,7 @@ pub(super) fn one_unit<'de, D: Deserializer<'de>>(
         serde_json::Value::Null => Ok(None),
         serde_json::Value::String(unit) => Ok(Some(unit)),
         _ => Err(serde::de::Error::custom(
-            "`after` is a text, not a list: write \"network-online.target\"",
+            "`after` is a string, not a list: write \"network-online.target\"",
         )),
     }
 }
@@ -196,10 +195,10 @@ impl Recipe {
             wrong("test_config", "`test_config` must be {\"enabled\": false, \"tests\": []}");
         }
         if self.os.firewall.enabled {
-            wrong("os.firewall.enabled", "no firewall can be built; write false");
+            wrong("os.firewall.enabled", "the lab cannot build firewalls: write false");
         }
         if !self.os.network.dhcp {
-            wrong("os.network.dhcp", "the lab's network needs DHCP; write true");
+            wrong("os.network.dhcp", "the lab's network needs DHCP: write true");
         }
         if !is_alias(&self.os.network.alias) {
             wrong("os.network.alias", WHAT_AN_ALIAS_IS);
@@ -207,28 +206,28 @@ impl Recipe {
         if self.os.network.dns.is_empty() {
             wrong(
                 "os.network.dns",
-                "without a name server the VM resolves nothing, and each sudo waits for one",
+                "the VM needs a name server: without one, every sudo waits for a time-out",
             );
         }
         if self.warnings.iter().any(|warning| warning.trim().is_empty()) {
             wrong("warnings", "a warning is empty");
         }
         if self.os.users.is_empty() {
-            wrong("os.users", "without a user nobody can log in");
+            wrong("os.users", "the VM needs a user who can log in");
         }
         let plain = |text: &str| {
             !text.is_empty()
                 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte))
         };
         if !plain(&self.name) {
-            wrong("name", "a host name has letters, digits and `-`");
+            wrong("name", "invalid host name: use letters, digits and `-`");
         }
         for (index, package) in
             self.os.packages.iter().enumerate().filter(|(_, package)| !plain(package))
         {
             wrong(
                 &format!("os.packages[{index}]"),
-                &format!("`{package}` is no name of a Debian package"),
+                &format!("`{package}` is not the name of a Debian package"),
             );
         }
         for (index, user) in self.os.users.iter().enumerate() {
@@ -236,17 +235,14 @@ impl Recipe {
                 || !user.groups.iter().all(|group| plain(group))
                 || user.password.contains(['\n', ':'])
             {
-                wrong(
-                    &format!("os.users[{index}]"),
-                    "this user, group or password cannot be written down in a system",
-                );
+                wrong(&format!("os.users[{index}]"), "invalid user name, group or password");
             }
         }
         for (index, script) in self.os.startup_scripts.iter().enumerate() {
             if !plain(&script.file) || script.after.as_deref().is_some_and(|after| !plain(after)) {
                 wrong(
                     &format!("os.startup_scripts[{index}]"),
-                    "`file` and `after` are plain names",
+                    "`file` and `after` must be plain names",
                 );
             }
         }
@@ -263,107 +259,118 @@ pub(super) fn is_alias(text: &str) -> bool {
     })
 }
 
-/// A recipe with its scripts, as it is built.
+/// A recipe with the text of its scripts.
 #[derive(Debug, Clone)]
 pub struct RecipeFolder {
     /// The recipe.
     pub recipe: Recipe,
     /// Text of `recipe.json`.
     pub text: String,
-    /// Name, text and unit to run after, of each startup script.
-    pub scripts: Vec<(String, String, Option<String>)>,
+    /// The startup scripts, in the recipe's order.
+    pub scripts: Vec<Script>,
+}
+
+/// The text of a startup script.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// File name.
+    pub file: String,
+    /// What the file contains.
+    pub text: String,
+    /// The systemd unit after which the script runs.
+    pub after: Option<String>,
 }
 
 impl RecipeFolder {
     /// Reads `FOLDER/recipe.json` and the scripts that it names.
-    pub fn read(folder: &Path) -> Result<Self, LabError> {
-        let read = |path: &Path| {
-            std::fs::read_to_string(path).map_err(LabError::io(format!("read {}", path.display())))
-        };
+    pub fn read(folder: &Path) -> Result<Self, Problems> {
         let file = folder.join("recipe.json");
-        let text = read(&file)?;
-        let recipe = Recipe::parse(&file.display().to_string(), &text)
-            .map_err(|errors| LabError::new(errors.to_string()))?;
-        let mut scripts = Vec::new();
-        for script in &recipe.os.startup_scripts {
+        let text = read_text(&file)?;
+        let recipe = Recipe::parse(&file.display().to_string(), &text)?;
+        let read_script = |script: &StartupScript| {
             let path = folder.join(&script.file);
-            let text = read(&path)?;
-            check_script(&text)
-                .map_err(|why| LabError::new(format!("{}: {why}", path.display())))?;
-            scripts.push((script.file.clone(), text, script.after.clone()));
-        }
+            let text = read_text(&path)?;
+            if let Some(mistake) = script_mistake(&text) {
+                return Err(about_file(&path, Problem::new(mistake)));
+            }
+            Ok(Script { file: script.file.clone(), text, after: script.after.clone() })
+        };
+        let scripts =
+            recipe.os.startup_scripts.iter().map(read_script).collect::<Result<Vec<_>, _>>()?;
         let alias = &recipe.os.network.alias;
-        if !scripts.iter().any(|(_, text, _)| adds_alias(text, alias)) {
-            let message = format!("{}: no startup script adds the alias {alias}", folder.display());
-            return Err(LabError::new(message).hint(alias_hint(alias)));
+        if !scripts.iter().any(|script| adds_alias(&script.text, alias)) {
+            let problem = Problem::new(format!("no startup script adds the alias {alias}"))
+                .hint(alias_hint(alias));
+            return Err(about_file(folder, problem).into());
         }
         Ok(Self { recipe, text, scripts })
     }
 
-    /// What is not wrong with its scripts, and yet should be looked at.
+    /// Warnings about scripts that are allowed but too long.
     pub fn remarks(&self) -> Vec<String> {
-        let remark = |(file, text, _): &(String, String, _)| {
-            Some(format!("{file}: {}", script_remark(text)?))
-        };
+        let remark =
+            |script: &Script| Some(format!("{}: {}", script.file, script_remark(&script.text)?));
         self.scripts.iter().filter_map(remark).collect()
     }
 
-    /// All recipes in a folder of folders, in the order of their names; or only those in `wanted`.
-    pub fn read_all(recipes: &Path, wanted: &[String]) -> Result<Vec<Self>, LabError> {
+    /// The recipes in a folder of folders, in the order of their folders' names: those of `vms`,
+    /// or all if `vms` is empty.
+    pub fn read_all(recipes: &Path, vms: &[String]) -> Result<Vec<Self>, Problems> {
         let entries = std::fs::read_dir(recipes)
-            .map_err(LabError::io(format!("read {}", recipes.display())))?;
+            .map_err(Problem::io(format!("read {}", recipes.display())))
+            .map_err(|problem| problem.hint("--recipes names the folder with the recipes"))?;
         let mut folders: Vec<_> = entries
             .flatten()
             .map(|entry| entry.path())
             .filter(|path| path.join("recipe.json").exists())
             .collect();
         folders.sort();
-        let all = folders.iter().map(|folder| Self::read(folder)).collect::<Result<Vec<_>, _>>()?;
-        if let Some(unknown) =
-            wanted.iter().find(|name| !all.iter().any(|one| one.recipe.name == **name))
-        {
-            let known: Vec<_> = all.iter().map(|one| one.recipe.name.as_str()).collect();
-            let hint = crate::problem::hint_for_unknown(unknown, known);
-            return Err(LabError::new(format!(
-                "there is no recipe for `{unknown}` in {}",
-                recipes.display()
-            ))
-            .hint(hint));
+        let all = folders.iter().map(|path| Self::read(path)).collect::<Result<Vec<_>, _>>()?;
+        let known: Vec<_> = all.iter().map(|folder| folder.recipe.name.as_str()).collect();
+        if let Some(unknown) = vms.iter().find(|name| !known.contains(&name.as_str())) {
+            let message = format!("{} has no recipe for `{unknown}`", recipes.display());
+            return Err(Problem::new(message).hint(hint_for_unknown(unknown, known)).into());
         }
-        Ok(all
-            .into_iter()
-            .filter(|one| wanted.is_empty() || wanted.contains(&one.recipe.name))
-            .collect())
+        let selected = |folder: &Self| vms.is_empty() || vms.contains(&folder.recipe.name);
+        Ok(all.into_iter().filter(selected).collect())
     }
 }
 
-/// The rules for a startup script: short, and a shell script.
-pub fn check_script(text: &str) -> Result<(), String> {
+fn read_text(path: &Path) -> Result<String, Problem> {
+    std::fs::read_to_string(path).map_err(Problem::io(format!("read {}", path.display())))
+}
+
+fn about_file(path: &Path, problem: Problem) -> Problem {
+    Problem { file: Some(path.display().to_string()), ..problem }
+}
+
+/// What is wrong with a startup script: it must be short, and a shell script.
+pub fn script_mistake(text: &str) -> Option<String> {
     let lines = script_lines(text);
     if lines > SCRIPT_LINES_AT_MOST {
-        return Err(format!(
-            "the startup script has {lines} lines; about {SCRIPT_LINES} are meant, {SCRIPT_LINES_AT_MOST} allowed"
+        return Some(format!(
+            "the startup script has {lines} lines: about {SCRIPT_LINES} are expected, \
+             {SCRIPT_LINES_AT_MOST} allowed"
         ));
     }
     let interpreter = text.lines().next().unwrap_or_default();
-    if ["#!/bin/sh", "#!/bin/bash"].iter().any(|shell| interpreter.starts_with(shell)) {
-        return Ok(());
-    }
-    Err("the startup script must begin with #!/bin/sh (or #!/bin/bash)".to_owned())
+    let is_shell = ["#!/bin/sh", "#!/bin/bash"].iter().any(|shell| interpreter.starts_with(shell));
+    (!is_shell).then(|| "the startup script must begin with #!/bin/sh or #!/bin/bash".to_owned())
 }
 
-/// What is not wrong with a startup script, and yet should be looked at.
+/// A warning about a startup script that is allowed but too long.
 pub fn script_remark(text: &str) -> Option<String> {
     let lines = script_lines(text);
     (lines > SCRIPT_LINES)
-        .then(|| format!("the startup script has {lines} lines; about {SCRIPT_LINES} are meant"))
+        .then(|| format!("the startup script has {lines} lines: about {SCRIPT_LINES} are expected"))
 }
 
 fn script_lines(text: &str) -> usize {
     text.lines().filter(|line| !line.trim().is_empty()).count()
 }
 
-/// Whether a startup script adds the alias: an address that is added elsewhere would be gone after the next boot.
+/// Whether a startup script adds the alias. An address that is added elsewhere would be gone after
+/// the next boot.
 pub fn adds_alias(script: &str, alias: &str) -> bool {
     script.lines().filter(|line| !line.trim_start().starts_with('#')).any(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -373,7 +380,7 @@ pub fn adds_alias(script: &str, alias: &str) -> bool {
     })
 }
 
-/// What a script does that adds an alias.
+/// How a script adds an alias.
 pub fn alias_hint(alias: &str) -> String {
     format!("the script needs a line such as: ip addr add {alias} dev \"$IFACE\" || true")
 }
@@ -388,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_recipes_are_four_and_correct() {
+    fn the_four_reference_recipes_are_valid() {
         let all =
             RecipeFolder::read_all(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes")), &[])
                 .unwrap();
@@ -404,17 +411,17 @@ mod tests {
     }
 
     #[test]
-    fn what_the_seed_forbids_is_an_error_with_its_line() {
+    fn forbidden_values_are_errors_with_their_line() {
         for (right, wrong, words) in [
             (
                 "\"enabled\": false,\n    \"tests\"",
                 "\"enabled\": true,\n    \"tests\"",
                 "test_config",
             ),
-            ("\"network-online.target\"", "[\"network-online.target\"]", "`after` is a text"),
+            ("\"network-online.target\"", "[\"network-online.target\"]", "`after` is a string"),
             ("10.71.0.40/24", "10.71.0.40", "alias"),
             ("debian-trixie", "debian-sid", "debian-trixie"),
-            ("\"jq\"", "\"jq; rm\"", "no name of a Debian package"),
+            ("\"jq\"", "\"jq; rm\"", "not the name of a Debian package"),
             ("\"1.1.1.1\",\n        \"8.8.8.8\"", "", "name server"),
             (
                 "\"Redis has no password here;",
@@ -433,15 +440,15 @@ mod tests {
     #[test]
     fn a_long_script_is_refused() {
         let script = |lines: usize| format!("#!/bin/sh\n{}", "true\n\n".repeat(lines - 1));
-        assert_eq!((check_script(&script(25)), script_remark(&script(25))), (Ok(()), None));
-        assert!(check_script(&script(26)).is_ok());
+        assert_eq!((script_mistake(&script(25)), script_remark(&script(25))), (None, None));
+        assert_eq!(script_mistake(&script(26)), None);
         assert!(script_remark(&script(26)).is_some_and(|remark| remark.contains("26 lines")));
-        assert!(check_script(&script(30)).is_ok());
-        assert!(check_script(&script(31)).is_err());
+        assert_eq!(script_mistake(&script(30)), None);
+        assert!(script_mistake(&script(31)).is_some());
     }
 
     #[test]
-    fn the_alias_is_added_by_the_script() {
+    fn recognizes_scripts_that_add_the_alias() {
         let alias = "10.71.0.40/24";
         assert!(adds_alias("ip  addr add 10.71.0.40/24 dev \"$IFACE\" || true", alias));
         assert!(adds_alias("sleep 1; ip addr add '10.71.0.40/24' dev eth0", alias));

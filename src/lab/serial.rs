@@ -1,33 +1,37 @@
-//! What a VM says on its serial console.
+//! What a VM writes on its serial console.
 
 use std::path::Path;
+use std::time::Duration;
 
-/// How far a boot has come, as its console tells.
+/// Under emulation four VMs take two minutes on two cores; a busy machine takes longer.
+pub(super) const BOOT_TIMEOUT: Duration = Duration::from_mins(10);
+
+/// How far a boot has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Nothing yet.
+pub(super) enum BootStage {
+    /// The console is still empty.
     PowerOn,
-    /// The boot loader or the kernel speaks.
+    /// The boot loader or the kernel is running.
     Kernel,
-    /// systemd has begun.
+    /// systemd is starting services.
     Systemd,
-    /// The host key's fingerprint: sshd listens and the startup scripts have run.
-    HostKey(HostKey),
+    /// sshd listens and the startup scripts have run; the console shows the host key.
+    Up(HostKey),
 }
 
-impl Stage {
-    /// For people.
+impl BootStage {
+    /// One line for the progress display.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::PowerOn => "powered on".to_owned(),
             Self::Kernel => "kernel".to_owned(),
             Self::Systemd => "systemd".to_owned(),
-            Self::HostKey(key) => format!("up, host key {}", key.fingerprint),
+            Self::Up(key) => format!("up, host key {}", key.fingerprint),
         }
     }
 }
 
-/// A host key, as a console tells it.
+/// The SSH host key of a VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HostKey {
     /// `SHA256:...`
@@ -36,33 +40,42 @@ pub(super) struct HostKey {
     pub(super) public: String,
 }
 
-/// The line in which an image of ours tells its key.
-const TOLD: &str = "bootproof: host key ";
+/// The beginning of the line in which an image that bootproof built shows its host key.
+const HOST_KEY_LINE: &str = "bootproof: host key ";
 
-/// Reads the stage off a console's log; what is not there yet is `PowerOn`.
-pub(super) fn stage_of(log: &Path) -> Stage {
-    // A console can say anything, in any bytes.
+/// Reads the boot stage from a console's log file; a missing file counts as an empty one.
+pub(super) fn read_boot_stage(log: &Path) -> BootStage {
+    // A console can hold any bytes.
     let bytes = std::fs::read(log).unwrap_or_default();
-    stage_of_text(&String::from_utf8_lossy(&bytes))
+    boot_stage(&String::from_utf8_lossy(&bytes))
 }
 
-/// Reads the stage off what a console has said.
-pub(super) fn stage_of_text(text: &str) -> Stage {
-    // The last one counts: at a reboot the key stays, on a fresh disk it is another.
-    let told = text.lines().rev().find_map(|line| {
-        let mut words = line.split_once(TOLD)?.1.split_whitespace();
-        let fingerprint =
-            words.next().filter(|word| word.len() == 50 && word.starts_with("SHA256:"))?.to_owned();
-        // An ed25519 key has 68 characters; a line that is still being written has fewer.
-        let (kind, key) = (words.next()?, words.next().filter(|key| key.len() == 68)?);
-        Some(HostKey { fingerprint, public: format!("{kind} {key}") })
-    });
-    match told {
-        Some(key) => Stage::HostKey(key),
-        None if text.contains("systemd") || text.contains("Debian GNU/Linux") => Stage::Systemd,
-        None if text.trim().is_empty() => Stage::PowerOn,
-        None => Stage::Kernel,
+/// Reads the boot stage from the text of a console.
+pub(super) fn boot_stage(text: &str) -> BootStage {
+    // The last key counts: a reboot keeps the key, a fresh disk gets a new one.
+    match text.lines().rev().find_map(host_key) {
+        Some(key) => BootStage::Up(key),
+        None if text.contains("systemd") || text.contains("Debian GNU/Linux") => BootStage::Systemd,
+        None if text.trim().is_empty() => BootStage::PowerOn,
+        None => BootStage::Kernel,
     }
+}
+
+fn host_key(line: &str) -> Option<HostKey> {
+    let mut words = line.split_once(HOST_KEY_LINE)?.1.split_whitespace();
+    let fingerprint = words.next()?;
+    let (kind, key) = (words.next()?, words.next()?);
+    // An ed25519 key has 68 characters; a line that is still being written has fewer.
+    let whole = fingerprint.len() == 50 && fingerprint.starts_with("SHA256:") && key.len() == 68;
+    whole.then(|| HostKey { fingerprint: fingerprint.to_owned(), public: format!("{kind} {key}") })
+}
+
+/// The text of a console without anything that would move the cursor or change colors.
+pub fn plain(text: &str) -> String {
+    console::strip_ansi_codes(text)
+        .chars()
+        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .collect()
 }
 
 #[cfg(test)]
@@ -70,24 +83,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_key_is_read_from_among_other_words() {
+    fn the_host_key_is_found_among_other_output() {
         let fingerprint = "SHA256:sZhFZl9QIHT3T7MCctyVVCiTxvEy9/BVlFsMWBEfJUA".to_owned();
         let public = format!("ssh-ed25519 {}", "A".repeat(68));
         let text = format!(
             "\u{1b}[Hgrub\r\nredis login: \r\nbootproof: host key {fingerprint} {public}\r\n"
         );
-        assert_eq!(stage_of_text(&text), Stage::HostKey(HostKey { fingerprint, public }));
+        assert_eq!(boot_stage(&text), BootStage::Up(HostKey { fingerprint, public }));
     }
 
     #[test]
-    fn a_key_that_is_cut_off_is_no_key_yet() {
-        assert_eq!(
-            stage_of_text(
-                "systemd\nbootproof: host key SHA256:sZhFZl9QIHT3T7MCctyVVCiTxvEy9/BVlFsMWBEfJUA ssh-ed25519 AAAA"
-            ),
-            Stage::Systemd
-        );
-        assert_eq!(stage_of_text("GRUB"), Stage::Kernel);
-        assert_eq!(stage_of_text(""), Stage::PowerOn);
+    fn a_truncated_key_is_not_a_key() {
+        let fingerprint = "SHA256:sZhFZl9QIHT3T7MCctyVVCiTxvEy9/BVlFsMWBEfJUA";
+        let text = format!("systemd\nbootproof: host key {fingerprint} ssh-ed25519 AAAA");
+        assert_eq!(boot_stage(&text), BootStage::Systemd);
+        assert_eq!(boot_stage("GRUB"), BootStage::Kernel);
+        assert_eq!(boot_stage(""), BootStage::PowerOn);
+    }
+
+    #[test]
+    fn console_text_loses_its_control_characters() {
+        assert_eq!(plain("\u{1b}[31mred\u{1b}[0m\r\n\tok\u{7}"), "red\n\tok");
     }
 }

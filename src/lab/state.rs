@@ -1,7 +1,7 @@
-//! What is known of the lab that is up, and whether it is.
+//! What is known of the lab that is up, and whether it is up.
 //!
-//! The supervisor holds a lock on a file for as long as it lives: that, and no number of a process, tells whether
-//! the lab is up.
+//! The supervisor holds a lock on a file for as long as it lives. The lock, not a process id, says
+//! whether the lab is up.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::{LabError, LabFolder};
+use super::folder::LabFolder;
+use crate::problem::{Problem, hint_for_unknown};
 
 /// The lab that is up, or is being brought up.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,84 +19,99 @@ pub struct LabState {
     pub started: SystemTime,
     /// `kvm` or `tcg`.
     pub accel: String,
-    /// Folder of the control sockets; it has a short name, because a socket's must be short.
+    /// Folder of the control sockets. Its name is short, because a socket's path has at most 107
+    /// bytes.
     pub sockets: PathBuf,
-    /// The inventory that is written once the VMs are up.
+    /// The inventory that `lab up` writes once the VMs are up.
     pub inventory: PathBuf,
-    /// The switch and the gateway: programs with their arguments.
+    /// Command lines of the switch and the gateway.
     pub network: Vec<Vec<String>>,
     /// The VMs.
-    pub machines: Vec<Machine>,
+    #[serde(alias = "machines")]
+    pub vms: Vec<LabVm>,
 }
 
-/// One VM.
+/// One VM of the lab.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Machine {
+pub struct LabVm {
     /// Its name.
     pub name: String,
-    /// Program and arguments.
+    /// QEMU's command line.
     pub command: Vec<String>,
     /// Port on 127.0.0.1 that leads to its sshd.
     pub ssh_port: u16,
-    /// What it boots from.
+    /// The file that it boots from.
     pub image: PathBuf,
-    /// Whether the image is of our making, so that its console tells its host key.
-    pub ours: bool,
+    /// Whether bootproof built the image, so that its console shows its host key.
+    #[serde(alias = "ours")]
+    pub built_here: bool,
     /// Memory in GiB.
     pub memory_gb: u32,
 }
 
 impl LabState {
-    /// Its control socket.
-    pub fn qmp(&self, machine: &str) -> PathBuf {
-        self.sockets.join(format!("{machine}.qmp"))
+    /// The control socket of a VM's QEMU.
+    pub fn qmp(&self, vm: &str) -> PathBuf {
+        self.sockets.join(format!("{vm}.qmp"))
     }
 
-    /// The VMs of these names, all of them if there are none; an error for a name that is none of them.
-    pub fn chosen(&self, names: &[String]) -> Result<Vec<&Machine>, LabError> {
-        let known = || self.machines.iter().map(|machine| machine.name.as_str());
-        if let Some(unknown) =
-            names.iter().find(|name| !known().any(|known| known == name.as_str()))
-        {
-            return Err(LabError::unknown_vm(unknown, known()));
+    /// The VMs with these names, or all if there are none; an unknown name is an error.
+    pub fn select(&self, names: &[String]) -> Result<Vec<&LabVm>, Problem> {
+        let known = || self.vms.iter().map(|vm| vm.name.as_str());
+        match names.iter().find(|name| !known().any(|known| known == name.as_str())) {
+            Some(unknown) => Err(unknown_vm(unknown, known())),
+            None => Ok(self
+                .vms
+                .iter()
+                .filter(|vm| names.is_empty() || names.contains(&vm.name))
+                .collect()),
         }
-        Ok(self
-            .machines
-            .iter()
-            .filter(|one| names.is_empty() || names.contains(&one.name))
-            .collect())
     }
 
-    /// The state that was written last, if any.
+    /// The state that was written last, if there is one.
     pub fn read(folder: &LabFolder) -> Option<Self> {
-        serde_json::from_slice(&fs::read(folder.run().join("lab.json")).ok()?).ok()
+        serde_json::from_slice(&fs::read(state_file(folder)).ok()?).ok()
     }
 
-    /// Writes it down.
-    pub fn write(&self, folder: &LabFolder) -> Result<(), LabError> {
+    /// Writes the state into the lab's folder.
+    pub fn write(&self, folder: &LabFolder) -> Result<(), Problem> {
+        let path = state_file(folder);
         let text =
-            serde_json::to_string_pretty(self).map_err(|error| LabError::new(error.to_string()))?;
-        fs::write(folder.run().join("lab.json"), text)
-            .map_err(LabError::io("write the lab's state"))
+            serde_json::to_string_pretty(self).map_err(|error| Problem::new(error.to_string()))?;
+        fs::write(&path, text).map_err(Problem::io(format!("write {}", path.display())))
     }
 }
 
-/// The serial console of a VM.
-pub fn console(folder: &LabFolder, machine: &str) -> PathBuf {
-    folder.run().join(format!("{machine}.console"))
+/// For commands that need a lab when there is none.
+pub fn not_up() -> Problem {
+    Problem::new("the lab is not up").hint("boot it with `bootproof lab up`")
 }
 
-/// What a child process of the supervisor says on its standard error.
+/// A name that no VM of the lab has.
+pub fn unknown_vm<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Problem {
+    Problem::new(format!("the lab has no VM `{name}`")).hint(hint_for_unknown(name, known))
+}
+
+fn state_file(folder: &LabFolder) -> PathBuf {
+    folder.run().join("lab.json")
+}
+
+/// Log of a VM's serial console.
+pub fn console(folder: &LabFolder, vm: &str) -> PathBuf {
+    folder.run().join(format!("{vm}.console"))
+}
+
+/// What a child process of the supervisor writes on its standard error.
 pub fn errors(folder: &LabFolder, child: &str) -> PathBuf {
     folder.run().join(format!("{child}.stderr"))
 }
 
-/// How a child process of the supervisor ended; absent while it runs.
+/// Holds the exit status of a child process of the supervisor; absent while the process runs.
 pub fn exit_note(folder: &Path, child: &str) -> PathBuf {
     folder.join(format!("{child}.exit"))
 }
 
-/// There once `lab up` has said that all is well.
+/// Exists once `lab up` has finished successfully.
 pub fn ready_note(folder: &LabFolder) -> PathBuf {
     folder.run().join("ready")
 }
@@ -105,42 +121,42 @@ pub fn ssh_known_hosts(folder: &LabFolder) -> PathBuf {
     folder.run().join("ssh_known_hosts")
 }
 
-/// The process id of the supervisor.
+/// Holds the process id of the supervisor.
 pub fn supervisor_pid(folder: &LabFolder) -> PathBuf {
     folder.run().join("supervisor.pid")
 }
 
-/// The lock of the supervisor: `None` when another process holds it.
-pub fn lock(folder: &LabFolder) -> Result<Option<File>, LabError> {
+/// Takes the supervisor's lock; `None` if another process holds it.
+pub fn lock(folder: &LabFolder) -> Result<Option<File>, Problem> {
     let path = folder.0.join("lock");
     let file = File::options().create(true).append(true).open(&path);
-    let file = file.map_err(LabError::io(format!("open {}", path.display())))?;
+    let file = file.map_err(Problem::io(format!("open {}", path.display())))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => {
-            Err(LabError::io(format!("lock {}", path.display()))(error))
+            Err(Problem::io(format!("lock {}", path.display()))(error))
         }
     }
 }
 
 /// The state of the lab if it is up.
-pub fn up(folder: &LabFolder) -> Result<Option<LabState>, LabError> {
+pub fn up(folder: &LabFolder) -> Result<Option<LabState>, Problem> {
     if !folder.0.exists() || lock(folder)?.is_some() {
         return Ok(None);
     }
     Ok(LabState::read(folder))
 }
 
-/// Removes what a lab that is down has left: disks, consoles, sockets.
-pub fn sweep(folder: &LabFolder) -> Result<(), LabError> {
+/// Removes disks, consoles and sockets of a lab that is down.
+pub fn sweep(folder: &LabFolder) -> Result<(), Problem> {
     if let Some(state) = LabState::read(folder) {
-        // Our own temporary folder; it may be gone since the machine was restarted.
+        // bootproof's own temporary folder; after a restart of this machine it may be gone.
         let _ = fs::remove_dir_all(&state.sockets);
     }
     match fs::remove_dir_all(folder.run()) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(LabError::io(format!("remove {}", folder.run().display()))(error))
+            Err(Problem::io(format!("remove {}", folder.run().display()))(error))
         }
         _ => Ok(()),
     }

@@ -1,7 +1,8 @@
-//! The one process that outlives `lab up`: parent of the switch, the gateway and the VMs.
+//! The one process that outlives `lab up`: the parent of the switch, the gateway and the VMs.
 //!
-//! Every child dies with it, however it dies (`setpriv --pdeathsig`). Until `lab up` says that all is well, it dies
-//! with `lab up`: the end of its standard input is its end. It is the only keeper of the lock.
+//! Every child dies with it, however it dies (`setpriv --pdeathsig`). Until `lab up` has succeeded,
+//! it dies with `lab up`: when its standard input ends, it removes everything and exits. Only the
+//! supervisor holds the lab's lock for long.
 
 use std::fs::{self, File};
 use std::io::BufRead;
@@ -10,65 +11,89 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::folder::LabFolder;
+use super::qemu;
 use super::state::{LabState, errors, exit_note, lock, ready_note, supervisor_pid, sweep};
-use super::{LabError, LabFolder, machine};
+use crate::problem::Problem;
 
-/// What `lab up` writes when all is well.
+/// What `lab up` writes to the supervisor once everything is up.
 pub(super) const COMMIT: &str = "commit";
 
 const POLL: Duration = Duration::from_millis(200);
 
-/// Runs until the lab is taken down; needs the state that `lab up` has written.
-pub fn run(folder: &LabFolder) -> Result<(), LabError> {
+/// Runs until the lab is taken down; `lab up` has written the state before.
+pub fn run(folder: &LabFolder) -> Result<(), Problem> {
     let _lock = take_lock(folder)?;
     let state =
-        LabState::read(folder).ok_or_else(|| LabError::new("there is no state to start from"))?;
-    fs::write(supervisor_pid(folder), std::process::id().to_string())
-        .map_err(LabError::io("write the process id"))?;
-    let word = standard_input();
+        LabState::read(folder).ok_or_else(|| Problem::new("there is no state to start from"))?;
+    let pid_file = supervisor_pid(folder);
+    fs::write(&pid_file, std::process::id().to_string())
+        .map_err(Problem::io(format!("write {}", pid_file.display())))?;
+    let commit = watch_for_commit();
+    let children = start_all(folder, &state)?;
+    watch(folder, &state, &commit, children)
+}
+
+/// A child process and the name of its VM or part of the network.
+struct NamedChild {
+    name: String,
+    process: Child,
+}
+
+fn start_all(folder: &LabFolder, state: &LabState) -> Result<Vec<NamedChild>, Problem> {
     let mut children = Vec::new();
-    for (name, command) in [machine::SWITCH, machine::GATEWAY].into_iter().zip(&state.network) {
-        children.push((name.to_owned(), start(folder, name, command)?));
-        if name == machine::SWITCH {
-            await_switch(&state);
+    for (name, command) in [qemu::SWITCH, qemu::GATEWAY].into_iter().zip(&state.network) {
+        children.push(start(folder, name, command)?);
+        if name == qemu::SWITCH {
+            await_switch(state);
         }
     }
-    for machine in &state.machines {
-        children.push((machine.name.clone(), start(folder, &machine.name, &machine.command)?));
+    for vm in &state.vms {
+        children.push(start(folder, &vm.name, &vm.command)?);
     }
+    Ok(children)
+}
+
+/// Waits until all children have ended. When this process ends earlier, the kernel kills them.
+fn watch(
+    folder: &LabFolder,
+    state: &LabState,
+    commit: &Receiver<()>,
+    mut children: Vec<NamedChild>,
+) -> Result<(), Problem> {
     let mut committed = false;
-    // When we leave, the children are killed by the kernel: it is told to by setpriv.
     while !children.is_empty() {
         sleep(POLL);
-        children.retain_mut(|(name, child)| !note_end(folder, name, child));
-        match word.try_recv() {
+        children.retain_mut(|child| !has_ended(folder, child));
+        match commit.try_recv() {
             Ok(()) => {
                 committed = true;
-                File::create(ready_note(folder)).map_err(LabError::io("note that all is well"))?;
+                let note = ready_note(folder);
+                File::create(&note).map_err(Problem::io(format!("write {}", note.display())))?;
             }
-            Err(TryRecvError::Disconnected) if !committed => return undo(folder, &state),
+            Err(TryRecvError::Disconnected) if !committed => return undo(folder, state),
             Err(_) => {}
         }
     }
     Ok(())
 }
 
-/// A `lab status` that looks whether the lock is free holds it for a moment.
-fn take_lock(folder: &LabFolder) -> Result<File, LabError> {
+/// `lab status` holds the lock for a moment to test whether it is free, so this waits a little.
+fn take_lock(folder: &LabFolder) -> Result<File, Problem> {
     let deadline = Instant::now() + Duration::from_secs(2);
     loop {
         match lock(folder)? {
             Some(held) => return Ok(held),
             None if Instant::now() > deadline => {
-                return Err(LabError::new("another supervisor holds the lab"));
+                return Err(Problem::new("another supervisor holds the lab"));
             }
             None => sleep(Duration::from_millis(20)),
         }
     }
 }
 
-/// `lab up` is gone before all was well: nothing of it stays.
-fn undo(folder: &LabFolder, state: &LabState) -> Result<(), LabError> {
+/// `lab up` ended before it succeeded: removes everything that it made.
+fn undo(folder: &LabFolder, state: &LabState) -> Result<(), Problem> {
     // It may not have been written yet.
     let _ = fs::remove_file(&state.inventory);
     sweep(folder)
@@ -82,8 +107,8 @@ fn await_switch(state: &LabState) {
     }
 }
 
-/// Tells of a commit; disconnected at the end of standard input.
-fn standard_input() -> Receiver<()> {
+/// Receives something when `lab up` commits; disconnected at the end of standard input.
+fn watch_for_commit() -> Receiver<()> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
@@ -95,28 +120,26 @@ fn standard_input() -> Receiver<()> {
     receiver
 }
 
-fn start(folder: &LabFolder, name: &str, command: &[String]) -> Result<Child, LabError> {
-    let file = File::create(errors(folder, name)).map_err(LabError::io("write a log"))?;
-    let child = Command::new("setpriv")
+fn start(folder: &LabFolder, name: &str, command: &[String]) -> Result<NamedChild, Problem> {
+    let log = errors(folder, name);
+    let file = File::create(&log).map_err(Problem::io(format!("write {}", log.display())))?;
+    let process = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--"])
         .args(command)
         .current_dir(folder.run())
-        // The switch ends at the end of its input: it gets one that ends with us.
-        .stdin(if name == machine::SWITCH { Stdio::piped() } else { Stdio::null() })
+        // The switch ends when its input ends: it gets one that ends with the supervisor.
+        .stdin(if name == qemu::SWITCH { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::null())
         .stderr(file)
-        .spawn();
-    child.map_err(LabError::io(format!("start {name}")))
+        .spawn()
+        .map_err(Problem::io(format!("start {name}")))?;
+    Ok(NamedChild { name: name.to_owned(), process })
 }
 
-/// Writes down how a child ended; `true` once it has.
-fn note_end(folder: &LabFolder, name: &str, child: &mut Child) -> bool {
-    match child.try_wait() {
-        Ok(Some(status)) => {
-            // Only for `lab status`; nothing is lost without it.
-            let _ = fs::write(exit_note(&folder.run(), name), status.to_string());
-            true
-        }
-        _ => false,
-    }
+/// Whether a child has ended; if so, notes its exit status for `lab status`.
+fn has_ended(folder: &LabFolder, child: &mut NamedChild) -> bool {
+    let Ok(Some(status)) = child.process.try_wait() else { return false };
+    // Nothing but the display depends on it.
+    let _ = fs::write(exit_note(&folder.run(), &child.name), status.to_string());
+    true
 }

@@ -10,86 +10,61 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use indexmap::IndexMap;
+use tempfile::TempDir;
 
-use super::disk::boot;
-use super::image::Image;
-use super::machine::{self, Accel, Spec, Subnet};
-use super::recipe::RecipeFolder;
-use super::serial::{HostKey, Stage, stage_of};
-use super::state::{self, LabState, Machine, console, errors, exit_note};
+use super::disk::boot_media;
+use super::folder::LabFolder;
+use super::progress::Progress;
+use super::qemu::{self, Accel, Forward, QemuVm, Subnet};
+use super::serial::{self, BOOT_TIMEOUT, BootStage, HostKey, read_boot_stage};
+use super::state::{self, LabState, LabVm, console, errors, exit_note};
 use super::supervisor::COMMIT;
-use super::{LabError, LabFolder, Progress, kvm, local};
-
-/// Under emulation four VMs take two minutes on two cores; a busy machine takes longer.
-pub(super) const BOOT_TIMEOUT: Duration = Duration::from_mins(10);
+use super::vm::VmToBoot;
+use super::{kvm, local};
+use crate::problem::Problem;
 
 const POLL: Duration = Duration::from_millis(500);
 
 /// The supervisor looks five times a second.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a VM boots.
-#[derive(Debug, Clone)]
-pub enum Source {
-    /// An image of ours.
-    Built(Image),
-    /// The operator's own.
-    Given(PathBuf),
-}
-
-/// A VM to be booted.
-#[derive(Debug, Clone)]
-pub struct Wanted {
-    /// Its recipe.
-    pub recipe: RecipeFolder,
-    /// What it boots.
-    pub source: Source,
-}
-
 /// Boots the VMs, waits for their host keys, and writes the inventory of the lab.
 ///
-/// Whatever goes wrong before the end, and however: nothing is left running.
+/// If anything goes wrong before the end, nothing is left running.
 pub fn up(
     folder: &LabFolder,
-    wanted: &[Wanted],
+    vms: &[VmToBoot],
     inventory: &Path,
     progress: Progress,
-) -> Result<(), LabError> {
+) -> Result<(), Problem> {
     folder.create()?;
     let lock = state::lock(folder)?
-        .ok_or_else(|| LabError::new("the lab is up, or being brought up, already"))?;
+        .ok_or_else(|| Problem::new("the lab is up already, or another process is booting it"))?;
     state::sweep(folder)?;
-    let (accel, why) = kvm::choose(folder, wanted.iter().find_map(|one| kernel(&one.source)));
+    let (accel, why) = kvm::choose(folder, vms.iter().find_map(|vm| vm.image.kernel()));
     progress("", &why);
     check_qemu(accel)?;
-    let state = prepare(folder, wanted, accel, inventory)?;
-    // The supervisor takes it now; nobody else can have written a state in between without failing on `run/`.
+    let state = prepare(folder, vms, accel, inventory)?;
+    // Now the supervisor takes it. Another `lab up` in between would fail on `run/`.
     drop(lock);
     let mut supervisor = Supervisor::start(folder)?;
     let keys = await_keys(folder, &state, &mut supervisor, progress)?;
     local::write_known_hosts(folder, &state, &keys)?;
-    local::write_inventory(folder, wanted, &state, &keys, inventory)?;
+    local::write_inventory(folder, vms, &state, &keys, inventory)?;
     supervisor.commit(folder)
 }
 
-fn kernel(source: &Source) -> Option<&Path> {
-    match source {
-        Source::Built(image) => Some(&image.kernel),
-        Source::Given(_) => None,
-    }
-}
-
 /// QEMU before 8 miscompiles `cmpxchg16b` when it emulates: trixie's kernel panics sooner or later.
-fn check_qemu(accel: Accel) -> Result<(), LabError> {
+fn check_qemu(accel: Accel) -> Result<(), Problem> {
     let output = Command::new("qemu-system-x86_64").arg("--version").output();
     let output = output.map_err(|error| {
-        LabError::io("start qemu-system-x86_64")(error).hint("run scripts/setup lab")
+        Problem::io("start qemu-system-x86_64")(error).hint("run scripts/setup lab")
     })?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let major =
         text.split_whitespace().find_map(|word| word.split('.').next()?.parse::<u32>().ok());
     match major {
-        Some(old) if old < 8 && accel == Accel::Tcg => Err(LabError::new(format!(
+        Some(old) if old < 8 && accel == Accel::Tcg => Err(Problem::new(format!(
             "QEMU {old} corrupts registers when it emulates a CPU: the VMs would crash"
         ))
         .hint("install QEMU 8 or newer; on Debian 12 `scripts/setup lab` takes it from backports")),
@@ -97,87 +72,105 @@ fn check_qemu(accel: Accel) -> Result<(), LabError> {
     }
 }
 
+/// Makes disks and the folder of the sockets, and writes the state that the supervisor starts from.
 fn prepare(
     folder: &LabFolder,
-    wanted: &[Wanted],
+    vms: &[VmToBoot],
     accel: Accel,
     inventory: &Path,
-) -> Result<LabState, LabError> {
+) -> Result<LabState, Problem> {
     let run = folder.run();
-    fs::create_dir_all(&run).map_err(LabError::io(format!("make {}", run.display())))?;
-    // Whoever can open them rules the VMs.
-    let ours_alone = fs::Permissions::from_mode(0o700);
-    let folder_of_sockets =
-        tempfile::Builder::new().prefix("bootproof-lab-").permissions(ours_alone).tempdir();
-    let folder_of_sockets = folder_of_sockets.map_err(LabError::io("make a folder"))?;
-    let sockets = folder_of_sockets.path().to_owned();
-    let inventory =
-        std::path::absolute(inventory).map_err(LabError::io("find the inventory's folder"))?;
-    let aliases: Vec<_> =
-        wanted.iter().map(|one| one.recipe.recipe.os.network.alias_address()).collect();
+    fs::create_dir_all(&run).map_err(Problem::io(format!("make {}", run.display())))?;
+    let sockets_folder = make_sockets_folder()?;
+    let sockets = sockets_folder.path().to_owned();
+    let inventory = std::path::absolute(inventory)
+        .map_err(Problem::io(format!("resolve {}", inventory.display())))?;
+    let aliases: Vec<&str> =
+        vms.iter().map(|vm| vm.recipe.recipe.os.network.alias_address()).collect();
     let subnet = Subnet::around(&aliases).ok_or_else(|| {
-        LabError::new(format!("the aliases {} are not in one /16", aliases.join(", ")))
+        Problem::new(format!("the aliases {} are not in one /16", aliases.join(", ")))
             .hint("change the recipes' aliases")
     })?;
-    let ports = free_ports(wanted.len())?;
-    let forwards: Vec<_> =
-        ports.iter().copied().zip(aliases.iter().map(|alias| (*alias).to_owned())).collect();
-    let machine = |(index, (one, port)): (usize, (&Wanted, &u16))| {
-        let recipe = &one.recipe.recipe;
-        let boot = boot(&run, one)?;
-        let image = match &one.source {
-            Source::Built(image) => image.iso.clone(),
-            Source::Given(path) => path.canonicalize().unwrap_or_else(|_| path.clone()),
-        };
-        let spec = Spec {
-            name: recipe.name.clone(),
-            index,
-            memory_gb: recipe.resources.memory_gb,
-            boot,
-            console: console(folder, &recipe.name),
-            sockets: sockets.clone(),
-            accel,
-        };
-        Ok(Machine {
-            name: recipe.name.clone(),
-            command: spec.command(),
-            ssh_port: *port,
-            image,
-            ours: matches!(one.source, Source::Built(_)),
-            memory_gb: recipe.resources.memory_gb,
-        })
-    };
-    let machines =
-        wanted.iter().zip(&ports).enumerate().map(machine).collect::<Result<_, LabError>>()?;
-    let network = machine::network(&subnet, &sockets, &forwards);
+    let forwards: Vec<Forward> = free_ports(vms.len())?
+        .into_iter()
+        .zip(aliases)
+        .map(|(port, alias)| Forward { port, alias: alias.to_owned() })
+        .collect();
+    let lab_vms = (vms.iter().zip(&forwards).enumerate())
+        .map(|(index, (vm, forward))| lab_vm(folder, &sockets, accel, vm, index, forward.port))
+        .collect::<Result<_, Problem>>()?;
+    let network = qemu::network(&subnet, &sockets, &forwards);
     let accel = accel.word().to_owned();
-    let state =
-        LabState { started: SystemTime::now(), accel, sockets, inventory, network, machines };
+    let started = SystemTime::now();
+    let state = LabState { started, accel, sockets, inventory, network, vms: lab_vms };
     state.write(folder)?;
-    // From here on the state owns it: `sweep` removes it.
-    let _ = folder_of_sockets.keep();
+    // From here on `sweep` removes it, because the state names it.
+    let _ = sockets_folder.keep();
     Ok(state)
 }
 
-/// All at once, so that no port is given out twice.
-fn free_ports(count: usize) -> Result<Vec<u16>, LabError> {
-    let bind = |_| TcpListener::bind("127.0.0.1:0").map_err(LabError::io("find a free port"));
-    let held = (0..count).map(bind).collect::<Result<Vec<_>, _>>()?;
-    let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
-    held.iter().map(port).collect::<Result<_, _>>().map_err(LabError::io("find a free port"))
+/// Only its owner can enter: who can open the sockets controls the VMs.
+fn make_sockets_folder() -> Result<TempDir, Problem> {
+    let owner_only = fs::Permissions::from_mode(0o700);
+    tempfile::Builder::new()
+        .prefix("bootproof-lab-")
+        .permissions(owner_only)
+        .tempdir()
+        .map_err(Problem::io(format!("make a folder in {}", std::env::temp_dir().display())))
 }
 
-/// The process that keeps the VMs, and the pipe on which its life hangs until all is well.
+fn lab_vm(
+    folder: &LabFolder,
+    sockets: &Path,
+    accel: Accel,
+    vm: &VmToBoot,
+    index: usize,
+    ssh_port: u16,
+) -> Result<LabVm, Problem> {
+    let recipe = &vm.recipe.recipe;
+    let qemu_vm = QemuVm {
+        name: recipe.name.clone(),
+        index,
+        memory_gb: recipe.resources.memory_gb,
+        media: boot_media(&folder.run(), vm)?,
+        console: console(folder, &recipe.name),
+        sockets: sockets.to_owned(),
+        accel,
+    };
+    Ok(LabVm {
+        name: recipe.name.clone(),
+        command: qemu_vm.command(),
+        ssh_port,
+        image: vm.image.file(),
+        built_here: vm.image.is_built_here(),
+        memory_gb: recipe.resources.memory_gb,
+    })
+}
+
+/// All ports are held at the same time, so that no port is given out twice.
+fn free_ports(count: usize) -> Result<Vec<u16>, Problem> {
+    let listeners: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0"))
+        .collect::<Result<_, _>>()
+        .map_err(Problem::io("find a free port on 127.0.0.1"))?;
+    listeners
+        .iter()
+        .map(|listener| listener.local_addr().map(|address| address.port()))
+        .collect::<Result<_, _>>()
+        .map_err(Problem::io("find a free port on 127.0.0.1"))
+}
+
+/// The process that keeps the VMs. Until [`Supervisor::commit`] it ends when this process ends.
 struct Supervisor {
     child: Child,
 }
 
 impl Supervisor {
-    fn start(folder: &LabFolder) -> Result<Self, LabError> {
-        let log = File::create(folder.run().join("supervisor.log"))
-            .map_err(LabError::io("write a log"))?;
-        let own = std::env::current_exe().map_err(LabError::io("find bootproof itself"))?;
-        // A session of its own: Ctrl-C on this terminal is not for it.
+    fn start(folder: &LabFolder) -> Result<Self, Problem> {
+        let path = log_file(folder);
+        let log = File::create(&path).map_err(Problem::io(format!("write {}", path.display())))?;
+        let own = std::env::current_exe().map_err(Problem::io("find bootproof's own program"))?;
+        // In a session of its own, so that Ctrl-C on this terminal does not reach it.
         let child = Command::new("setsid")
             .arg(own)
             .args(["lab", "--lab-dir"])
@@ -187,91 +180,102 @@ impl Supervisor {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();
-        Ok(Self { child: child.map_err(LabError::io("start setsid"))? })
+        Ok(Self { child: child.map_err(Problem::io("start setsid"))? })
     }
 
-    /// Lets go of the supervisor, and waits until it has understood.
-    fn commit(mut self, folder: &LabFolder) -> Result<(), LabError> {
+    /// Lets the supervisor live on, and waits until it has confirmed.
+    fn commit(mut self, folder: &LabFolder) -> Result<(), Problem> {
         let mut pipe =
-            self.child.stdin.take().ok_or_else(|| LabError::new("the supervisor has no pipe"))?;
-        writeln!(pipe, "{COMMIT}").map_err(LabError::io("tell the supervisor that all is well"))?;
+            self.child.stdin.take().ok_or_else(|| Problem::new("the supervisor has no pipe"))?;
+        writeln!(pipe, "{COMMIT}").map_err(Problem::io("write to the supervisor"))?;
         let deadline = Instant::now() + COMMIT_TIMEOUT;
         while !state::ready_note(folder).exists() {
             if Instant::now() > deadline {
-                return Err(LabError::new("the supervisor does not answer"));
+                return Err(Problem::new("the supervisor does not answer"));
             }
             sleep(Duration::from_millis(20));
         }
         Ok(())
     }
+
+    /// An error if it has ended.
+    fn check(&mut self, folder: &LabFolder) -> Result<(), Problem> {
+        let ended = self.child.try_wait().map_err(Problem::io("watch the supervisor"))?;
+        let Some(status) = ended else { return Ok(()) };
+        let log = fs::read_to_string(log_file(folder)).unwrap_or_default();
+        Err(Problem::new(format!("the supervisor ended ({status}): {}", log.trim())))
+    }
 }
 
-/// Waits until each image of ours has told its host key; a VM that ends before is an error.
+fn log_file(folder: &LabFolder) -> PathBuf {
+    folder.run().join("supervisor.log")
+}
+
+/// Waits until the console of each VM that was built here shows its host key. A VM that ends before
+/// is an error.
 fn await_keys(
     folder: &LabFolder,
     state: &LabState,
     supervisor: &mut Supervisor,
     progress: Progress,
-) -> Result<IndexMap<String, HostKey>, LabError> {
+) -> Result<IndexMap<String, HostKey>, Problem> {
     let deadline = Instant::now() + BOOT_TIMEOUT;
-    let mut stages: IndexMap<&str, Stage> = IndexMap::new();
+    let mut stages: IndexMap<&str, BootStage> = IndexMap::new();
     let mut keys = IndexMap::new();
-    let ours: Vec<_> = state.machines.iter().filter(|machine| machine.ours).collect();
-    while keys.len() < ours.len() {
+    let expected: Vec<&LabVm> = state.vms.iter().filter(|vm| vm.built_here).collect();
+    while keys.len() < expected.len() {
         sleep(POLL);
-        let children = state.machines.iter().map(|machine| machine.name.as_str());
-        for child in children.chain([machine::SWITCH, machine::GATEWAY]) {
-            if let Ok(status) = fs::read_to_string(exit_note(&folder.run(), child)) {
-                return Err(ended(folder, child, &status));
+        check_children(folder, state)?;
+        supervisor.check(folder)?;
+        for vm in &expected {
+            let stage = read_boot_stage(&console(folder, &vm.name));
+            if let BootStage::Up(key) = &stage {
+                keys.insert(vm.name.clone(), key.clone());
             }
-        }
-        if let Some(ended) =
-            supervisor.child.try_wait().map_err(LabError::io("watch the supervisor"))?
-        {
-            let log = fs::read_to_string(folder.run().join("supervisor.log")).unwrap_or_default();
-            return Err(LabError::new(format!("the supervisor ended ({ended}): {}", log.trim())));
-        }
-        for machine in &ours {
-            let stage = stage_of(&console(folder, &machine.name));
-            if let Stage::HostKey(key) = &stage {
-                keys.insert(machine.name.clone(), key.clone());
-            }
-            if stages.insert(&machine.name, stage.clone()).as_ref() != Some(&stage) {
-                progress(&machine.name, &stage.describe());
+            if stages.insert(&vm.name, stage.clone()).as_ref() != Some(&stage) {
+                progress(&vm.name, &stage.describe());
             }
         }
         if Instant::now() > deadline {
-            let late: Vec<_> = ours
-                .iter()
-                .filter(|one| !keys.contains_key(&one.name))
-                .map(|one| one.name.as_str())
-                .collect();
+            let names = expected.iter().map(|vm| vm.name.as_str());
+            let late: Vec<&str> = names.filter(|name| !keys.contains_key(*name)).collect();
             return Err(too_late(folder, &late));
         }
     }
     Ok(keys)
 }
 
-/// The last lines of a log that may hold anything.
+/// An error if a VM or a part of the network has ended.
+fn check_children(folder: &LabFolder, state: &LabState) -> Result<(), Problem> {
+    let vms = state.vms.iter().map(|vm| vm.name.as_str());
+    for child in vms.chain([qemu::SWITCH, qemu::GATEWAY]) {
+        if let Ok(status) = fs::read_to_string(exit_note(&folder.run(), child)) {
+            return Err(ended(folder, child, &status));
+        }
+    }
+    Ok(())
+}
+
+/// The last lines of a log, which may hold any bytes.
 fn tail(path: &Path) -> String {
     let bytes = fs::read(path).unwrap_or_default();
-    let text = super::plain(&String::from_utf8_lossy(&bytes));
+    let text = serial::plain(&String::from_utf8_lossy(&bytes));
     let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(8)..].join("\n    ")
 }
 
-fn too_late(folder: &LabFolder, late: &[&str]) -> LabError {
+fn too_late(folder: &LabFolder, late: &[&str]) -> Problem {
     let consoles: String = late
         .iter()
         .map(|vm| format!("\n  {vm}'s console:\n    {}", tail(&console(folder, vm))))
         .collect();
     let limit = humantime::format_duration(BOOT_TIMEOUT);
-    LabError::new(format!("not up within {limit}: {}{consoles}", late.join(", ")))
+    Problem::new(format!("not up within {limit}: {}{consoles}", late.join(", ")))
 }
 
-fn ended(folder: &LabFolder, child: &str, status: &str) -> LabError {
-    let (said, console) = (tail(&errors(folder, child)), tail(&console(folder, child)));
-    LabError::new(format!(
-        "{child} ended ({status}); it said:\n    {said}\n  and on its console:\n    {console}"
+fn ended(folder: &LabFolder, child: &str, status: &str) -> Problem {
+    let (stderr, console) = (tail(&errors(folder, child)), tail(&console(folder, child)));
+    Problem::new(format!(
+        "{child} ended ({status})\n  its error output:\n    {stderr}\n  its console:\n    {console}"
     ))
 }

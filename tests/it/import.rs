@@ -1,4 +1,4 @@
-//! Plans from elsewhere: what is written, what is refused, and that labs of which no line of Rust knows work as ours does.
+//! Blueprints: what an import writes, what it refuses, and that imported labs need no line of Rust.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 use crate::fake_vm::{FakeVm, Login, Script, Sudo, http, serve_http};
 use crate::scene::{Run, Scene, redact};
 
-const IMMICH: &str = include_str!("labs/immich-photo-vault.plan.json");
-const PAPERLESS: &str = include_str!("labs/paperless-documents.plan.json");
-const DNS: &str = include_str!("labs/dns-lab.plan.json");
+const IMMICH: &str = include_str!("labs/immich-photo-vault.blueprint.json");
+const PAPERLESS: &str = include_str!("labs/paperless-documents.blueprint.json");
+const DNS: &str = include_str!("labs/dns-lab.blueprint.json");
 
-/// A small plan in camelCase, to be made wrong.
-const PLAN: &str = r##"{
+/// A small blueprint in camelCase, in which tests plant mistakes.
+const SMALL: &str = r##"{
   "name": "small",
   "nodes": [
     { "name": "web", "role": "app", "alias": "10.9.0.1/24", "memoryGb": 1, "diskGb": 8, "recipe": {
@@ -51,7 +51,7 @@ const PLAN: &str = r##"{
 }
 "##;
 
-/// What is wrong, what stands in the right plan, and what stands there instead.
+/// A title, a part of the valid blueprint, and the mistake that replaces it.
 type Case = (&'static str, &'static str, &'static str);
 
 const SCENARIO: &str = r#"    { "name": "small-validation", "type": "group""#;
@@ -197,7 +197,7 @@ const WRONG: &[Case] = &[
         r#""memoryGb": 1, "diskGb": 8 }"#,
         r#""memoryGb": 1, "diskGb": 8, "rolle": 1 }"#,
     ),
-    // The plan.
+    // The blueprint.
     ("connection to nowhere", r#""to": "db""#, r#""to": "bd""#),
     ("connection to port 0", r#""port": 5432 }],"#, r#""port": 0 }],"#),
     ("no name", r#""name": "small","#, ""),
@@ -212,61 +212,61 @@ const WRONG: &[Case] = &[
 
 fn wrong(case: &Case) -> String {
     let (title, right, wrong) = case;
-    assert!(PLAN.contains(right), "{title}: {right}");
-    PLAN.replace(right, wrong)
+    assert!(SMALL.contains(right), "{title}: {right}");
+    SMALL.replace(right, wrong)
 }
 
-/// The plan with an empty list for this one.
+/// The small blueprint with an empty list under this key.
 fn without(list: &str) -> String {
-    let mut plan = json_of(PLAN);
-    plan[list] = json!([]);
-    plan.to_string()
+    let mut blueprint = json_of(SMALL);
+    blueprint[list] = json!([]);
+    blueprint.to_string()
 }
 
 fn lint(text: &str) -> (Scene, Run) {
     let scene = Scene::new();
-    scene.write("plan.json", text);
-    let run = scene.bootproof(&["lint", "plan.json"]);
+    scene.write("blueprint.json", text);
+    let run = scene.bootproof(&["lint", "blueprint.json"]);
     (scene, run)
 }
 
 #[test]
-fn a_wrong_plan_is_told_with_file_line_and_hint() {
-    let mut told = String::new();
-    let (_, right) = lint(PLAN);
+fn mistakes_are_reported_with_file_line_and_hint() {
+    let mut messages = String::new();
+    let (_, right) = lint(SMALL);
     assert_eq!((right.code, right.stderr.as_str()), (Some(0), ""));
     for case in WRONG {
         let (scene, run) = lint(&wrong(case));
         assert_eq!(run.code, Some(2), "{}: {}", case.0, run.told());
-        told += &format!("# {}\n{}\n", case.0, redact(&run.stderr, &scene));
+        messages += &format!("# {}\n{}\n", case.0, redact(&run.stderr, &scene));
     }
     for (title, text) in [
         ("no scenario", without("scenarios")),
         ("no node", without("nodes")),
-        ("truncated", PLAN[..PLAN.len() / 2].to_owned()),
+        ("truncated", SMALL[..SMALL.len() / 2].to_owned()),
     ] {
         let (_, run) = lint(&text);
         assert_eq!(run.code, Some(2), "{title}: {}", run.told());
-        told += &format!("# {title}\n{}\n", run.stderr);
+        messages += &format!("# {title}\n{}\n", run.stderr);
     }
-    insta::assert_snapshot!("wrong-plans", told);
+    insta::assert_snapshot!("wrong-blueprints", messages);
 }
 
 #[test]
-fn what_lint_refuses_import_refuses_in_the_same_words_and_writes_nothing() {
+fn import_refuses_what_lint_refuses_and_writes_nothing() {
     for case in &WRONG[..8] {
         let (scene, run) = lint(&wrong(case));
-        let import = scene.bootproof(&["import", "plan.json", "--into", "lab"]);
+        let import = scene.bootproof(&["import", "blueprint.json", "--into", "lab"]);
         assert_eq!((import.code, import.stderr), (Some(2), run.stderr), "{}", case.0);
         assert!(!scene.path("lab").exists());
     }
 }
 
-/// A scene with a lab that was imported from this plan.
-fn imported(plan: &str) -> Scene {
+/// A scene with a lab that was imported from this blueprint.
+fn imported(blueprint: &str) -> Scene {
     let scene = Scene::new();
-    scene.write("plan.json", plan);
-    let run = scene.bootproof(&["import", "plan.json", "--into", "lab"]);
+    scene.write("blueprint.json", blueprint);
+    let run = scene.bootproof(&["import", "blueprint.json", "--into", "lab"]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.told());
     scene
 }
@@ -293,7 +293,7 @@ fn json_of(text: &str) -> Value {
 }
 
 #[test]
-fn the_reference_lab_comes_back_from_a_plan_of_it_as_it_is() {
+fn the_blueprint_of_the_reference_lab_gives_its_files() {
     let scene = imported(IMMICH);
     let files = tree(&scene.path("lab"));
     assert_eq!(files.len(), 10);
@@ -335,20 +335,20 @@ fn in_snake_case(value: &Value) -> Value {
 
 #[test]
 fn camel_case_and_snake_case_give_the_same_files() {
-    for plan in [IMMICH, DNS] {
-        let snake = in_snake_case(&json_of(plan)).to_string();
-        assert!(plan.contains("customTests") && snake.contains("custom_tests"));
-        assert_eq!(tree(&imported(plan).path("lab")), tree(&imported(&snake).path("lab")));
+    for blueprint in [IMMICH, DNS] {
+        let snake = in_snake_case(&json_of(blueprint)).to_string();
+        assert!(blueprint.contains("customTests") && snake.contains("custom_tests"));
+        assert_eq!(tree(&imported(blueprint).path("lab")), tree(&imported(&snake).path("lab")));
     }
 }
 
 #[test]
-fn names_of_headers_are_data_and_stay_as_they_are() {
+fn names_of_headers_are_kept() {
     let text = fs::read_to_string(
         imported(PAPERLESS).path("lab/suites/paperless-documents-validation.json"),
     )
     .unwrap();
-    // `from` is a key of ours, `From` a header.
+    // `from` is a key of the format, `From` a header.
     assert!(text.contains("\"From\": \"admin@lab.example\""), "{text}");
 }
 
@@ -376,25 +376,25 @@ fn no_warning_is_lost() {
         "\"role\": \"client\", \"warnings\": [\"At the node.\"],",
         1,
     );
-    for plan in [IMMICH, PAPERLESS, &with_one_at_a_node] {
-        let mut said = warnings_in(&json_of(plan));
-        let files = tree(&imported(plan).path("lab"));
+    for blueprint in [IMMICH, PAPERLESS, &with_one_at_a_node] {
+        let mut expected = warnings_in(&json_of(blueprint));
+        let files = tree(&imported(blueprint).path("lab"));
         let json = files
             .iter()
             .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "json"));
         let mut kept: Vec<_> = json.flat_map(|(_, text)| warnings_in(&json_of(text))).collect();
-        said.sort();
+        expected.sort();
         kept.sort();
-        assert!(said.len() > 3);
-        assert_eq!(said, kept);
+        assert!(expected.len() > 3);
+        assert_eq!(expected, kept);
     }
 }
 
 #[test]
-fn lint_tells_which_warning_of_a_plan_did_not_arrive() {
+fn lint_reports_warnings_that_the_lab_lost() {
     let scene = imported(PAPERLESS);
     let files = ["lab/inventory/paperless-documents.json", "lab/recipes/paperless-db/recipe.json"];
-    let lint = || scene.bootproof(&[&["lint", "plan.json"], &files[..]].concat());
+    let lint = || scene.bootproof(&[&["lint", "blueprint.json"], &files[..]].concat());
     assert_eq!(lint().code, Some(0), "{}", lint().told());
     for (file, warning) in [(files[0], "Mail accounts"), (files[1], "Backup")] {
         let text = scene.read(file);
@@ -408,18 +408,18 @@ fn lint_tells_which_warning_of_a_plan_did_not_arrive() {
 }
 
 #[test]
-fn a_script_of_a_few_lines_more_is_remarked_upon_and_no_error() {
+fn a_slightly_long_script_is_a_warning() {
     let long =
-        |lines: usize| PLAN.replace("|| true", &format!("|| true{}", "\\ntrue".repeat(lines - 2)));
+        |lines: usize| SMALL.replace("|| true", &format!("|| true{}", "\\ntrue".repeat(lines - 2)));
     assert_eq!(lint(&long(25)).1.stderr, "");
     let (scene, run) = lint(&long(30));
     assert_eq!(run.code, Some(0));
     assert!(
-        run.stderr.starts_with("warning: plan.json:9: web: the startup script has 30 lines"),
+        run.stderr.starts_with("warning: blueprint.json:9: web: the startup script has 30 lines"),
         "{}",
         run.stderr
     );
-    assert_eq!(scene.bootproof(&["import", "plan.json"]).stderr, run.stderr);
+    assert_eq!(scene.bootproof(&["import", "blueprint.json"]).stderr, run.stderr);
     let recipe = scene.bootproof(&["lint", "recipes/web/recipe.json"]);
     assert_eq!(recipe.code, Some(0));
     assert!(
@@ -430,8 +430,8 @@ fn a_script_of_a_few_lines_more_is_remarked_upon_and_no_error() {
 }
 
 #[test]
-fn a_recipe_on_its_own_must_add_its_alias_too() {
-    let scene = imported(PLAN);
+fn every_recipe_must_add_its_alias() {
+    let scene = imported(SMALL);
     scene.write("lab/recipes/web/startup.sh", "#!/bin/sh\n# ip addr add 10.9.0.1/24 dev eth0\n");
     let run = scene.bootproof(&["lint", "lab/recipes/web/recipe.json"]);
     assert_eq!(run.code, Some(2));
@@ -444,15 +444,15 @@ fn a_recipe_on_its_own_must_add_its_alias_too() {
 }
 
 #[test]
-fn a_script_can_stand_in_a_file_beside_the_plan() {
+fn a_script_can_be_a_file_beside_the_blueprint() {
     let scene = Scene::new();
     let content = r##""content": "#!/bin/sh\nip addr add 10.9.0.2/24 dev eth0""##;
-    assert!(PLAN.contains(content));
+    assert!(SMALL.contains(content));
     fs::create_dir_all(scene.path("from/scripts")).unwrap();
-    scene.write("from/plan.json", PLAN.replace(content, r#""file": "scripts/db.sh""#));
+    scene.write("from/blueprint.json", SMALL.replace(content, r#""file": "scripts/db.sh""#));
     let script = "#!/bin/sh -e\nip addr add 10.9.0.2/24 dev eth0\n";
     scene.write("from/scripts/db.sh", script);
-    let run = scene.bootproof(&["import", "from/plan.json"]);
+    let run = scene.bootproof(&["import", "from/blueprint.json"]);
     assert_eq!(run.code, Some(0), "{}", run.told());
     assert_eq!(scene.read("recipes/db/db.sh"), script);
     assert_eq!(scene.bootproof(&["lint", "recipes/db/recipe.json"]).code, Some(0));
@@ -460,12 +460,12 @@ fn a_script_can_stand_in_a_file_beside_the_plan() {
 
 #[test]
 fn one_scenario_needs_no_list() {
-    let single = PLAN
+    let single = SMALL
         .replace("\"scenarios\": [", "\"scenario\":")
         .replace("\"port\": 5432 },\n", "\"port\": 0 },\n");
     let single = single.replacen("] }\n  ],\n  \"warnings\"", "] },\n  \"warnings\"", 1);
     let (_, run) = lint(&single);
-    assert!(run.stderr.contains("plan.json:26:55"), "{}", run.stderr);
+    assert!(run.stderr.contains("blueprint.json:26:55"), "{}", run.stderr);
     assert!(run.stderr.contains("at scenario.customTests[0].assertions[0].port"), "{}", run.stderr);
 }
 
@@ -476,7 +476,7 @@ fn importing_twice_changes_nothing() {
     let written =
         |path: &PathBuf| fs::metadata(scene.path("lab").join(path)).unwrap().modified().unwrap();
     let times: Vec<_> = before.keys().map(written).collect();
-    let run = scene.bootproof(&["import", "plan.json", "--into", "lab"]);
+    let run = scene.bootproof(&["import", "blueprint.json", "--into", "lab"]);
     assert_eq!(run.code, Some(0), "{}", run.told());
     assert_eq!(run.stdout.matches("unchanged ").count(), before.len(), "{}", run.stdout);
     assert_eq!(tree(&scene.path("lab")), before);
@@ -484,22 +484,22 @@ fn importing_twice_changes_nothing() {
 }
 
 #[test]
-fn files_that_say_something_else_are_listed_and_kept_unless_forced() {
+fn files_with_other_content_are_listed_and_kept_unless_forced() {
     let scene = imported(PAPERLESS);
     let whole = tree(&scene.path("lab"));
     scene.write("lab/recipes/paperless-db/startup.sh", "mine\n");
     fs::remove_file(scene.path("lab/inventory/paperless-documents.json")).unwrap();
     let before = tree(&scene.path("lab"));
-    let run = scene.bootproof(&["import", "plan.json", "--into", "lab"]);
+    let run = scene.bootproof(&["import", "blueprint.json", "--into", "lab"]);
     assert_eq!(run.code, Some(2));
     assert_eq!(
         run.stderr,
-        "error: these files are there and say something else; nothing was written\n  \
+        "error: these files exist with other content, so nothing was written:\n  \
          lab/recipes/paperless-db/startup.sh\n  \
-         hint: --force writes over them, --into FOLDER writes elsewhere\n"
+         hint: use --force to replace them, or --into FOLDER to write elsewhere\n"
     );
     assert_eq!(tree(&scene.path("lab")), before);
-    let run = scene.bootproof(&["import", "plan.json", "--into", "lab", "--force"]);
+    let run = scene.bootproof(&["import", "blueprint.json", "--into", "lab", "--force"]);
     assert_eq!(run.code, Some(0), "{}", run.told());
     assert!(
         run.stdout.contains("replaced   lab/recipes/paperless-db/startup.sh\n"),
@@ -517,23 +517,24 @@ fn files_that_say_something_else_are_listed_and_kept_unless_forced() {
 #[test]
 fn recipes_of_another_lab_are_not_mixed_in() {
     let scene = imported(PAPERLESS);
-    scene.write("small.json", PLAN);
+    scene.write("small.json", SMALL);
     let before = tree(&scene.path("lab"));
     let run = scene.bootproof(&["import", "small.json", "--into", "lab"]);
     assert_eq!(run.code, Some(2));
-    let others = "lab/recipes has recipes that are not in the plan: paperless-broker, paperless-db, paperless-web;";
+    let others = "lab/recipes has recipes that are not in the blueprint, so nothing was written: \
+                  paperless-broker, paperless-db, paperless-web\n";
     assert!(run.stderr.contains(others), "{}", run.stderr);
     assert_eq!(tree(&scene.path("lab")), before);
 }
 
 #[test]
-fn what_cannot_be_written_to_its_end_leaves_nothing() {
+fn a_failed_import_leaves_nothing() {
     // A folder cannot be made where a file stands.
     let scene = Scene::new();
-    scene.write("plan.json", PLAN);
+    scene.write("blueprint.json", SMALL);
     fs::create_dir(scene.path("lab")).unwrap();
     scene.write("lab/recipes", "a file");
-    let run = scene.bootproof(&["import", "plan.json", "--into", "lab", "--force"]);
+    let run = scene.bootproof(&["import", "blueprint.json", "--into", "lab", "--force"]);
     assert_eq!(run.code, Some(70), "{}", run.told());
     assert!(run.stderr.contains("hint: nothing was changed"), "{}", run.stderr);
     let left: Vec<_> =
@@ -541,13 +542,13 @@ fn what_cannot_be_written_to_its_end_leaves_nothing() {
     assert_eq!(left, ["recipes"]);
 
     // A file cannot be renamed over a folder; what was renamed before is taken back.
-    let scene = imported(PLAN);
+    let scene = imported(SMALL);
     scene.write("lab/inventory/small.json", "{}");
     fs::remove_file(scene.path("lab/suites/small-validation.json")).unwrap();
     fs::remove_file(scene.path("lab/recipes/db/startup.sh")).unwrap();
     fs::create_dir_all(scene.path("lab/recipes/db/startup.sh")).unwrap();
     let before = tree(&scene.path("lab"));
-    let run = scene.bootproof(&["import", "plan.json", "--into", "lab", "--force"]);
+    let run = scene.bootproof(&["import", "blueprint.json", "--into", "lab", "--force"]);
     assert_eq!(run.code, Some(70), "{}", run.told());
     assert_eq!(tree(&scene.path("lab")), before);
 }
@@ -565,12 +566,12 @@ fn ids(scene: &Scene, lab: &str) -> Vec<String> {
         .collect()
 }
 
-/// `bootproof lint` on all that was imported.
+/// `bootproof lint` on the blueprint and all imported files.
 fn lint_all(scene: &Scene, lab: &str) {
     let recipes = fs::read_dir(scene.path("lab/recipes")).unwrap();
     let recipes = recipes.map(|entry| format!("{}/recipe.json", entry.unwrap().path().display()));
     let files: Vec<String> = [
-        "plan.json".to_owned(),
+        "blueprint.json".to_owned(),
         format!("lab/inventory/{lab}.json"),
         format!("lab/suites/{lab}-validation.json"),
     ]
@@ -583,7 +584,7 @@ fn lint_all(scene: &Scene, lab: &str) {
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.told());
 }
 
-/// `bootproof check` on an imported lab whose VMs are played by fakes.
+/// `bootproof check` on an imported lab with fake VMs.
 fn check(scene: &Scene, lab: &str, vms: &[(&str, &FakeVm)]) -> Run {
     let path = format!("lab/inventory/{lab}.json");
     let mut inventory = json_of(&scene.read(&path));
@@ -591,8 +592,8 @@ fn check(scene: &Scene, lab: &str, vms: &[(&str, &FakeVm)]) -> Run {
         inventory["vms"][name]["ssh"]["host"] = json!("127.0.0.1");
         inventory["vms"][name]["ssh"]["port"] = json!(vm.port);
     }
-    // The addresses of the lab are nowhere here: its TCP wires cannot be tried.
-    inventory["connections"].as_array_mut().unwrap().retain(|edge| edge["protocol"] == "udp");
+    // The lab's addresses do not exist here, so its TCP wires cannot be checked.
+    inventory["connections"].as_array_mut().unwrap().retain(|wire| wire["protocol"] == "udp");
     scene.write(&path, inventory.to_string());
     let suite = format!("lab/suites/{lab}-validation.json");
     scene.bootproof(&["check", "-i", &path, "-s", &suite, "--once", "--report-json", "report.json"])
@@ -607,7 +608,7 @@ fn vm_of(user: &str, password: &str) -> Script {
 }
 
 #[test]
-fn three_vms_with_another_user_other_ports_and_another_network_work_without_a_line_of_rust() {
+fn a_lab_with_other_users_ports_and_networks_needs_no_code() {
     let lab = "paperless-documents";
     let scene = imported(PAPERLESS);
     lint_all(&scene, lab);
@@ -654,7 +655,7 @@ fn udp_tables(ports: &[u16]) -> String {
 }
 
 #[test]
-fn five_vms_with_udp_services_and_a_user_each_work_without_a_line_of_rust() {
+fn a_lab_with_udp_services_and_a_user_per_vm_needs_no_code() {
     let lab = "dns-lab";
     let scene = imported(DNS);
     lint_all(&scene, lab);
@@ -705,13 +706,13 @@ fn five_vms_with_udp_services_and_a_user_each_work_without_a_line_of_rust() {
 }
 
 #[test]
-fn what_is_written_is_understood_by_the_parsers_of_the_library() {
-    for (lab, plan, assertions) in [
+fn imported_files_are_valid() {
+    for (lab, blueprint, assertions) in [
         ("immich-photo-vault", IMMICH, 10),
         ("paperless-documents", PAPERLESS, 6),
         ("dns-lab", DNS, 6),
     ] {
-        let scene = imported(plan);
+        let scene = imported(blueprint);
         let read = |path: String| scene.read(&path);
         let inventory = Inventory::parse("i", &read(format!("lab/inventory/{lab}.json"))).unwrap();
         let suite = Suite::parse("s", &read(format!("lab/suites/{lab}-validation.json"))).unwrap();
@@ -729,14 +730,14 @@ fn what_is_written_is_understood_by_the_parsers_of_the_library() {
 }
 
 #[test]
-fn the_schema_takes_every_spelling_and_nothing_else() {
-    let schema = json_of(&Scene::new().bootproof(&["schema", "plan"]).stdout);
+fn the_schema_accepts_every_spelling_and_nothing_else() {
+    let schema = json_of(&Scene::new().bootproof(&["schema", "blueprint"]).stdout);
     let schema = jsonschema::validator_for(&schema).unwrap();
-    for plan in [IMMICH, PAPERLESS, DNS, PLAN] {
-        let plan = json_of(plan);
-        for plan in [&plan, &in_snake_case(&plan)] {
+    for blueprint in [IMMICH, PAPERLESS, DNS, SMALL] {
+        let blueprint = json_of(blueprint);
+        for spelled in [&blueprint, &in_snake_case(&blueprint)] {
             let errors: Vec<_> = schema
-                .iter_errors(plan)
+                .iter_errors(spelled)
                 .map(|error| format!("{}: {error}", error.instance_path()))
                 .collect();
             assert!(errors.is_empty(), "{errors:#?}");
@@ -752,5 +753,26 @@ fn the_schema_takes_every_spelling_and_nothing_else() {
     ] {
         let case = WRONG.iter().find(|case| case.0 == title).unwrap();
         assert!(!schema.is_valid(&json_of(&wrong(case))), "{title}");
+    }
+}
+
+#[test]
+fn the_next_steps_work_in_the_folder_of_the_lab() {
+    let scene = Scene::new();
+    scene.write("blueprint.json", SMALL);
+    let here = scene.bootproof(&["import", "blueprint.json"]).stdout;
+    let there = scene.bootproof(&["import", "blueprint.json", "--into", "my labs/small"]).stdout;
+    let steps = |printed: &str| printed.split_once("\nNext:\n").unwrap().1.to_owned();
+    assert_eq!(steps(&there), format!("  cd 'my labs/small'\n{}", steps(&here)));
+    for line in steps(&here).lines().filter(|line| line.starts_with("  bootproof ")) {
+        let local = "bootproof check -i inventory/local.json -s suites/small-validation.json";
+        assert!(!line.contains("local.json") || line.contains(local), "{line}");
+        // The shell expands the pattern of the recipes.
+        let words = line.trim().replace("recipes/*/", "recipes/web/");
+        let arguments: Vec<&str> = words.split(' ').skip(1).collect();
+        if ["lint", "plan"].contains(&arguments[0]) {
+            let run = scene.bootproof(&arguments);
+            assert_eq!(run.code, Some(0), "{line}: {}", run.told());
+        }
     }
 }

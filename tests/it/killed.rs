@@ -64,14 +64,14 @@ fn beside(scene: &Scene) -> Vec<String> {
 fn what_a_killed_run_left_half_written_is_swept_up_unless_somebody_writes() {
     let vm = Script::default().prints("work", "").start();
     let scene = Scene::with(&vm).run("vm", "work");
-    for name in [".bootproof-report-a1B2c3", ".bootproof-mine", ".report"] {
+    for name in [".bootproof-unfinished-a1B2c3", ".bootproof-mine", ".report"] {
         scene.write(name, "{");
     }
     // As a run does that is just writing.
     let writing = File::open(scene.path(".")).unwrap();
     writing.lock_shared().unwrap();
     scene.check(&[]).expect(0, &["passed"]);
-    assert_eq!(beside(&scene), [".bootproof-mine", ".bootproof-report-a1B2c3", ".report"]);
+    assert_eq!(beside(&scene), [".bootproof-mine", ".bootproof-unfinished-a1B2c3", ".report"]);
     drop(writing);
     scene.check(&[]).expect(0, &["passed"]);
     assert_eq!(beside(&scene), [".bootproof-mine", ".report"]);

@@ -28,7 +28,7 @@ use crate::corpus::properties;
 
 const INVENTORY: &str = include_str!("../../inventory/immich-photo-vault.json");
 const SUITE: &str = include_str!("../../suites/immich-photo-vault-validation.json");
-const PLAN: &str = include_str!("labs/immich-photo-vault.plan.json");
+const BLUEPRINT: &str = include_str!("labs/immich-photo-vault.blueprint.json");
 const RECIPE: &str = include_str!("../../recipes/redis/recipe.json");
 
 /// Text with everything in it that is ever special.
@@ -371,10 +371,10 @@ proptest! {
     }
 
     #[test]
-    fn each_error_of_a_plan_that_was_changed_or_torn_has_a_line_of_that_file(text in prop_oneof![mutated(PLAN), torn(PLAN)]) {
+    fn errors_of_damaged_blueprints_have_a_line_of_that_file(text in prop_oneof![mutated(BLUEPRINT), torn(BLUEPRINT)]) {
         let lines = text.lines().count();
-        for error in Blueprint::parse("plan.json", &text).err().into_iter().flat_map(|errors| errors.0) {
-            prop_assert_eq!(error.file.as_deref(), Some("plan.json"));
+        for error in Blueprint::parse("blueprint.json", &text).err().into_iter().flat_map(|errors| errors.0) {
+            prop_assert_eq!(error.file.as_deref(), Some("blueprint.json"));
             prop_assert!(error.place.is_some_and(|(line, _)| (1..=lines.max(1)).contains(&line)), "{error} in\n{text}");
         }
     }

@@ -11,6 +11,7 @@ mod help;
 mod import;
 mod junk;
 mod killed;
+mod lab;
 mod laws;
 mod layers;
 mod misbehaviour;

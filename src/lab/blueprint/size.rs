@@ -1,37 +1,41 @@
-//! A size as people write it: `4`, `"4 GB"`, `"4096 MB"`. GB and GiB are one thing here, as they are to a hypervisor.
+//! A size as people write it: `4`, `"4 GB"`, `"4096 MB"`. GB and GiB mean the same here, as they do
+//! for a hypervisor.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
-/// Whole GiB, because inventory and recipe know nothing smaller.
+use crate::problem::Problem;
+
+/// Whole GiB: inventories and recipes have no smaller unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Size(pub u32);
 
-/// A petabyte; more is a slip.
+/// A petabyte; more is a mistake.
 const GB_AT_MOST: u32 = 1024 * 1024;
 
 impl Size {
-    /// Of a number of MiB.
-    pub fn of_mb(mb: u32) -> Result<Self, String> {
+    /// A number of MiB as a size.
+    pub fn of_mb(mb: u32) -> Result<Self, Problem> {
         read(&format!("{mb} MB"))
     }
 }
 
-fn read(text: &str) -> Result<Size, String> {
+fn read(text: &str) -> Result<Size, Problem> {
     let trimmed = text.trim();
     let end = trimmed.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(trimmed.len());
     let (number, unit) = trimmed.split_at(end);
-    let wrong =
-        |why: &str| format!("`{text}` {why}; write a number of GB, \"4 GB\" or \"4096 MB\"");
+    let wrong = |why: &str| {
+        Problem::new(format!("`{text}` {why}: write a number of GB, \"4 GB\" or \"4096 MB\""))
+    };
     let mb_each = match unit.trim().to_ascii_lowercase().as_str() {
         "" | "g" | "gb" | "gib" => 1024.0,
         "m" | "mb" | "mib" => 1.0,
         "t" | "tb" | "tib" => 1024.0 * 1024.0,
-        _ => return Err(wrong("is no size")),
+        _ => return Err(wrong("is not a size")),
     };
-    let mb = number.parse::<f64>().map_err(|_| wrong("is no size"))? * mb_each;
+    let mb = number.parse::<f64>().map_err(|_| wrong("is not a size"))? * mb_each;
     // A whole number is written without a point.
     let gb = (mb / 1024.0).to_string().parse().ok().filter(|gb| (1..=GB_AT_MOST).contains(gb));
     gb.map(Size).ok_or_else(|| wrong("is not a whole number of GB"))
@@ -54,7 +58,7 @@ impl JsonSchema for Size {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A number of GB, or a text with a unit: \"4 GB\", \"4096 MB\".",
+            "description": "A number of GB, or a string with a unit: \"4 GB\", \"4096 MB\".",
             "oneOf": [{"type": "string", "minLength": 1}, {"type": "number", "minimum": 1}]
         })
     }
@@ -65,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_write_sizes_in_many_ways() {
+    fn sizes_have_many_spellings() {
         for (text, gb) in [
             ("4", 4),
             ("4 GB", 4),
@@ -82,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_number_of_gb_is_refused() {
+    fn only_whole_numbers_of_gb_are_sizes() {
         for text in [
             "",
             "0",

@@ -1,6 +1,6 @@
-//! The keys of a plan, in whichever spelling: `memoryGb`, `memory_gb` and `ram` are one key.
+//! The keys of a blueprint in any spelling: `memoryGb`, `memory_gb` and `ram` are the same key.
 //!
-//! Which keys there are is known from the JSON Schema alone, so a new key of an assertion needs no line here.
+//! The list of keys comes from the JSON Schema, so a new key of an assertion needs no line here.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
@@ -9,11 +9,11 @@ use schemars::{Schema, schema_for};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::BlueprintFile;
+use super::written::BlueprintFile;
 use crate::problem::{Problem, Problems};
 use crate::spec::source::{Source, join};
 
-/// Other words for a key.
+/// Other words for a key. `own` spelling is that of the format itself.
 const SYNONYMS: [(&str, &[&str]); 7] = [
     ("memory_gb", &["memory", "ram", "ram_gb"]),
     ("memory_mb", &["ram_mb"]),
@@ -24,10 +24,10 @@ const SYNONYMS: [(&str, &[&str]); 7] = [
     ("to", &["target"]),
 ];
 
-/// Below these keys stands what is sent as it is: names of headers, a JSON body.
+/// What is below these keys is sent as it is: names of headers, a JSON body.
 const DATA: [&str; 2] = ["headers", "body"];
 
-/// Every key that the format knows, in its own spelling.
+/// Every key of the format, in its own spelling.
 static KNOWN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let mut known = BTreeSet::new();
     each_object(&mut schema_for!(BlueprintFile).to_value(), &mut |schema| {
@@ -38,7 +38,7 @@ static KNOWN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     known
 });
 
-/// The format's own spelling of a key; none if the format does not know it.
+/// The format's own spelling of a key; `None` if the format does not know it.
 fn own_spelling(key: &str) -> Option<String> {
     let snake = snake_case(key);
     if KNOWN.contains(&snake) {
@@ -73,30 +73,30 @@ fn camel_case(key: &str) -> String {
     })
 }
 
-/// A plan's file with all keys in the format's own spelling; messages name the keys as they were written.
+/// A blueprint file with all keys in the format's own spelling. Messages name the keys as written.
 #[derive(Debug)]
 pub(super) struct Spelled {
     source: Source,
     /// The file in the format's own spelling.
     pub value: Value,
-    /// Path in the format's own spelling, and path as written.
+    /// JSON path in the format's own spelling, and the same path as written.
     written: HashMap<String, String>,
 }
 
 impl Spelled {
-    /// Parses `text`. A key that stands in two spellings in one object is an error.
+    /// Parses `text`. One key in two spellings in one object is an error.
     pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
         let source = Source::parse(file, text)?;
-        // A file that is no object is told in the same words as everywhere.
+        // The message for a file that is not an object is the same as everywhere.
         source.read::<Map<String, Value>>()?;
-        let mut walk = Walk { written: HashMap::new(), twice: Vec::new() };
-        let value = walk.respell(&source.value, "", "");
-        let errors = walk.twice.into_iter().map(|(path, message)| {
-            source.error(&path, message, Some("keep one of the two".to_owned()))
+        let mut respelling = Respelling::default();
+        let value = respelling.respell(&source.value, "", "");
+        let errors = respelling.duplicates.into_iter().map(|Duplicate { path, message }| {
+            source.error(&path, message, Some("remove one of the two".to_owned()))
         });
         let errors: Vec<_> = errors.collect();
         if errors.is_empty() {
-            Ok(Self { source, value, written: walk.written })
+            Ok(Self { source, value, written: respelling.written })
         } else {
             Err(Problems(errors))
         }
@@ -109,7 +109,7 @@ impl Spelled {
 
     /// The whole file as a `T`.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Problems> {
-        self.source.read_at("", &self.value).map_err(|error| self.at_home(error, "").into())
+        self.source.read_at("", &self.value).map_err(|error| self.locate(error, "").into())
     }
 
     /// An error at a path in the format's own spelling.
@@ -117,9 +117,10 @@ impl Spelled {
         self.source.error(&self.as_written(path), message, hint)
     }
 
-    /// An error of a file that was made of what stands at `home`, at its place in the plan.
-    pub fn at_home(&self, error: Problem, home: &str) -> Problem {
-        let path = self.as_written(&join(home, &error.path));
+    /// An error of a file that was generated from what is at `base`, moved to its place in the
+    /// blueprint.
+    pub fn locate(&self, error: Problem, base: &str) -> Problem {
+        let path = self.as_written(&join(base, &error.path));
         Problem {
             file: Some(self.file().to_owned()),
             place: self.source.place(&path),
@@ -147,13 +148,21 @@ impl Spelled {
     }
 }
 
-struct Walk {
-    written: HashMap<String, String>,
-    /// Path as written, and message.
-    twice: Vec<(String, String)>,
+/// A key that is in one object in two spellings.
+struct Duplicate {
+    /// JSON path as written.
+    path: String,
+    message: String,
 }
 
-impl Walk {
+#[derive(Default)]
+struct Respelling {
+    /// As [`Spelled::written`].
+    written: HashMap<String, String>,
+    duplicates: Vec<Duplicate>,
+}
+
+impl Respelling {
     fn respell(&mut self, value: &Value, own: &str, written: &str) -> Value {
         self.written.insert(own.to_owned(), written.to_owned());
         match value {
@@ -186,19 +195,16 @@ impl Walk {
                 self.respell(value, &own, &written)
             };
             if respelled.insert(own_key.clone(), value).is_some() {
-                self.twice.push((
-                    written,
-                    format!(
-                        "`{key}` is another spelling of `{own_key}`, which stands here already"
-                    ),
-                ));
+                let message =
+                    format!("`{key}` is another spelling of `{own_key}`, which is already there");
+                self.duplicates.push(Duplicate { path: written, message });
             }
         }
         respelled
     }
 }
 
-/// The JSON Schema, in which every key can be written as a plan may write it.
+/// The JSON Schema of blueprints; it accepts every spelling of a key.
 pub(super) fn schema() -> Schema {
     let mut schema = schema_for!(BlueprintFile);
     let mut value = schema.clone().to_value();
@@ -216,7 +222,7 @@ fn spellings(key: &str) -> Vec<String> {
     all.into_iter().filter(|word| word != key).collect()
 }
 
-/// Each key of an object also in its other spellings; a needed key is needed in one of them.
+/// Adds the other spellings of each key of an object; a required key is required in one of them.
 fn allow_spellings(schema: &mut Map<String, Value>) {
     let Some(Value::Object(keys)) = schema.get("properties").cloned() else { return };
     let mut all = keys.clone();
@@ -228,8 +234,8 @@ fn allow_spellings(schema: &mut Map<String, Value>) {
                 .map(|key| (key, value.clone())),
         );
     }
-    let needed = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
-    let (fixed, free): (Vec<_>, Vec<_>) = needed
+    let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    let (fixed, free): (Vec<_>, Vec<_>) = required
         .into_iter()
         .partition(|key| key.as_str().is_some_and(|key| spellings(key).is_empty()));
     let any_of = |key: &Value| {
@@ -263,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_key_is_known_in_every_spelling() {
+    fn every_spelling_of_a_key_is_known() {
         for (written, own) in [
             ("memoryGb", "memory_gb"),
             ("memoryGB", "memory_gb"),
@@ -283,15 +289,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_data_keeps_its_keys() {
+    fn keys_of_data_are_not_respelled() {
         let text =
             r#"{"nodes": [{"headers": {"onVm": "x"}, "body": {"testConfig": [{"diskGb": 1}]}}]}"#;
-        let spelled = Spelled::parse("plan.json", text).unwrap();
+        let spelled = Spelled::parse("blueprint.json", text).unwrap();
         assert_eq!(spelled.value.to_string(), text.replace(": ", ":").replace(", ", ","));
     }
 
     #[test]
-    fn a_message_names_the_key_as_it_was_written() {
+    fn messages_name_the_key_as_written() {
         let spelled =
             Spelled::parse("p", "{\n \"nodes\": [\n  {\"memoryGb\": 1,\n   \"onVm\": 2}]}")
                 .unwrap();
@@ -300,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn two_spellings_of_one_key_in_one_object_are_an_error() {
+    fn one_key_in_two_spellings_is_an_error() {
         let errors =
             Spelled::parse("p", "{\"nodes\": [{\"ram\": 1,\n \"memoryGb\": 2}]}").unwrap_err();
         assert_eq!(errors.0[0].place, Some((2, 2)));

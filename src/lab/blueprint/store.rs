@@ -1,40 +1,38 @@
-//! Writes what a plan was turned into: all files or none.
+//! Writes the files of a blueprint: all of them or none.
 //!
-//! Each is written beside its name and renamed; when a rename fails, those before it are taken back. Only a kill in
-//! between leaves some, and the same import then goes on where it ended.
+//! All files are written beside their places before the first one is renamed. If a rename fails,
+//! the earlier ones are undone. Only a kill in between leaves a part, and the same import then
+//! continues where it stopped.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use super::generated::GeneratedFile;
+use crate::atomic_file::{self, UnfinishedFile};
+use crate::problem::Problem;
 
-use super::PlannedFile;
-use crate::lab::LabError;
-
-/// What becomes of a file.
+/// What an import does to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// It is new.
+    /// The file does not exist yet.
     New,
-    /// It stands there as it should.
-    Same,
-    /// Something else stands there.
-    Differs,
+    /// The file exists with the same content.
+    Unchanged,
+    /// The file exists with other content.
+    Replaced,
 }
 
-/// What would become of a file.
-pub fn change(into: &Path, file: &PlannedFile) -> Change {
+/// What an import would do to a file.
+pub fn change(into: &Path, file: &GeneratedFile) -> Change {
     match fs::read(into.join(&file.path)) {
-        Ok(bytes) if bytes == file.text.as_bytes() => Change::Same,
+        Ok(bytes) if bytes == file.text.as_bytes() => Change::Unchanged,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Change::New,
-        // What cannot be read is not ours, either.
-        _ => Change::Differs,
+        // A file that cannot be read was not written by an import.
+        _ => Change::Replaced,
     }
 }
 
-/// Folders of recipes that are not among `nodes`: the lab harness would boot them, too.
+/// Folders of recipes that are not among `nodes`: `lab up` would boot them, too.
 pub fn other_recipes(into: &Path, nodes: &[String]) -> Vec<String> {
     let entries = fs::read_dir(into.join("recipes")).into_iter().flatten().flatten();
     let folders = entries.filter(|entry| entry.path().join("recipe.json").exists());
@@ -44,8 +42,8 @@ pub fn other_recipes(into: &Path, nodes: &[String]) -> Vec<String> {
     others
 }
 
-/// Writes the files that are not there as they should be.
-pub fn write(into: &Path, files: &[PlannedFile]) -> Result<(), LabError> {
+/// Writes the files that do not exist yet or have other content.
+pub fn write(into: &Path, files: &[GeneratedFile]) -> Result<(), Problem> {
     let mut undo = Undo::default();
     let done = place_all(into, files, &mut undo);
     if done.is_err() {
@@ -54,64 +52,57 @@ pub fn write(into: &Path, files: &[PlannedFile]) -> Result<(), LabError> {
     done
 }
 
-fn place_all(into: &Path, files: &[PlannedFile], undo: &mut Undo) -> Result<(), LabError> {
-    let mut ready = Vec::new();
-    for file in files.iter().filter(|file| change(into, file) != Change::Same) {
+fn place_all(into: &Path, files: &[GeneratedFile], undo: &mut Undo) -> Result<(), Problem> {
+    let mut unfinished = Vec::new();
+    for file in files.iter().filter(|file| change(into, file) != Change::Unchanged) {
         let path = into.join(&file.path);
-        let folder = path.parent().unwrap_or(into);
-        make_folder(folder, undo)?;
-        ready.push((
-            written_beside(folder, file)
-                .map_err(LabError::io(format!("write {}", path.display())))?,
-            path,
-        ));
+        make_folder(path.parent().unwrap_or(into), undo)?;
+        let mode = if file.executable { atomic_file::PROGRAM } else { atomic_file::PUBLIC };
+        let written = UnfinishedFile::write(&path, &file.text, mode);
+        unfinished.push(written.map_err(Problem::io(format!("write {}", path.display())))?);
     }
-    for (file, path) in ready {
+    for file in unfinished {
+        let path = file.path().to_owned();
         let before = fs::read(&path).ok();
-        file.persist(&path)
-            .map_err(|error| LabError::io(format!("write {}", path.display()))(error.error))?;
-        undo.files.push((path, before));
+        file.finish().map_err(Problem::io(format!("write {}", path.display())))?;
+        undo.files.push(ReplacedFile { path, before });
     }
     Ok(())
 }
 
-fn written_beside(folder: &Path, file: &PlannedFile) -> std::io::Result<NamedTempFile> {
-    let mut beside = tempfile::Builder::new().prefix(".bootproof-").tempfile_in(folder)?;
-    beside.write_all(file.text.as_bytes())?;
-    // A temporary file is for its owner only.
-    let mode = if file.executable { 0o755 } else { 0o644 };
-    beside.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-    Ok(beside)
-}
-
 /// Makes a folder and those above it, and notes which are new.
-fn make_folder(folder: &Path, undo: &mut Undo) -> Result<(), LabError> {
+fn make_folder(folder: &Path, undo: &mut Undo) -> Result<(), Problem> {
     let missing: Vec<_> = folder
         .ancestors()
         .take_while(|above| !above.as_os_str().is_empty() && !above.exists())
         .collect();
     for new in missing.into_iter().rev() {
-        fs::create_dir(new).map_err(LabError::io(format!("make {}", new.display())))?;
+        fs::create_dir(new).map_err(Problem::io(format!("make {}", new.display())))?;
         undo.folders.push(new.to_owned());
     }
     Ok(())
 }
 
-/// What was done so far.
+/// What has been done so far.
 #[derive(Default)]
 struct Undo {
     folders: Vec<PathBuf>,
-    /// With what stood there before.
-    files: Vec<(PathBuf, Option<Vec<u8>>)>,
+    files: Vec<ReplacedFile>,
+}
+
+struct ReplacedFile {
+    path: PathBuf,
+    /// What the file contained before, if it existed.
+    before: Option<Vec<u8>>,
 }
 
 impl Undo {
-    /// As far as it goes: the error that led here is the one that is told.
+    /// Undoes what it can; the error that made this necessary is the one that is reported.
     fn run(self) {
-        for (path, before) in self.files {
-            let _ = match before {
-                Some(bytes) => fs::write(&path, bytes),
-                None => fs::remove_file(&path),
+        for file in self.files {
+            let _ = match file.before {
+                Some(bytes) => fs::write(&file.path, bytes),
+                None => fs::remove_file(&file.path),
             };
         }
         for folder in self.folders.into_iter().rev() {
