@@ -22,19 +22,20 @@ mod plant;
 #[path = "faults/third.rs"]
 mod third;
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bootproof::error::Error;
+use bootproof::gate::{self, Ending, Gate, Request};
 use bootproof::problem::{Problem, Problems};
 use bootproof::record::Stop;
 use bootproof::report::Report;
-use bootproof::report::redact::Redactor;
-use bootproof::run::{RunSettings, Runner};
-use bootproof::settings::{self, LOCAL_INVENTORY, SettingsError};
-use bootproof::spec::plan::{AssertionId, PlannedAssertion};
+use bootproof::report::store::Destinations;
+use bootproof::run::{Engine, RunSettings};
+use bootproof::settings::{self, LOCAL_INVENTORY};
+use bootproof::spec::plan::PlannedAssertion;
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 
 use compare::{differences, expected_counts, instabilities, red_rows, reported_counts};
@@ -57,26 +58,27 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // There is one lab, so one fault at a time.
     arguments.test_threads = Some(1);
-    run_trials(&arguments).unwrap_or_else(|problems| {
-        for problem in &problems.0 {
+    run_trials(&arguments).unwrap_or_else(|error| {
+        for problem in error.problems() {
             eprintln!("error: {problem}");
         }
         ExitCode::from(101)
     })
 }
 
-fn run_trials(arguments: &Arguments) -> Result<ExitCode, Problems> {
+fn run_trials(arguments: &Arguments) -> Result<ExitCode, Error> {
+    let engine = Arc::new(gate::engine()?);
     let third = Third::from_environment()?;
     let faults = Fault::read_all(Path::new(FAULTS))?;
     let matrix = Arc::new(Mutex::new(Matrix::new(third, faults.len())));
     let chosen = third::choose(faults, third);
     if arguments.list {
-        return Ok(exit_code(&libtest_mimic::run(arguments, trials(chosen, "", &matrix))));
+        return Ok(exit_code(&libtest_mimic::run(arguments, trials(chosen, "", &engine, &matrix))));
     }
-    check_the_untouched_lab()?;
+    check_the_untouched_lab(&engine)?;
     let password = password()?;
     lab(&["snapshot"])?;
-    let conclusion = libtest_mimic::run(arguments, trials(chosen, &password, &matrix));
+    let conclusion = libtest_mimic::run(arguments, trials(chosen, &password, &engine, &matrix));
     matrix.lock().expect("no trial panicked").publish()?;
     Ok(exit_code(&conclusion))
 }
@@ -85,11 +87,16 @@ fn exit_code(conclusion: &Conclusion) -> ExitCode {
     if conclusion.has_failed() { ExitCode::from(101) } else { ExitCode::SUCCESS }
 }
 
-fn trials(faults: Vec<Fault>, password: &str, matrix: &Arc<Mutex<Matrix>>) -> Vec<Trial> {
+fn trials(
+    faults: Vec<Fault>,
+    password: &str,
+    engine: &Arc<Engine>,
+    matrix: &Arc<Mutex<Matrix>>,
+) -> Vec<Trial> {
     let trial = |fault: Fault| {
-        let (password, matrix) = (password.to_owned(), Arc::clone(matrix));
+        let (password, engine, matrix) = (password.to_owned(), engine.clone(), matrix.clone());
         Trial::test(fault.name.replace(' ', "-"), move || {
-            let row = plant_and_compare(&fault, &password);
+            let row = plant_and_compare(&fault, &password, &engine);
             // Printed at once: whoever interrupts the rest has this.
             for difference in &row.differences {
                 eprintln!("\n  {difference}");
@@ -103,12 +110,12 @@ fn trials(faults: Vec<Fault>, password: &str, matrix: &Arc<Mutex<Matrix>>) -> Ve
 }
 
 /// A fault proves something only on a lab where all was well before.
-fn check_the_untouched_lab() -> Result<(), Problems> {
+fn check_the_untouched_lab(engine: &Engine) -> Result<(), Error> {
     if !Path::new(LOCAL_INVENTORY).exists() {
         let hint = "boot it with `bootproof lab up`, or run `make faults`";
         return Err(Problem::new("the lab is not up").hint(hint).into());
     }
-    let report = run(&both_suites(), READINESS_BUDGET, |_| true)?;
+    let report = run(engine, &both_suites(), READINESS_BUDGET, |_| true)?;
     let red = red_rows(&report).map(|row| format!("{}: {}", row.id, compare::explanation(row)));
     let complaints: Vec<Problem> = red.chain(instabilities(&report)).map(Problem::new).collect();
     if complaints.is_empty() {
@@ -117,7 +124,7 @@ fn check_the_untouched_lab() -> Result<(), Problems> {
     }
     let summary = Problem::new("the lab is not healthy before the first fault")
         .hint("restore it with `bootproof lab restore`, or boot it anew");
-    Err(Problems([vec![summary], complaints].concat()))
+    Err(Problems([vec![summary], complaints].concat()).into())
 }
 
 /// The password with which the VMs of the lab allow sudo.
@@ -130,14 +137,17 @@ fn password() -> Result<String, Problem> {
 }
 
 /// Plants one fault, runs the suites, restores the VMs, and compares.
-fn plant_and_compare(fault: &Fault, password: &str) -> Row {
+fn plant_and_compare(fault: &Fault, password: &str, engine: &Engine) -> Row {
     let started = Instant::now();
     let report =
-        plant(fault, password).map_err(Problems::from).and_then(|()| look_at_the_fault(fault));
+        plant(fault, password).map_err(Error::from).and_then(|()| look_at_the_fault(fault, engine));
     let restored = restore(fault);
     let (reported, mut differences) = match &report {
         Ok(report) => (reported_counts(report), differences(fault, report)),
-        Err(problems) => ("-".to_owned(), vec![problems.to_string()]),
+        Err(error) => {
+            let problems = error.problems().iter().map(ToString::to_string);
+            ("-".to_owned(), problems.collect())
+        }
     };
     differences.extend(restored.err().map(|problem| problem.to_string()));
     Row {
@@ -150,9 +160,9 @@ fn plant_and_compare(fault: &Fault, password: &str) -> Row {
     }
 }
 
-fn look_at_the_fault(fault: &Fault) -> Result<Report, Problems> {
+fn look_at_the_fault(fault: &Fault, engine: &Engine) -> Result<Report, Error> {
     let suites = fault.suite.clone().map_or_else(both_suites, |suite| vec![suite]);
-    run(&suites, fault.wait, |assertion| fault.selects(assertion))
+    run(engine, &suites, fault.wait, |assertion| fault.selects(assertion))
 }
 
 fn restore(fault: &Fault) -> Result<(), Problem> {
@@ -167,28 +177,23 @@ fn both_suites() -> Vec<PathBuf> {
 
 /// Runs the selected assertions of the suites: once, or for as long as `wait` allows.
 fn run(
+    engine: &Engine,
     suites: &[PathBuf],
     wait: Duration,
     selects: impl Fn(&PlannedAssertion) -> bool,
-) -> Result<Report, Problems> {
-    let unusable = |error: SettingsError| Problem::new(error.to_string());
-    let plan = settings::load_plan(Path::new(LOCAL_INVENTORY), suites).map_err(unusable)?;
-    let selected: HashSet<AssertionId> = plan
-        .assertions
-        .iter()
-        .filter(|assertion| selects(assertion))
-        .map(|assertion| assertion.id.clone())
-        .collect();
-    let secrets = settings::read_secrets(&plan, &selected).map_err(unusable)?;
+) -> Result<Report, Error> {
+    let plan = settings::load_plan(Some(Path::new(LOCAL_INVENTORY)), suites)?;
+    let chosen = plan.assertions.iter().filter(|assertion| selects(assertion));
+    let selected = chosen.map(|assertion| assertion.id.clone()).collect();
+    let destinations = Destinations::nowhere();
+    let gate = Gate::prepare(Request { plan, selected, destinations, coverage_required: false })?;
     let settings =
         RunSettings { wait, once: wait.is_zero(), deadline: Some(DEADLINE), evidence: false };
-    let runner = Runner::start(&plan, &selected, &secrets, settings, Arc::new(|_| {}))
-        .map_err(|error| Problem::new(error.to_string()))?;
-    let record = runner.finish(&plan);
+    let Ending { record, report, .. } = gate.run(engine, settings, Arc::new(|_| {}));
     if matches!(record.stop, Some(Stop::Interrupt | Stop::Terminate)) {
-        // The runner caught the signal, but it was meant for the whole process.
+        // The engine caught the signal, but it was meant for the whole process.
         eprintln!("\ninterrupted; `bootproof lab restore` undoes what was planted");
         std::process::exit(130);
     }
-    Ok(Report::new(&plan, &record, &Redactor::new(&secrets.values())))
+    Ok(report)
 }
