@@ -6,6 +6,7 @@ use console::Style;
 
 use super::text::{counted, harmless, harmless_line, shortened};
 use super::{Report, ResultRow, VmReport, WireRow, rows_by_vm};
+use crate::health::NO_SYSTEMD;
 use crate::outcome::VerdictKind;
 use crate::record::Trust;
 
@@ -205,7 +206,11 @@ fn vm_line(vm: &VmReport, paint: Paint) -> String {
     };
     // That all is well is not worth a word.
     let state = vm.timeline.system.as_deref().filter(|state| *state != "running");
-    let state = state.map_or(String::new(), |state| format!(", system {}", harmless_line(state)));
+    let state = match state {
+        None => String::new(),
+        Some(NO_SYSTEMD) => format!(", {NO_SYSTEMD}"),
+        Some(state) => format!(", system {}", harmless_line(state)),
+    };
     match (vm.ready_ms, &vm.os_release) {
         (Some(ready), Some(os)) => {
             let kernel = vm.kernel.as_deref().unwrap_or("unknown kernel");

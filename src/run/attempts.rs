@@ -13,7 +13,7 @@ use crate::assertion::wire::WireSeen;
 use crate::assertion::{Expectation, Judgement, Observation, Unclear};
 use crate::command::CommandResult;
 use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict};
-use crate::probe::{ProbeError, Vantage, health, observe};
+use crate::probe::{ProbeContext, Unanswered, health, observe};
 use crate::record::Stop;
 use crate::spec::plan::PlannedAssertion;
 use crate::ssh::Session;
@@ -120,15 +120,16 @@ impl Tries<'_> {
         let _turn = turns.turn().await;
         let started = Instant::now();
         let deadline = Instant::now() + assertion.timeout;
-        let vantage = Vantage { session, others, sudo_password: link.sudo_password(), deadline };
-        let seen = observe(&assertion.expectation, &vantage).await;
-        if let Err(ProbeError { error, .. }) = &seen
-            && matches!(error.stage, Stage::Timeout | Stage::Channel)
-            && !vantage.session.is_closed()
-            && vantage.session.answers().await.is_err()
+        let context =
+            ProbeContext { session, others, sudo_password: link.sudo_password(), deadline };
+        let seen = observe(&assertion.expectation, &context).await;
+        if let Err(Unanswered { obstacle, .. }) = &seen
+            && matches!(obstacle.stage, Stage::Timeout | Stage::Channel)
+            && !context.session.is_closed()
+            && context.session.answers().await.is_err()
         {
             let verdict =
-                Verdict::Blocked(link.abandon(self.shared, &vantage.session, until).await);
+                Verdict::Blocked(link.abandon(self.shared, &context.session, until).await);
             self.write_down(started, &verdict);
             // Blocked for good only when the VM is given up; else it is connected to anew.
             return match verdict {
@@ -140,7 +141,7 @@ impl Tries<'_> {
         }
         self.output = match &seen {
             Ok(Observation::Command(result)) => Some(output(result)),
-            Err(ProbeError { partial, .. }) => partial.as_ref().map(output),
+            Err(Unanswered { partial, .. }) => partial.as_ref().map(output),
             _ => None,
         };
         self.wire = match &seen {
@@ -214,14 +215,14 @@ async fn hopeless(
 async fn judge(
     link: &Link,
     assertion: &PlannedAssertion,
-    seen: Result<Observation, ProbeError>,
+    seen: Result<Observation, Unanswered>,
     deadline: Instant,
 ) -> (Verdict, bool) {
     let observation = match seen {
         Ok(observation) => observation,
-        Err(ProbeError { error, .. }) => {
-            let may_pass = error.may_pass;
-            return (Verdict::Errored(link.cause(with_limit(error, assertion))), may_pass);
+        Err(Unanswered { obstacle, .. }) => {
+            let may_pass = obstacle.may_pass;
+            return (Verdict::Errored(link.cause(with_limit(obstacle, assertion))), may_pass);
         }
     };
     let expectation = assertion.expectation.clone();

@@ -9,19 +9,20 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::{Event, Shared};
-use crate::health::Health;
+use crate::health::{Health, is_booting};
 use crate::health::evidence::SERVICES_AT_MOST;
 use crate::health::identity::SystemIdentity;
 use crate::outcome::Cause;
-use crate::probe::{Vantage, health};
+use crate::probe::{ProbeContext, health};
 use crate::record::{Timeline, VmRecord};
 use crate::secrets::{Secret, Secrets};
 use crate::spec::duration::Span;
 use crate::spec::inventory::{Inventory, Readiness, Ssh, Via, Vm};
 use crate::ssh::host_key::HostKeyPolicy;
+use crate::ssh::leftovers::end_commands;
 use crate::ssh::{Limits, Milestone, Session, Target, connect};
 
 /// So long a VM that moved while it was waited for must keep still.
@@ -274,7 +275,8 @@ impl Link {
                 Some(earlier) => earlier.await.ok().and_then(|(_, health, _)| health),
                 None => None,
             };
-            let (identity, health) = health::look(&session).await;
+            let reading = health::read(&session).await;
+            let (identity, health) = (reading.identity, reading.health);
             let system = health.as_ref().and_then(Health::system).map(str::to_owned);
             (identity, first.or(health), await_boot(&session, system, start, until).await)
         }));
@@ -354,7 +356,7 @@ impl Link {
     async fn unrest(&self, shared: &Shared, session: &Session) -> Vec<String> {
         let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(before) = before else { return Vec::new() };
-        let (_, Some(after)) = health::look(session).await else { return Vec::new() };
+        let Some(after) = health::read(session).await.health else { return Vec::new() };
         let unrest = compare(session, &before, &after, &after.young()).await;
         if unrest.is_empty()
             || after.is_another_boot_than(&before)
@@ -367,7 +369,7 @@ impl Link {
             why: format!("{}: {}", self.name, unrest.join("; ")),
         });
         sleep(SETTLING).await;
-        let (_, Some(later)) = health::look(session).await else { return unrest };
+        let Some(later) = health::read(session).await.health else { return unrest };
         compare(session, &after, &later, &[]).await
     }
 
@@ -380,7 +382,7 @@ impl Link {
     /// Who waits for a boot wants to see its end.
     fn endless_boot(&self, shared: &Shared) -> Option<String> {
         let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = record.timeline.system.as_deref().filter(|state| health::is_booting(state))?;
+        let state = record.timeline.system.as_deref().filter(|state| is_booting(state))?;
         let patience = humantime::format_duration(self.patience(shared));
         (!shared.settings.waits().is_zero())
             .then(|| format!("its boot does not end: systemd says `{state}` after {patience}"))
@@ -401,12 +403,20 @@ impl Link {
         );
         names.truncate(SERVICES_AT_MOST);
         let (others, sudo_password) = (HashMap::new(), self.sudo_password());
-        let vantage = Vantage { session, others, sudo_password, deadline: Instant::now() };
-        let evidence = health::evidence(&vantage, &names).await;
+        let context = ProbeContext { session, others, sudo_password, deadline: Instant::now() };
+        let evidence = health::evidence(&context, &names).await;
         self.note(|record| {
             record.suspects = suspects;
             record.evidence = evidence;
         });
+    }
+
+    /// Ends the commands that a stopped run left on the VM.
+    pub(super) async fn end_commands(&self) {
+        let session = self.session.lock().await.clone();
+        if let Some(session) = session {
+            end_commands(&session).await;
+        }
     }
 
     /// Ends the connection and tells what was seen; `None` when it was never tried.
@@ -419,7 +429,7 @@ impl Link {
             }
         }
         if let Some(session) = self.session.lock().await.take() {
-            let _ = timeout(Duration::from_millis(200), session.disconnect()).await;
+            session.disconnect().await;
         }
         let record = self.record.lock().unwrap_or_else(PoisonError::into_inner).clone();
         (record.connects > 0).then_some(record)
@@ -433,7 +443,7 @@ async fn await_boot(
     start: Instant,
     until: Instant,
 ) -> Boot {
-    while state.as_deref().is_some_and(health::is_booting) {
+    while state.as_deref().is_some_and(is_booting) {
         if Instant::now() >= until {
             return (state, None);
         }
@@ -452,5 +462,5 @@ async fn compare(
     let mut names = after.moved_since(before);
     let young: Vec<_> = young.iter().filter(|name| !names.contains(name)).copied().collect();
     names.extend(young);
-    after.unrest_since(before, &health::services(session, &names).await)
+    after.instability_since(before, &health::services(session, &names).await)
 }

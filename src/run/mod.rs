@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use link::{Link, links};
@@ -159,6 +159,13 @@ impl Runner {
                 // What is known by now is kept, even of one that panicked.
                 let _ = vm.await;
             }
+            // On all VMs before any connection is closed: another VM may be behind it.
+            let links = self.shared.links.get().into_iter().flatten();
+            let ending: JoinSet<()> = links
+                .map(|(_, link)| link.clone())
+                .map(|link| async move { link.end_commands().await })
+                .collect();
+            ending.join_all().await;
             let mut vms = HashMap::new();
             for (name, link) in self.shared.links.get().into_iter().flatten() {
                 if let Some(record) = link.close().await {
