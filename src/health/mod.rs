@@ -167,7 +167,10 @@ mod tests {
             1,
             "invocation:redis-server.service 1 100.5\ninvocation:ssh.service 2 100.0\n",
         );
-        assert_eq!(health("b", 0, "").instability_since(&before, &[]), ["it rebooted during the run"]);
+        assert_eq!(
+            health("b", 0, "").instability_since(&before, &[]),
+            ["it rebooted during the run"]
+        );
         let after = health(
             "a",
             3,
@@ -178,7 +181,8 @@ mod tests {
         assert_eq!(
             after.instability_since(&before, &moved),
             [
-                "redis-server.service was restarted during the run: active (running), restarted 2 times",
+                "redis-server.service was restarted during the run: \
+                 active (running), restarted 2 times",
                 "the kernel killed processes for lack of memory 2 times"
             ]
         );
@@ -212,7 +216,8 @@ mod tests {
         assert_eq!(seen.young(), ["redis-server.service"]);
         let looping = parse_services(&printed("redis-server", "active", "running", 7));
         assert!(
-            seen.instability_since(&seen, &looping)[0].contains("by systemd less than a minute ago")
+            seen.instability_since(&seen, &looping)[0]
+                .contains("by systemd less than a minute ago")
         );
         let once = parse_services(&printed("redis-server", "active", "running", 0));
         assert_eq!(seen.instability_since(&seen, &once), Vec::<String>::new());

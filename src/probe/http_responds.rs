@@ -76,7 +76,7 @@ impl Bridge {
         let listener = UnixListener::bind(&socket).map_err(local)?;
         let pump = tokio::spawn(async move {
             let accepted = listener.accept().await;
-            // There is only one connection. Should we be killed from now on, nothing is left behind.
+            // There is only one connection. If we are killed from now on, nothing is left behind.
             drop(folder);
             if let Ok((mut socket, _)) = accepted {
                 // reqwest reports how it ended.
@@ -92,9 +92,9 @@ async fn ask(
     wanted: &HttpResponds,
     deadline: Instant,
 ) -> Result<HttpResult, Unanswered> {
-    let client = client
-        .build()
-        .map_err(|error| internal(&format!("cannot make an HTTP client: {}", root_cause(&error))))?;
+    let client = client.build().map_err(|error| {
+        internal(&format!("cannot make an HTTP client: {}", root_cause(&error)))
+    })?;
     let method = Method::from_bytes(wanted.method.as_bytes())
         .map_err(|error| internal(&error.to_string()))?;
     let mut request = client.request(method, wanted.url.clone()).headers(headers(wanted)?);
@@ -156,9 +156,10 @@ async fn read(mut response: Response) -> Result<HttpResult, reqwest::Error> {
 /// What went wrong, in the words of whoever noticed first.
 fn why(error: &reqwest::Error) -> String {
     let cause = root_cause(error);
-    // rustls found bytes that are no TLS record. A plain HTTP server answers TLS with an error page.
+    // rustls got bytes that are not a TLS record: a plain HTTP server answers with an error page.
     if cause.contains("InvalidContentType") {
-        return "the server answered with plain HTTP, not TLS; is the URL's scheme http?".to_owned();
+        return "the server answered with plain HTTP, not TLS; is the URL's scheme http?"
+            .to_owned();
     }
     cause
 }

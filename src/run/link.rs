@@ -12,9 +12,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::{Event, Shared};
-use crate::health::{Health, is_booting};
 use crate::health::evidence::SERVICES_AT_MOST;
 use crate::health::identity::SystemIdentity;
+use crate::health::{Health, is_booting};
 use crate::outcome::Cause;
 use crate::probe::{ProbeContext, health};
 use crate::record::{Timeline, VmRecord};

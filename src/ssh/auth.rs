@@ -161,7 +161,9 @@ fn refused(ssh: &Ssh, tried: &Tried) -> Obstacle {
             Stage::Auth,
             format!("there is nothing to log in with as `{user}`: tried {methods}"),
         )
-        .hint("add a `password` or a `key` to the inventory, or a key to the agent with `ssh-add`");
+        .hint(
+            "add a `password` or a `key` to the inventory, or a key to the agent with `ssh-add`",
+        );
     };
     let offered: Vec<&str> = offered.iter().map(Into::into).collect();
     let accepted = offered.join(", ");

@@ -32,8 +32,8 @@ pub(super) struct Channels {
     survivors: Mutex<Vec<Survivor>>,
 }
 
-/// A command that was still there after it got a signal: sshd passes none on for a login as root,
-/// and a user may not signal what sudo runs.
+/// A command that may still run: sshd sends no signals for a login as root, and none of a user's
+/// signals reaches all processes below sudo.
 pub(super) struct Survivor {
     /// Set if the command ran through sudo.
     pub(super) sudo_password: Option<SudoPassword>,
@@ -87,7 +87,7 @@ impl Channels {
         let _ = timeout(ENDING + ENDING / 4, self.slots.acquire_many(SLOTS)).await;
     }
 
-    /// The commands that ignored their signal, since the last call.
+    /// The commands that may still run, since the last call.
     pub(super) fn take_survivors(&self) -> Vec<Survivor> {
         std::mem::take(&mut *self.survivors())
     }
@@ -170,19 +170,27 @@ enum State {
 
 impl OpenChannel {
     async fn end(mut self) {
-        if self.state == State::Running && timeout(ENDING, self.terminate()).await.is_err() {
+        if self.state == State::Running && !self.terminate().await {
             let survivor = Survivor { sudo_password: self.sudo_password.take() };
             self.channels.survivors().push(survivor);
         }
         let _ = timeout(ENDING / 4, self.channel.close()).await;
     }
 
-    /// sshd signals the whole process group and closes the channel when all of it is gone.
-    async fn terminate(&mut self) {
-        if self.channel.signal(Sig::TERM).await.is_err() {
-            return;
+    /// Whether the command is gone. sshd signals the whole process group, and closes the channel
+    /// when nothing of it is left.
+    async fn terminate(&mut self) -> bool {
+        if self.sudo_password.is_some() {
+            // sudo passes the signal on to its child only and ends. The rest of a pipeline would
+            // go on, without the session leader by which `leftovers` finds it.
+            return false;
         }
-        while !matches!(self.channel.wait().await, None | Some(ChannelMsg::Close)) {}
+        let gone = async {
+            if self.channel.signal(Sig::TERM).await.is_ok() {
+                while !matches!(self.channel.wait().await, None | Some(ChannelMsg::Close)) {}
+            }
+        };
+        timeout(ENDING, gone).await.is_ok()
     }
 }
 

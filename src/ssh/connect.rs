@@ -114,7 +114,8 @@ fn from_jump(error: TunnelError) -> Obstacle {
 fn slow_login(limits: Limits) -> Obstacle {
     Obstacle::passing(Stage::Auth, format!("the login did not finish within {:?}", limits.login))
         .hint(
-            "sshd answers, so the VM is up; does it wait for DNS (UseDNS, PAM), or is it out of memory?",
+            "sshd answers, so the VM is up; does it wait for DNS (UseDNS, PAM), \
+             or is it out of memory?",
         )
 }
 

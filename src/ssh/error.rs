@@ -5,11 +5,10 @@ use crate::obstacle::{Obstacle, Stage};
 impl Obstacle {
     /// The SSH connection is gone.
     pub(crate) fn lost() -> Self {
-        Self::passing(Stage::Channel, "the SSH connection was lost")
-            .hint(
-                "the VM rebooted, or its sshd restarted; \
+        Self::passing(Stage::Channel, "the SSH connection was lost").hint(
+            "the VM rebooted, or its sshd restarted; \
                  `bootproof lab logs` shows the console of a local VM",
-            )
+        )
     }
 }
 

@@ -57,10 +57,7 @@ pub async fn exec(
 }
 
 /// Takes down what the command prints until its channel closes.
-async fn listen(
-    channel: &mut CommandChannel,
-    transcript: &mut Transcript,
-) -> Result<(), Obstacle> {
+async fn listen(channel: &mut CommandChannel, transcript: &mut Transcript) -> Result<(), Obstacle> {
     loop {
         match channel.next().await {
             // Data can still come after the exit status.

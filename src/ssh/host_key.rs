@@ -63,7 +63,7 @@ struct LearningFile {
 }
 
 impl HostKeys {
-    /// The key types under which the host is known; asking for another type would look like a changed key.
+    /// The types of the known keys; a key of another type would look like a changed key.
     pub fn types(&self) -> Vec<Algorithm> {
         let trusted = self.known.iter().flatten().flat_map(|host| &host.keys.trusted);
         trusted.map(|listed| listed.key.algorithm()).collect()

@@ -1,8 +1,8 @@
 //! The keys that a known_hosts file lists for one host, by the rules of sshd(8). Pure:
 //! [`super::host_key`] reads and writes the files.
 //!
-//! russh's own reader skips markers, wildcards, tabs and unreadable files: a host with a revoked key
-//! would count as unknown, and its key could be accepted. Certificates are not supported, so
+//! russh's own reader skips markers, wildcards, tabs and unreadable files: a host with a revoked
+//! key would count as unknown, and its key could be accepted. Certificates are not supported, so
 //! `@cert-authority` lines are skipped.
 
 use base64::Engine;
