@@ -1,7 +1,11 @@
-//! Who answered: what seals into the report which machine, and which boot of it, was looked at.
+//! Which machine, and which boot of it, the report is about. Pure.
 
 use schemars::JsonSchema;
 use serde::Serialize;
+
+/// How many characters of each value are kept.
+const VALUE_LIMIT: usize = 200;
+
 /// Which machine, and which boot of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SystemIdentity {
@@ -15,14 +19,12 @@ pub struct SystemIdentity {
     pub os_release: Option<String>,
 }
 
-/// Reads what [`crate::health::READ_HEALTH`] printed; what the VM does not say stays empty.
+/// Parses the output of `READ_HEALTH`; a value that the VM does not have stays empty.
 pub fn parse(text: &str) -> SystemIdentity {
     let value = |key: &str| {
-        let lines = text.lines().filter_map(|line| line.strip_prefix(key));
-        lines
-            .map(str::trim)
-            .find(|value| !value.is_empty())
-            .map(|value| value.chars().take(200).collect())
+        let mut values = text.lines().filter_map(|line| line.strip_prefix(key)).map(str::trim);
+        let value = values.find(|value| !value.is_empty())?;
+        Some(value.chars().take(VALUE_LIMIT).collect())
     };
     SystemIdentity {
         machine_id: value("machine-id "),
@@ -37,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_vm_does_not_say_stays_empty() {
+    fn a_value_that_the_vm_does_not_have_stays_empty() {
         let seen = parse(
             "machine-id abc\nboot-id \nkernel 6.12\nos-release Debian GNU/Linux 13 (trixie)\n",
         );

@@ -1,65 +1,74 @@
-//! How to look at a VM's health, and at the evidence when something is red.
+//! How to read a VM's health, and the evidence when something is red.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Vantage, command_output};
+use super::command_output;
+use super::context::ProbeContext;
 use crate::assertion::command_output::CommandOutput;
 use crate::health::evidence::{self, EvidenceItem};
 use crate::health::identity::{self, SystemIdentity};
-pub use crate::health::is_booting;
-use crate::health::{self, Health, READ_HEALTH, Service};
+use crate::health::{self, Health, READ_BOOT_STATE, READ_HEALTH, Service};
 use crate::ssh::Session;
 use crate::ssh::exec::exec;
 
-/// The report is not worth waiting longer for this.
+/// The report does not wait longer than this.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Who answers, and how it is now; what the VM does not tell stays empty.
-pub async fn look(session: &Session) -> (SystemIdentity, Option<Health>) {
-    let text = printed(session, READ_HEALTH).await.unwrap_or_default();
-    (identity::parse(&text), Health::parse(&text))
+/// Which machine answered, and its health; both may be incomplete.
+#[derive(Default)]
+pub struct HealthReading {
+    /// Which machine, and which boot of it.
+    pub identity: SystemIdentity,
+    /// `None` if the VM's answer was cut off.
+    pub health: Option<Health>,
 }
 
-/// The services of these names; those that systemd does not know are missing.
+/// Reads who answers and its health.
+pub async fn read(session: &Session) -> HealthReading {
+    let text = printed(session, READ_HEALTH).await.unwrap_or_default();
+    HealthReading { identity: identity::parse(&text), health: Health::parse(&text) }
+}
+
+/// The services of these names; services that systemd does not know are missing.
 pub async fn services(session: &Session, names: &[&str]) -> Vec<Service> {
     if names.is_empty() {
         return Vec::new();
     }
     let command = health::read_services(names.iter().copied());
-    printed(session, &command).await.map_or_else(Vec::new, |text| health::parse_services(&text))
+    let text = printed(session, &command).await.unwrap_or_default();
+    health::parse_services(&text)
 }
 
-/// The services that are in a state in which they should not be.
+/// The services that an operator would look at first.
 pub async fn suspects(session: &Session) -> Vec<Service> {
-    let seen = printed(session, &health::read_candidates()).await.unwrap_or_default();
-    health::suspects(&health::parse_services(&seen)).into_iter().cloned().collect()
+    let text = printed(session, &health::read_candidates()).await.unwrap_or_default();
+    let services = health::parse_services(&text);
+    services.into_iter().filter(Service::is_suspect).collect()
 }
 
-/// What systemd says of the boot: `starting`, `running`, `degraded`, ...; `None` when there is no systemd.
+/// What systemd says about the boot: `starting`, `running`, `degraded`, ...
 pub async fn boot_state(session: &Session) -> Option<String> {
-    let state = printed(session, health::READ_BOOT_STATE).await?.trim().to_owned();
+    let state = printed(session, READ_BOOT_STATE).await?.trim().to_owned();
     (!state.is_empty()).then_some(state)
 }
 
 async fn printed(session: &Session, command: &str) -> Option<String> {
-    exec(session, command, None, Instant::now() + TIMEOUT)
-        .await
-        .ok()
-        .map(|result| result.stdout.text)
+    let result = exec(session, command, None, Instant::now() + TIMEOUT).await;
+    result.ok().map(|result| result.stdout.text)
 }
 
 /// What an operator would look at next: through sudo where it works, else as the user.
-pub async fn evidence(from: &Vantage, services: &[&str]) -> Vec<EvidenceItem> {
+pub async fn evidence(context: &ProbeContext, services: &[&str]) -> Vec<EvidenceItem> {
     let mark = format!("bootproof-{:016x}", RandomState::new().hash_one(services));
     let command = evidence::read_evidence(&mark, services);
     for run_as_root in [true, false] {
         let wanted =
             CommandOutput { command: command.clone(), run_as_root, ..CommandOutput::default() };
-        let from = Vantage { deadline: Instant::now() + TIMEOUT, ..from.clone() };
-        if let Ok(result) = command_output::look(&wanted, &from).await {
+        let context = ProbeContext { deadline: Instant::now() + TIMEOUT, ..context.clone() };
+        if let Ok(result) = command_output::look(&wanted, &context).await {
             return evidence::parse(&mark, &result.stdout.text);
         }
     }

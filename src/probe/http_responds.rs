@@ -1,6 +1,5 @@
 //! How to ask a URL: through the VM's sshd, or from here. reqwest is named nowhere else.
 
-use crate::obstacle::{Obstacle, Stage};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,39 +12,44 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::{ProbeError, Vantage};
-use crate::assertion::http_responds::{self as assertion, HttpResponds, HttpResult};
+use super::context::{ProbeContext, Unanswered};
+use crate::assertion::http_responds::{HttpResponds, HttpResult, Vantage};
 use crate::command::Captured;
+use crate::obstacle::{Obstacle, Stage};
 use crate::ssh::tunnel::{self, TunnelError};
 
-/// So much of a body is kept for judging.
+/// How many bytes of a body are kept for judging.
 const KEPT: usize = 1024 * 1024;
 
-pub(super) async fn look(wanted: &HttpResponds, from: &Vantage) -> Result<HttpResult, ProbeError> {
-    // Whichever comes first installs it; both install the same.
+pub(super) async fn look(
+    wanted: &HttpResponds,
+    context: &ProbeContext,
+) -> Result<HttpResult, Unanswered> {
+    // An error means that another request has installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().no_proxy().redirect(Policy::none()).pool_max_idle_per_host(0);
     // Reading the system's certificates takes longer than a request, and plain HTTP needs none.
     let client = if wanted.url.scheme() == "http" { client.tls_certs_only([]) } else { client };
-    if wanted.from == assertion::Vantage::Runner {
-        return ask(client, wanted, from.deadline).await;
+    if wanted.from == Vantage::Runner {
+        return ask(client, wanted, context.deadline).await;
     }
-    let bridge = match Bridge::open(wanted, from).await {
+    let bridge = match Bridge::open(wanted, context).await {
         Ok(bridge) => bridge,
         Err(TunnelError::Unreachable(why)) => {
             return Ok(HttpResult::NoAnswer(format!("the VM cannot connect to {why}")));
         }
-        Err(TunnelError::Ssh(error)) => return Err(error.into()),
+        Err(TunnelError::Ssh(obstacle)) => return Err(obstacle.into()),
     };
-    let answer = ask(client.unix_socket(bridge.socket.as_path()), wanted, from.deadline).await;
+    let client = client.unix_socket(bridge.socket.as_path());
+    let answer = ask(client, wanted, context.deadline).await;
     if matches!(answer, Ok(HttpResult::NoAnswer(_))) {
-        // Only a VM that itself still answers tells anything about the server behind it.
-        from.session.answers().await?;
+        // A VM that itself does not answer says nothing about the server behind it.
+        context.session.answers().await?;
     }
     answer
 }
 
-/// A socket in a folder that only we can enter, joined to a path that starts on the VM.
+/// A socket in a folder that only we can enter, joined to a connection that starts on the VM.
 struct Bridge {
     socket: PathBuf,
     pump: JoinHandle<()>,
@@ -58,26 +62,24 @@ impl Drop for Bridge {
 }
 
 impl Bridge {
-    async fn open(wanted: &HttpResponds, from: &Vantage) -> Result<Self, TunnelError> {
-        let host =
-            wanted.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    async fn open(wanted: &HttpResponds, context: &ProbeContext) -> Result<Self, TunnelError> {
+        let host = wanted.url.host_str().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = wanted.url.port_or_known_default().unwrap_or(80);
-        let mut path = tunnel::open(&from.session, host, port, from.deadline).await?;
+        let mut path = tunnel::open(&context.session, host, port, context.deadline).await?;
         let local = |error: std::io::Error| {
-            Obstacle::passing(
-                Stage::Internal,
-                format!("no socket in the temporary folder: {error}"),
-            )
+            let message = format!("cannot make a socket in the temporary folder: {error}");
+            Obstacle::passing(Stage::Internal, message)
         };
         let folder = tempfile::Builder::new().prefix("bootproof-").tempdir().map_err(local)?;
         let socket = folder.path().join("http");
         let listener = UnixListener::bind(&socket).map_err(local)?;
         let pump = tokio::spawn(async move {
             let accepted = listener.accept().await;
-            // One connection is all there will be: should we be killed now, nothing stays behind.
+            // There is only one connection. If we are killed from now on, nothing is left behind.
             drop(folder);
             if let Ok((mut socket, _)) = accepted {
-                // How it ends shows in the answer that reqwest reads.
+                // reqwest reports how it ended.
                 let _ = copy_bidirectional(&mut socket, &mut path).await;
             }
         });
@@ -89,12 +91,12 @@ async fn ask(
     client: ClientBuilder,
     wanted: &HttpResponds,
     deadline: Instant,
-) -> Result<HttpResult, ProbeError> {
-    let internal = |error: String| Obstacle::lasting(Stage::Internal, error);
-    let client =
-        client.build().map_err(|error| internal(format!("no HTTP client: {}", chain(&error))))?;
+) -> Result<HttpResult, Unanswered> {
+    let client = client.build().map_err(|error| {
+        internal(&format!("cannot make an HTTP client: {}", root_cause(&error)))
+    })?;
     let method = Method::from_bytes(wanted.method.as_bytes())
-        .map_err(|error| internal(error.to_string()))?;
+        .map_err(|error| internal(&error.to_string()))?;
     let mut request = client.request(method, wanted.url.clone()).headers(headers(wanted)?);
     if let Some(body) = &wanted.body {
         request = request.body(match body {
@@ -106,12 +108,16 @@ async fn ask(
     let answered = async { read(request.send().await?).await };
     Ok(match timeout_at(deadline, answered).await {
         Ok(Ok(result)) => result,
-        Ok(Err(error)) => HttpResult::NoAnswer(chain(&error)),
-        Err(_) => HttpResult::NoAnswer(format!(
-            "no complete answer within {:?}",
-            rounded(started.elapsed())
-        )),
+        Ok(Err(error)) => HttpResult::NoAnswer(why(&error)),
+        Err(_) => {
+            let waited = rounded(started.elapsed());
+            HttpResult::NoAnswer(format!("no complete answer within {waited:?}"))
+        }
     })
+}
+
+fn internal(message: &str) -> Obstacle {
+    Obstacle::lasting(Stage::Internal, message)
 }
 
 fn rounded(span: Duration) -> Duration {
@@ -124,15 +130,14 @@ fn headers(wanted: &HttpResponds) -> Result<HeaderMap, Obstacle> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     for (name, value) in &wanted.headers {
-        let bad =
-            || Obstacle::lasting(Stage::Internal, format!("`{name}` cannot be sent as a header"));
+        let bad = || internal(&format!("`{name}` cannot be sent as a header"));
         let name = HeaderName::try_from(name).map_err(|_| bad())?;
         headers.insert(name, HeaderValue::try_from(value).map_err(|_| bad())?);
     }
     Ok(headers)
 }
 
-/// Status and body; a body that goes on and on is cut, not awaited.
+/// Status and body; a body that is too long is cut.
 async fn read(mut response: Response) -> Result<HttpResult, reqwest::Error> {
     let status = response.status().as_u16();
     let (mut kept, mut lost) = (Vec::new(), 0);
@@ -148,8 +153,19 @@ async fn read(mut response: Response) -> Result<HttpResult, reqwest::Error> {
     Ok(HttpResult::Answered { status, body: Captured { text, lost } })
 }
 
-/// An error with what caused it: reqwest's own words alone do not say what happened.
-fn chain(error: &dyn std::error::Error) -> String {
+/// What went wrong, in the words of whoever noticed first.
+fn why(error: &reqwest::Error) -> String {
+    let cause = root_cause(error);
+    // rustls got bytes that are not a TLS record: a plain HTTP server answers with an error page.
+    if cause.contains("InvalidContentType") {
+        return "the server answered with plain HTTP, not TLS; is the URL's scheme http?"
+            .to_owned();
+    }
+    cause
+}
+
+/// The innermost error: reqwest's own message alone does not say what happened.
+fn root_cause(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.last().map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -1,82 +1,103 @@
 //! How to look at a VM among its peers: the same question to all of them, at once.
 
-use crate::obstacle::{Obstacle, Stage};
-use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinHandle;
 
-use super::{ProbeError, Vantage};
+use super::context::{ProbeContext, Unanswered};
 use crate::assertion::peer::{
     Aspect, Clock, Peer, PeerIdentity, PeerSeen, READ_CLOCK, READ_IDENTITY,
 };
+use crate::obstacle::{Obstacle, Stage};
 use crate::ssh::exec::exec;
 
-/// A clock is asked again when the answer is off by more than this, in seconds, at most.
+/// A clock that is known to this many seconds is not read again.
 const GOOD_ENOUGH: f64 = 0.5;
-const CLOCK_TRIES: usize = 3;
 
-pub(super) async fn look(peer: &Peer, from: &Vantage) -> Result<PeerSeen, ProbeError> {
+/// How often a clock is read at most.
+const CLOCK_READS: usize = 3;
+
+pub(super) async fn look(peer: &Peer, context: &ProbeContext) -> Result<PeerSeen, Unanswered> {
     match peer.aspect {
         Aspect::Identity { .. } => {
-            let others = ask_others(peer, from, identity);
-            Ok(PeerSeen::Identity(identity(from.clone()).await?, answers(others).await))
+            let others = ask_others(peer, context, identity);
+            let own = identity(context.clone()).await?;
+            Ok(PeerSeen::Identity(own, answers(others).await))
         }
         Aspect::Clock { read, .. } => {
-            let others = ask_others(peer, from, |there| clock(there, READ_CLOCK));
-            Ok(PeerSeen::Clock(clock(from.clone(), read).await?, answers(others).await))
+            let others = ask_others(peer, context, |other| clock(other, READ_CLOCK));
+            let own = clock(context.clone(), read).await?;
+            Ok(PeerSeen::Clock(own, answers(others).await))
         }
     }
 }
 
-type Asked<T> = Vec<(String, Option<JoinHandle<Result<T, ProbeError>>>)>;
+/// A question to another VM; `None` if that VM is down.
+struct Question<T> {
+    vm: String,
+    answer: Option<Asking<T>>,
+}
 
-fn ask_others<T, F>(peer: &Peer, from: &Vantage, ask: impl Fn(Vantage) -> F) -> Asked<T>
+/// A question under way. Dropping it takes the question back, so that its command ends, too.
+struct Asking<T>(JoinHandle<Result<T, Unanswered>>);
+
+impl<T> Drop for Asking<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn ask_others<T, F>(
+    peer: &Peer,
+    context: &ProbeContext,
+    ask: impl Fn(ProbeContext) -> F,
+) -> Vec<Question<T>>
 where
     T: Send + 'static,
-    F: Future<Output = Result<T, ProbeError>> + Send + 'static,
+    F: Future<Output = Result<T, Unanswered>> + Send + 'static,
 {
-    let asked = |(name, _): &(String, Option<IpAddr>)| {
-        let session = from.others.get(name).cloned();
-        let there = session.map(|session| Vantage { session, ..from.clone() });
-        (name.clone(), there.map(|there| tokio::spawn(ask(there))))
-    };
-    peer.others.iter().map(asked).collect()
+    let mut questions = Vec::new();
+    for (vm, _) in &peer.others {
+        let answer = context.others.get(vm).map(|session| {
+            let other = ProbeContext { session: session.clone(), ..context.clone() };
+            Asking(tokio::spawn(ask(other)))
+        });
+        questions.push(Question { vm: vm.clone(), answer });
+    }
+    questions
 }
 
-/// Of those that could be asked.
-async fn answers<T>(asked: Asked<T>) -> Vec<(String, Option<T>)> {
-    let mut seen = Vec::new();
-    for (name, asking) in asked {
-        let answer = match asking {
-            Some(asking) => asking.await.ok().and_then(Result::ok),
+/// The answers, by VM; `None` for a VM that could not be asked.
+async fn answers<T>(questions: Vec<Question<T>>) -> Vec<(String, Option<T>)> {
+    let mut answers = Vec::new();
+    for question in questions {
+        let answer = match question.answer {
+            Some(mut asking) => (&mut asking.0).await.ok().and_then(Result::ok),
             None => None,
         };
-        seen.push((name, answer));
+        answers.push((question.vm, answer));
     }
-    seen
+    answers
 }
 
-async fn identity(from: Vantage) -> Result<PeerIdentity, ProbeError> {
-    let printed = exec(&from.session, READ_IDENTITY, None, from.deadline).await?;
-    let identity = PeerIdentity::parse(&printed.stdout.text, &from.session.fingerprint);
-    identity.ok_or_else(|| ProbeError {
-        error: unreadable("its addresses cannot be read"),
+async fn identity(context: ProbeContext) -> Result<PeerIdentity, Unanswered> {
+    let printed = exec(&context.session, READ_IDENTITY, None, context.deadline).await?;
+    let identity = PeerIdentity::parse(&printed.stdout.text, &context.session.fingerprint);
+    identity.ok_or_else(|| Unanswered {
+        obstacle: unreadable("cannot read the VM's addresses"),
         partial: Some(printed),
     })
 }
 
-/// The best of a few answers: what waits for its turn comes late, and says little.
-async fn clock(from: Vantage, read: &'static str) -> Result<Clock, ProbeError> {
+/// The best of a few readings: a reading that had to wait for its turn is late and inexact.
+async fn clock(context: ProbeContext, read: &'static str) -> Result<Clock, Unanswered> {
     let mut best: Option<Clock> = None;
-    for _ in 0..CLOCK_TRIES {
+    for _ in 0..CLOCK_READS {
         let asked = now();
-        let printed = exec(&from.session, read, None, from.deadline).await?;
+        let printed = exec(&context.session, read, None, context.deadline).await?;
         let Some(clock) = Clock::parse(&printed.stdout.text, asked, now()) else {
-            return Err(ProbeError {
-                error: unreadable("its clock cannot be read"),
-                partial: Some(printed),
-            });
+            let obstacle = unreadable("cannot read the VM's clock");
+            return Err(Unanswered { obstacle, partial: Some(printed) });
         };
         let better = best.filter(|best| best.doubt <= clock.doubt).unwrap_or(clock);
         best = Some(better);
@@ -84,7 +105,7 @@ async fn clock(from: Vantage, read: &'static str) -> Result<Clock, ProbeError> {
             break;
         }
     }
-    best.ok_or_else(|| unreadable("its clock was not read").into())
+    best.ok_or_else(|| unreadable("the VM's clock was not read").into())
 }
 
 fn unreadable(what: &str) -> Obstacle {

@@ -4,33 +4,34 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{ProbeError, Vantage, port_listening};
+use super::context::{ProbeContext, Unanswered};
+use super::port_listening;
 use crate::assertion::port_listening::{Listeners, Protocol};
 use crate::assertion::wire::{Wire, WireSeen};
 use crate::ssh::tunnel::{self, TunnelError};
 
-/// A way on which nothing comes back for so long is barred.
+/// A connection that gets no answer in this time is blocked on its way.
 const CONNECT: Duration = Duration::from_secs(10);
 
-pub(super) async fn look(wire: &Wire, from: &Vantage) -> Result<WireSeen, ProbeError> {
+pub(super) async fn look(wire: &Wire, context: &ProbeContext) -> Result<WireSeen, Unanswered> {
     if wire.protocol == Protocol::Udp {
-        return Ok(WireSeen { listeners: far_end(wire, from).await, unreached: None });
+        return Ok(WireSeen { listeners: far_end(wire, context).await, unreached: None });
     }
-    let until = from.deadline.min(Instant::now() + CONNECT);
+    let until = context.deadline.min(Instant::now() + CONNECT);
     let (reached, listeners) = tokio::join!(
-        tunnel::open(&from.session, &wire.address, wire.port, until),
-        far_end(wire, from)
+        tunnel::open(&context.session, &wire.address, wire.port, until),
+        far_end(wire, context)
     );
     let unreached = match reached {
         Ok(_) => None,
         Err(TunnelError::Unreachable(why)) => Some(why),
-        Err(TunnelError::Ssh(error)) => return Err(error.into()),
+        Err(TunnelError::Ssh(obstacle)) => return Err(obstacle.into()),
     };
     Ok(WireSeen { listeners, unreached })
 }
 
-/// `None` when the far end cannot be asked: what the near end sees is an answer all the same.
-async fn far_end(wire: &Wire, from: &Vantage) -> Option<Listeners> {
-    let session = from.others.get(&wire.to)?.clone();
-    port_listening::look(&Vantage { session, ..from.clone() }).await.ok()
+/// `None` if the far end cannot be asked: the near end's answer is still worth having.
+async fn far_end(wire: &Wire, context: &ProbeContext) -> Option<Listeners> {
+    let session = context.others.get(&wire.to)?.clone();
+    port_listening::look(&ProbeContext { session, ..context.clone() }).await.ok()
 }

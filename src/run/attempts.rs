@@ -13,7 +13,7 @@ use crate::assertion::{Judgement, Observation, Unclear};
 use crate::command::CommandResult;
 use crate::obstacle::{Obstacle, Stage};
 use crate::outcome::{Attempt, Outcome, Output, Stream, Verdict};
-use crate::probe::{ProbeError, Vantage, health, observe};
+use crate::probe::{ProbeContext, Unanswered, health, observe};
 use crate::record::Stop;
 use crate::spec::plan::PlannedAssertion;
 use crate::ssh::Session;
@@ -132,10 +132,10 @@ impl Attempts<'_> {
         let started = Instant::now();
         let deadline = started + self.assertion.timeout;
         let sudo_password = self.link.sudo_password();
-        let vantage = Vantage { session, others, sudo_password, deadline };
-        let seen = observe(&self.assertion.expectation, &vantage).await;
-        let tried = if lost_the_vm(&seen, &vantage.session).await {
-            self.abandon(&vantage.session, until).await
+        let context = ProbeContext { session, others, sudo_password, deadline };
+        let seen = observe(&self.assertion.expectation, &context).await;
+        let tried = if lost_the_vm(&seen, &context.session).await {
+            self.abandon(&context.session, until).await
         } else {
             self.keep(&seen);
             self.judge(seen, deadline).await
@@ -166,22 +166,22 @@ impl Attempts<'_> {
         }
     }
 
-    fn keep(&mut self, seen: &Result<Observation, ProbeError>) {
+    fn keep(&mut self, seen: &Result<Observation, Unanswered>) {
         (self.output, self.observation) = match seen {
             // What a command printed can be large: a bounded copy is enough.
             Ok(Observation::Command(result)) => (Some(output(result)), None),
             Ok(Observation::Http(_)) => (None, None),
             Ok(other) => (None, Some(other.clone())),
-            Err(ProbeError { partial, .. }) => (partial.as_ref().map(output), None),
+            Err(Unanswered { partial, .. }) => (partial.as_ref().map(output), None),
         };
     }
 
     /// Judges beside the runtime: a jq program that never ends must hold up neither the deadline nor
     /// other VMs.
-    async fn judge(&self, seen: Result<Observation, ProbeError>, deadline: Instant) -> Tried {
+    async fn judge(&self, seen: Result<Observation, Unanswered>, deadline: Instant) -> Tried {
         let observation = match seen {
             Ok(observation) => observation,
-            Err(ProbeError { error, .. }) => return self.errored(error),
+            Err(Unanswered { obstacle, .. }) => return self.errored(obstacle),
         };
         let expectation = self.assertion.expectation.clone();
         let judging = tokio::task::spawn_blocking(move || expectation.judge(&observation));
@@ -249,9 +249,9 @@ impl Attempts<'_> {
 }
 
 /// Whether nothing came back, and the VM does not answer either when it is asked on the same connection.
-async fn lost_the_vm(seen: &Result<Observation, ProbeError>, session: &Session) -> bool {
-    let Err(ProbeError { error, .. }) = seen else { return false };
-    matches!(error.stage, Stage::Timeout | Stage::Channel)
+async fn lost_the_vm(seen: &Result<Observation, Unanswered>, session: &Session) -> bool {
+    let Err(Unanswered { obstacle, .. }) = seen else { return false };
+    matches!(obstacle.stage, Stage::Timeout | Stage::Channel)
         && !session.is_closed()
         && session.answers().await.is_err()
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::event::Event;
 use super::shared::Shared;
@@ -17,6 +17,7 @@ use crate::outcome::Cause;
 use crate::record::VmRecord;
 use crate::secrets::Secret;
 use crate::spec::inventory::Readiness;
+use crate::ssh::leftovers::end_commands;
 use crate::ssh::{Limits, Session, Target, connect};
 
 /// Between two connects: first this long, then twice as long each time, up to [`LONGEST_PAUSE`].
@@ -24,9 +25,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// sshd penalizes who comes too often (`PerSourcePenalties`).
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// How long to wait for a goodbye to arrive.
-const GOODBYE: Duration = Duration::from_millis(200);
 
 /// The link to one VM.
 pub(super) struct Link {
@@ -224,11 +222,19 @@ impl Link {
         }
     }
 
+    /// Ends the commands that a stopped run left on the VM.
+    pub(super) async fn end_commands(&self) {
+        let session = self.session.lock().await.clone();
+        if let Some(session) = session {
+            end_commands(&session).await;
+        }
+    }
+
     /// Ends the connection and returns what was seen; `None` if nothing connected to the VM.
     pub(super) async fn close(&self) -> Option<VmRecord> {
         self.watch.close().await;
         if let Some(session) = self.session.lock().await.take() {
-            let _ = timeout(GOODBYE, session.disconnect()).await;
+            session.disconnect().await;
         }
         let record = self.log.snapshot();
         (record.connects > 0).then_some(record)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::attempts;
@@ -93,6 +93,7 @@ impl Runner {
             // What is known by now is kept, even of a task that panicked.
             let _ = vm.await;
         }
+        self.end_commands().await;
         let mut records = HashMap::new();
         for (name, link) in self.links.iter() {
             if let Some(record) = link.close().await {
@@ -100,6 +101,14 @@ impl Runner {
             }
         }
         records
+    }
+
+    /// On all VMs before any connection is closed: another VM may be behind it.
+    async fn end_commands(&self) {
+        let links = self.links.values().cloned();
+        let ending: JoinSet<()> =
+            links.map(|link| async move { link.end_commands().await }).collect();
+        ending.join_all().await;
     }
 }
 

@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep};
 use super::event::Event;
 use super::shared::Shared;
 use super::vm_log::{BootState, VmLog};
-use crate::health::Health;
 use crate::health::evidence::SERVICES_AT_MOST;
 use crate::health::identity::SystemIdentity;
-use crate::probe::{Vantage, health};
+use crate::health::{Health, is_booting};
+use crate::probe::{ProbeContext, health};
 use crate::secrets::Secret;
 use crate::spec::duration::Span;
 use crate::ssh::Session;
@@ -69,7 +69,8 @@ impl HealthWatch {
                 Some(earlier) => earlier.await.ok().and_then(|look| look.health),
                 None => None,
             };
-            let (identity, health) = health::look(&session).await;
+            let reading = health::read(&session).await;
+            let (identity, health) = (reading.identity, reading.health);
             let system = health.as_ref().and_then(Health::system).map(str::to_owned);
             let boot = await_boot(&session, system, start, until).await;
             FirstLook { identity, health: first.or(health), boot }
@@ -121,7 +122,7 @@ impl HealthWatch {
     async fn changes(&self, shared: &Shared, session: &Session) -> Vec<String> {
         let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(before) = before else { return Vec::new() };
-        let (_, Some(after)) = health::look(session).await else { return Vec::new() };
+        let Some(after) = health::read(session).await.health else { return Vec::new() };
         let changes = compare(session, &before, &after, &after.young()).await;
         let waits = !shared.settings.default_wait().is_zero();
         if changes.is_empty() || after.is_another_boot_than(&before) || !waits {
@@ -130,7 +131,7 @@ impl HealthWatch {
         let why = format!("{}: {}", self.vm, changes.join("; "));
         shared.notify(Event::Waiting { vm: self.vm.clone(), why });
         sleep(SETTLING).await;
-        let (_, Some(later)) = health::look(session).await else { return changes };
+        let Some(later) = health::read(session).await.health else { return changes };
         compare(session, &after, &later, &[]).await
     }
 
@@ -147,7 +148,7 @@ impl HealthWatch {
         }
         let state = self.log.snapshot().timeline.system?;
         let patience = humantime::format_duration(self.patience(shared));
-        health::is_booting(&state)
+        is_booting(&state)
             .then(|| format!("its boot does not end: systemd says `{state}` after {patience}"))
     }
 
@@ -164,8 +165,8 @@ impl HealthWatch {
         names.truncate(SERVICES_AT_MOST);
         let sudo_password = aftermath.sudo_password;
         let deadline = Instant::now();
-        let vantage = Vantage { session, others: HashMap::new(), sudo_password, deadline };
-        let evidence = health::evidence(&vantage, &names).await;
+        let context = ProbeContext { session, others: HashMap::new(), sudo_password, deadline };
+        let evidence = health::evidence(&context, &names).await;
         self.log.change(|record| {
             record.suspects = suspects;
             record.evidence = evidence;
@@ -180,7 +181,7 @@ async fn await_boot(
     start: Instant,
     until: Instant,
 ) -> BootState {
-    while system.as_deref().is_some_and(health::is_booting) {
+    while system.as_deref().is_some_and(is_booting) {
         if Instant::now() >= until {
             return BootState { system, ended_after: None };
         }
@@ -199,5 +200,5 @@ async fn compare(
     let mut names = after.moved_since(before);
     let young: Vec<_> = young.iter().filter(|name| !names.contains(name)).copied().collect();
     names.extend(young);
-    after.unrest_since(before, &health::services(session, &names).await)
+    after.instability_since(before, &health::services(session, &names).await)
 }

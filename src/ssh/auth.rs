@@ -1,22 +1,36 @@
-//! The login: key file, agent, password, keyboard-interactive, in this order, each only if it was given.
+//! The login: key file, agent, password, keyboard-interactive, in this order. A method is used only
+//! if the inventory configures it.
 
-use crate::obstacle::{Obstacle, Stage};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
+use russh::keys::PrivateKeyWithHashAlg;
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
-use russh::keys::{PrivateKeyWithHashAlg, load_secret_key};
 use russh::{MethodKind, MethodSet};
 
-use super::connect::{Client, Seen};
+use super::client::{Client, SharedFacts};
+use super::key_file::KeyFile;
+use crate::obstacle::{Obstacle, Stage};
 use crate::secrets::{Secret, VmSecrets};
 use crate::spec::inventory::Ssh;
 
-/// sshd ends a connection after six refusals by default (`MaxAuthTries`); the password must still get its turn.
-const AGENT_KEYS_AT_MOST: usize = 4;
+/// sshd ends a connection after six refusals by default (`MaxAuthTries`); the password must still
+/// get its turn.
+const MAX_AGENT_KEYS: usize = 4;
 
-/// Each method that was tried, and what the server would accept.
+/// After this many rounds of questions the server counts as refusing the login.
+const MAX_QUESTION_ROUNDS: usize = 4;
+
+/// The means of one login.
+pub(super) struct Credentials<'a> {
+    pub(super) ssh: &'a Ssh,
+    pub(super) secrets: &'a VmSecrets,
+    /// Read from `ssh.key`.
+    pub(super) key_file: Option<KeyFile>,
+}
+
+/// The methods tried so far, and which ones the server accepts.
 #[derive(Default)]
 struct Tried {
     methods: Vec<&'static str>,
@@ -24,7 +38,7 @@ struct Tried {
 }
 
 impl Tried {
-    /// Notes an answer; `true` when it is a yes.
+    /// Notes the answer to one method; `true` if it logged us in.
     fn note(&mut self, method: &'static str, answer: AuthResult) -> bool {
         self.methods.push(method);
         match answer {
@@ -36,101 +50,107 @@ impl Tried {
         }
     }
 
-    /// Whether the server would take this method; unknown counts as yes.
+    /// Whether the server accepts this method; before its first answer, any method is worth a try.
     fn offers(&self, method: MethodKind) -> bool {
         self.offered.as_ref().is_none_or(|offered| offered.contains(&method))
     }
 
-    /// An end looks like a refusal that offers nothing; sshd's own names its methods.
-    fn met_silence(&self) -> bool {
+    /// russh reports a closed connection as a refusal that offers no method; a refusal by sshd
+    /// names its methods.
+    fn looks_closed(&self) -> bool {
         self.offered.as_ref().is_some_and(|offered| offered.is_empty())
     }
 }
 
-/// Logs in as the inventory says.
+/// Logs in.
 pub(super) async fn login(
     handle: &mut Handle<Client>,
-    ssh: &Ssh,
-    secrets: &VmSecrets,
-    seen: &Mutex<Seen>,
+    with: &Credentials<'_>,
+    facts: &SharedFacts,
 ) -> Result<(), Obstacle> {
     let mut tried = Tried::default();
-    let answer = try_all(handle, ssh, secrets, &mut tried).await;
-    let ended = handle.is_closed() && (answer.is_err() || tried.met_silence());
+    let answer = try_all(handle, with, &mut tried).await;
+    let ended = handle.is_closed() && (answer.is_err() || tried.looks_closed());
     match answer {
         Ok(true) => Ok(()),
-        _ if ended => Err(cut_off(handle, ssh, &tried, seen).await),
-        Ok(false) => Err(refused(ssh, &tried)),
-        Err(error) if error.stage == Stage::Auth => Err(error),
-        Err(error) => Err(Obstacle::passing(
+        _ if ended => Err(cut_off(handle, with.ssh, &tried, facts).await),
+        Ok(false) => Err(refused(with.ssh, &tried)),
+        Err(obstacle) if obstacle.stage == Stage::Auth => Err(obstacle),
+        Err(obstacle) => Err(Obstacle::passing(
             Stage::Auth,
-            format!("the connection broke during login: {}", error.message),
+            format!("the connection broke during login: {}", obstacle.message),
         )),
     }
 }
 
 async fn try_all(
     handle: &mut Handle<Client>,
-    ssh: &Ssh,
-    secrets: &VmSecrets,
+    with: &Credentials<'_>,
     tried: &mut Tried,
 ) -> Result<bool, Obstacle> {
-    if ssh.key.is_some() && with_key(handle, ssh, secrets, tried).await? {
-        return Ok(true);
-    }
-    if ssh.agent
-        && tried.offers(MethodKind::PublicKey)
-        && with_agent(handle, &ssh.user, tried).await?
+    let user = &with.ssh.user;
+    if let Some(key_file) = &with.key_file
+        && with_key(handle, user, key_file, with.secrets, tried).await?
     {
         return Ok(true);
     }
-    let Some(password) = &secrets.password else { return Ok(false) };
+    let may_use_agent = with.ssh.agent && tried.offers(MethodKind::PublicKey);
+    if may_use_agent && with_agent(handle, user, tried).await? {
+        return Ok(true);
+    }
+    let Some(password) = &with.secrets.password else { return Ok(false) };
     if tried.offers(MethodKind::Password) {
-        let answer = handle.authenticate_password(&ssh.user, password.expose()).await?;
+        let answer = handle.authenticate_password(user, password.expose()).await?;
         if tried.note("password", answer) {
             return Ok(true);
         }
     }
-    // A server that takes passwords has just refused this one; asking again another way would count against us.
+    // A server that accepts passwords has just refused this one; sending it again by another method
+    // would count as another failed login.
     if tried.offers(MethodKind::KeyboardInteractive) && !tried.offers(MethodKind::Password) {
         tried.methods.push("keyboard-interactive");
-        return with_questions(handle, &ssh.user, password).await;
+        return answer_questions(handle, user, password).await;
     }
     Ok(false)
 }
 
-/// The server ended the connection instead of answering. Its last words are a refusal, such as sshd's "Too many
-/// authentication failures". Without a word it can also be a VM that still boots (`pam_nologin`).
+/// The server closed the connection instead of answering. If it gave a reason, such as sshd's "Too
+/// many authentication failures", that is a refusal. If not, the VM may still be booting
+/// (`pam_nologin`).
 async fn cut_off(
     handle: &mut Handle<Client>,
     ssh: &Ssh,
     tried: &Tried,
-    seen: &Mutex<Seen>,
+    facts: &SharedFacts,
 ) -> Obstacle {
-    // Its last words have come when its task has ended; how it ended is clear.
+    // The reason is complete once the connection's task has ended; how the task ended is known.
     let _ = handle.await;
-    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let facts = facts.lock();
     let (user, methods) = (&ssh.user, tried.methods.join(", "));
-    if let Some(words) = &seen.last_words {
+    if let Some(reason) = &facts.last_words {
         return Obstacle::lasting(
             Stage::Auth,
-            format!("login as `{user}` refused: tried {methods}; it said {words:?}"),
+            format!("login as `{user}` refused: tried {methods}; it said {reason:?}"),
         )
         .hint(
-            "check user and password or key in the inventory against the VM; its sshd allows few tries \
-             (MaxAuthTries); it is not tried again",
+            "check user and password or key in the inventory against the VM; \
+             its sshd allows few attempts (MaxAuthTries); bootproof does not try again",
         );
     }
-    let said = seen
-        .notice
-        .as_ref()
-        .map(|notice| format!("; it said {:?}", notice.trim()))
-        .unwrap_or_default();
+    let notice = match &facts.notice {
+        Some(notice) => format!("; it said {:?}", notice.trim()),
+        None => String::new(),
+    };
     Obstacle::passing(
         Stage::Auth,
-        format!("the server closed the connection during the login as `{user}` ({methods}){said}"),
+        format!(
+            "the server closed the connection during the login as `{user}` ({methods}){notice}"
+        ),
     )
-    .hint("the VM still boots (pam_nologin), or this address is penalized for earlier logins (PerSourcePenalties)")
+    .hint(
+        "either the VM is still booting (pam_nologin), or its sshd penalizes this address for \
+         failed logins (PerSourcePenalties)",
+    )
 }
 
 fn refused(ssh: &Ssh, tried: &Tried) -> Obstacle {
@@ -141,34 +161,33 @@ fn refused(ssh: &Ssh, tried: &Tried) -> Obstacle {
             Stage::Auth,
             format!("there is nothing to log in with as `{user}`: tried {methods}"),
         )
-        .hint("give the inventory a `password` or a `key`, or the agent a key with `ssh-add`");
+        .hint(
+            "add a `password` or a `key` to the inventory, or a key to the agent with `ssh-add`",
+        );
     };
     let offered: Vec<&str> = offered.iter().map(Into::into).collect();
+    let accepted = offered.join(", ");
     Obstacle::lasting(
         Stage::Auth,
-        format!(
-            "login as `{user}` refused: tried {methods}; the server takes {}",
-            offered.join(", ")
-        ),
+        format!("login as `{user}` refused: tried {methods}; the server accepts {accepted}"),
     )
-    .hint("check user and password or key in the inventory against the VM; it is not tried again")
+    .hint(
+        "check user and password or key in the inventory against the VM; \
+         bootproof does not try again",
+    )
 }
 
 async fn with_key(
     handle: &mut Handle<Client>,
-    ssh: &Ssh,
+    user: &str,
+    key_file: &KeyFile,
     secrets: &VmSecrets,
     tried: &mut Tried,
 ) -> Result<bool, Obstacle> {
-    let Some(path) = &ssh.key else { return Ok(false) };
-    let passphrase = secrets.key_passphrase.as_ref().map(Secret::expose);
-    let key = load_secret_key(path, passphrase).map_err(|error| {
-        Obstacle::lasting(Stage::Auth, format!("cannot read the key {}: {error}", path.display()))
-            .hint("is it a private key, and is `key_passphrase` right?")
-    })?;
+    let key = key_file.decode(secrets.key_passphrase.as_ref())?;
     let hash = handle.best_supported_rsa_hash().await?.flatten();
     let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
-    let answer = handle.authenticate_publickey(&ssh.user, key).await?;
+    let answer = handle.authenticate_publickey(user, key).await?;
     Ok(tried.note("publickey (key file)", answer))
 }
 
@@ -177,49 +196,52 @@ async fn with_agent(
     user: &str,
     tried: &mut Tried,
 ) -> Result<bool, Obstacle> {
-    let failed = |error: String| {
-        Obstacle::lasting(Stage::Auth, format!("the SSH agent does not help: {error}"))
-            .hint("start ssh-agent, `ssh-add` a key, and pass on SSH_AUTH_SOCK")
-    };
-    let mut agent = AgentClient::connect_env().await.map_err(|error| failed(error.to_string()))?;
-    let identities = agent.request_identities().await.map_err(|error| failed(error.to_string()))?;
+    let mut agent = AgentClient::connect_env().await.map_err(agent_failed)?;
+    let identities = agent.request_identities().await.map_err(agent_failed)?;
     if identities.is_empty() {
         tried.methods.push("publickey (the agent has no key)");
     }
-    let hash = handle.best_supported_rsa_hash().await.ok().flatten().flatten();
-    for identity in identities.into_iter().take(AGENT_KEYS_AT_MOST) {
+    let rsa_hash = handle.best_supported_rsa_hash().await.ok().flatten().flatten();
+    for identity in identities.into_iter().take(MAX_AGENT_KEYS) {
         let AgentIdentity::PublicKey { key, .. } = identity else { continue };
-        let hash = if key.algorithm().is_rsa() { hash } else { None };
+        let hash = if key.algorithm().is_rsa() { rsa_hash } else { None };
         let answer = handle.authenticate_publickey_with(user, key, hash, &mut agent).await;
-        let answer = answer.map_err(|error| failed(error.to_string()))?;
-        if tried.note("publickey (agent)", answer) {
+        if tried.note("publickey (agent)", answer.map_err(agent_failed)?) {
             return Ok(true);
         }
-        if tried.met_silence() {
+        if tried.looks_closed() {
             break;
         }
     }
     Ok(false)
 }
 
-/// Answers every hidden prompt with the password. Questions that never end are a refusal.
-async fn with_questions(
+fn agent_failed(error: impl std::fmt::Display) -> Obstacle {
+    Obstacle::lasting(Stage::Auth, format!("cannot use the SSH agent: {error}"))
+        .hint("start ssh-agent, add a key with `ssh-add`, and pass on SSH_AUTH_SOCK")
+}
+
+/// Answers every hidden prompt with the password.
+async fn answer_questions(
     handle: &mut Handle<Client>,
     user: &str,
     password: &Secret,
 ) -> Result<bool, Obstacle> {
     let mut response = handle.authenticate_keyboard_interactive_start(user, None).await?;
-    for _ in 0..4 {
+    for _ in 0..MAX_QUESTION_ROUNDS {
         match response {
             KeyboardInteractiveAuthResponse::Success => return Ok(true),
             KeyboardInteractiveAuthResponse::Failure { .. } => return Ok(false),
             KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. } => {
-                let answer =
-                    |echo: bool| if echo { String::new() } else { password.expose().to_owned() };
-                let answers = prompts.iter().map(|prompt| answer(prompt.echo)).collect();
+                let hidden = prompts.iter().map(|prompt| !prompt.echo);
+                let answers = hidden.map(|hidden| answer(hidden, password)).collect();
                 response = handle.authenticate_keyboard_interactive_respond(answers).await?;
             }
         }
     }
     Ok(false)
+}
+
+fn answer(hidden: bool, password: &Secret) -> String {
+    if hidden { password.expose().to_owned() } else { String::new() }
 }

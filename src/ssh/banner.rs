@@ -1,19 +1,23 @@
-//! The first words. A server that speaks SSH names itself at once; what else is said is told, with a sample of it.
+//! The server's first line. An SSH server identifies itself at once; anything else is reported with
+//! a sample of it.
 
-use crate::obstacle::{Obstacle, Stage};
 use std::io::Cursor;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, join, split};
 use tokio::time::timeout;
 
-/// A server may say something before its banner (RFC 4253, 4.2). Who says more than this does not speak SSH.
-const SAID_AT_MOST: usize = 8 * 1024;
+use crate::obstacle::{Obstacle, Stage};
 
-/// So many characters of what is no banner stand in the message.
+/// A server may send lines before its banner (RFC 4253, 4.2). One that sends more bytes than this
+/// without a banner does not speak SSH.
+const MAX_BYTES: usize = 8 * 1024;
+
+/// How many characters of anything else are quoted in the message.
 const SAMPLE: usize = 200;
 
-/// Reads until the other end has named itself. What is returned begins with its banner, which russh reads again.
+/// Reads until the server has identified itself. The returned stream begins with the banner, which
+/// russh reads again.
 pub(super) async fn await_banner<S>(
     mut stream: S,
     limit: Duration,
@@ -21,28 +25,28 @@ pub(super) async fn await_banner<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut said = Vec::new();
-    let what = match timeout(limit, read_banner(&mut stream, &mut said)).await {
+    let mut received = Vec::new();
+    let what = match timeout(limit, read_banner(&mut stream, &mut received)).await {
         Ok(Ok(Some(start))) => {
             let (rest, writer) = split(stream);
-            return Ok(join(Cursor::new(said.split_off(start)).chain(rest), writer));
+            return Ok(join(Cursor::new(received.split_off(start)).chain(rest), writer));
         }
-        Ok(Ok(None)) if said.len() == SAID_AT_MOST => "the server talks, but not SSH".to_owned(),
+        Ok(Ok(None)) if received.len() == MAX_BYTES => "the server talks, but not SSH".to_owned(),
         Ok(Ok(None)) => "the connection was closed before an SSH banner".to_owned(),
         Ok(Err(error)) => format!("the connection broke before an SSH banner: {error}"),
         Err(_) => format!("no SSH banner within {limit:?}"),
     };
-    Err(no_banner(what, &String::from_utf8_lossy(&said)))
+    Err(no_banner(what, &String::from_utf8_lossy(&received)))
 }
 
-/// Where the banner begins in what was said; `None` when there is none and nothing more will come.
+/// Where the banner begins in `received`; `None` if there is no banner and nothing more will come.
 async fn read_banner(
     stream: &mut (impl AsyncRead + Unpin),
-    said: &mut Vec<u8>,
+    received: &mut Vec<u8>,
 ) -> std::io::Result<Option<usize>> {
-    let mut stream = stream.take(SAID_AT_MOST as u64);
-    while stream.read_buf(said).await? > 0 {
-        let start = banner_in(said);
+    let mut stream = stream.take(MAX_BYTES as u64);
+    while stream.read_buf(received).await? > 0 {
+        let start = banner_in(received);
         if start.is_some() {
             return Ok(start);
         }
@@ -51,9 +55,9 @@ async fn read_banner(
 }
 
 /// Only a whole line counts: a banner can come byte by byte.
-fn banner_in(said: &[u8]) -> Option<usize> {
+fn banner_in(received: &[u8]) -> Option<usize> {
     let mut start = 0;
-    for line in said.split_inclusive(|byte| *byte == b'\n') {
+    for line in received.split_inclusive(|byte| *byte == b'\n') {
         let speaks_ssh = line.starts_with(b"SSH-2.0-") || line.starts_with(b"SSH-1.99-");
         if speaks_ssh && line.ends_with(b"\n") {
             return Some(start);
@@ -63,23 +67,27 @@ fn banner_in(said: &[u8]) -> Option<usize> {
     None
 }
 
-fn no_banner(what: String, said: &str) -> Obstacle {
-    let said = said.trim();
-    let message = match said.char_indices().nth(SAMPLE) {
-        _ if said.is_empty() => what,
-        Some((end, _)) => format!("{what}; it said {:?} and more", &said[..end]),
-        None => format!("{what}; it said {said:?}"),
+fn no_banner(what: String, received: &str) -> Obstacle {
+    let received = received.trim();
+    let message = match received.char_indices().nth(SAMPLE) {
+        _ if received.is_empty() => what,
+        Some((end, _)) => format!("{what}; it said {:?} and more", &received[..end]),
+        None => format!("{what}; it said {received:?}"),
     };
-    let turned_away =
-        ["Not allowed at this time", "MaxStartups"].iter().any(|words| said.contains(words));
-    Obstacle::passing(Stage::Banner, message).hint(if turned_away {
-        "sshd turns this address away for a while: earlier logins failed (PerSourcePenalties), or too many came at \
-         once (MaxStartups); wait, or raise the limit on the VM"
-    } else if said.is_empty() || said.contains("SSH-") {
-        "something accepts the connection, but sshd does not speak: is the VM still booting, paused or off?"
+    Obstacle::passing(Stage::Banner, message).hint(hint(received))
+}
+
+fn hint(received: &str) -> &'static str {
+    let refusals = ["Not allowed at this time", "MaxStartups"];
+    if refusals.iter().any(|refusal| received.contains(refusal)) {
+        "sshd refuses this address for a while: earlier logins failed (PerSourcePenalties), or too \
+         many came at once (MaxStartups); wait, or raise the limit on the VM"
+    } else if received.is_empty() || received.contains("SSH-") {
+        "something accepts the connection, but sshd does not answer: \
+         is the VM still booting, paused or off?"
     } else {
-        "something else than sshd answers there: is `ssh.port` right in the inventory?"
-    })
+        "something other than sshd answers there: is `ssh.port` right in the inventory?"
+    }
 }
 
 #[cfg(test)]
@@ -87,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_banner_is_a_whole_line_wherever_it_stands() {
+    fn a_banner_is_a_whole_line_anywhere_in_the_text() {
         assert_eq!(banner_in(b"SSH-2.0-OpenSSH_10.0\r\nmore"), Some(0));
         assert_eq!(banner_in(b"hello\nSSH-1.99-old\n"), Some(6));
         assert_eq!(banner_in(b"SSH-2.0-OpenSSH_10.0"), None);

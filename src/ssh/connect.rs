@@ -1,34 +1,36 @@
-//! From an address to a logged-in [`Session`], stage by stage, each with its own limit and its own error.
+//! From an address to a logged-in [`Session`], stage by stage, each with its own time limit and
+//! its own error.
 
-use crate::obstacle::{Obstacle, Stage};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use russh::client::{self, Config, DisconnectReason, Handle, Handler, connect_stream};
-use russh::keys::PublicKeyOrCertificate;
-use russh::keys::ssh_key::{Algorithm, HashAlg};
-use russh::{Names, Preferred};
-
+use russh::Preferred;
+use russh::client::{Config, Handle, connect_stream};
+use russh::keys::ssh_key::Algorithm;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
+use super::auth::{self, Credentials};
 use super::banner::await_banner;
-use super::host_key::{HostKeyPolicy, HostKeys};
-use super::{Session, auth, tunnel};
-use crate::record::Trust;
+use super::client::{Client, SharedFacts};
+use super::host_key::HostKeyPolicy;
+use super::key_file::KeyFile;
+use super::session::Session;
+use super::tunnel::{self, TunnelError};
+use crate::obstacle::{Obstacle, Stage};
 use crate::secrets::VmSecrets;
 use crate::spec::inventory::Ssh;
 
-/// Where to log in, and by what means.
+/// Where to log in, and how.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Address and means.
+    /// Address and login settings.
     pub ssh: Ssh,
     /// The secrets that belong to it.
     pub secrets: VmSecrets,
-    /// Whom to trust there.
+    /// Which host keys to trust.
     pub host_keys: HostKeyPolicy,
 }
 
@@ -45,7 +47,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        // A login on a VM without working DNS takes 20 s and more; it is slow, not dead.
+        // A login on a VM without working DNS takes 20 s and more; it is slow, not down.
         Self {
             dial: Duration::from_secs(10),
             greet: Duration::from_secs(15),
@@ -54,18 +56,18 @@ impl Default for Limits {
     }
 }
 
-/// A step on the way to a login that is behind us.
+/// A step on the way to a login that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Milestone {
     /// There is a TCP connection.
     Tcp,
-    /// An SSH server speaks on it.
+    /// An SSH server answered on it.
     Banner,
-    /// It let us in.
+    /// The login worked.
     Login,
 }
 
-/// Connects and logs in, directly or through `jump`; tells `reached` what is behind it.
+/// Connects and logs in, directly or through `jump`; calls `reached` at each milestone.
 pub async fn connect(
     target: &Target,
     jump: Option<&Session>,
@@ -73,58 +75,66 @@ pub async fn connect(
     reached: &(dyn Fn(Milestone) + Sync),
 ) -> Result<Session, Obstacle> {
     let (host, port) = (target.ssh.host.as_str(), target.ssh.port);
-    let seen = Arc::new(Mutex::new(Seen::default()));
+    // An unusable key is reported even while the VM is down.
+    let key_file = match &target.ssh.key {
+        Some(path) => Some(KeyFile::read(path).await?),
+        None => None,
+    };
+    let facts = SharedFacts::default();
     let host_keys = target.host_keys.of(host, port);
     let config = Arc::new(config(&host_keys.types()));
-    let client = Client { host_keys, seen: seen.clone() };
+    let client = Client { host_keys, facts: facts.clone() };
     let mut handle = match jump {
         None => greet(dial(host, port, limits).await?, config, client, limits, reached).await?,
         Some(jump) => {
-            let stream = tunnel::open(jump, host, port, Instant::now() + limits.dial)
-                .await
-                .map_err(from_jump)?;
+            let opening = tunnel::open(jump, host, port, Instant::now() + limits.dial);
+            let stream = opening.await.map_err(from_jump)?;
             greet(stream, config, client, limits, reached).await?
         }
     };
-    let login = auth::login(&mut handle, &target.ssh, &target.secrets, &seen);
+    let credentials = Credentials { ssh: &target.ssh, secrets: &target.secrets, key_file };
+    let login = auth::login(&mut handle, &credentials, &facts);
     timeout(limits.login, login).await.map_err(|_| slow_login(limits))??;
     reached(Milestone::Login);
-    let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok(Session::new(handle, seen.banner, seen.fingerprint, seen.trust.unwrap_or(Trust::Known)))
+    let facts = std::mem::take(&mut *facts.lock());
+    Ok(Session::new(handle, facts))
 }
 
-fn from_jump(error: tunnel::TunnelError) -> Obstacle {
+fn from_jump(error: TunnelError) -> Obstacle {
     match error {
-        tunnel::TunnelError::Unreachable(why) => {
+        TunnelError::Unreachable(why) => {
             Obstacle::passing(Stage::Tcp, format!("the jump host cannot connect to {why}"))
         }
-        tunnel::TunnelError::Ssh(error) => {
-            Obstacle { message: format!("jump host: {}", error.message), ..error }
+        TunnelError::Ssh(obstacle) => {
+            Obstacle { message: format!("jump host: {}", obstacle.message), ..obstacle }
         }
     }
 }
 
 fn slow_login(limits: Limits) -> Obstacle {
     Obstacle::passing(Stage::Auth, format!("the login did not finish within {:?}", limits.login))
-        .hint("sshd answers, so the VM lives; does it wait for DNS (UseDNS, PAM), or is it out of memory?")
+        .hint(
+            "sshd answers, so the VM is up; does it wait for DNS (UseDNS, PAM), \
+             or is it out of memory?",
+        )
 }
 
 async fn dial(host: &str, port: u16, limits: Limits) -> Result<TcpStream, Obstacle> {
-    let lookup = timeout(limits.dial, lookup_host((host, port))).await;
-    let unresolved = |why: String| {
+    let unresolved = |why: &str| {
         Obstacle::passing(Stage::Resolve, format!("`{host}` has no address: {why}"))
-            .hint("give `ssh.host` in the inventory an address, or mend the name")
+            .hint("set `ssh.host` in the inventory to an address, or fix the name")
     };
+    let lookup = timeout(limits.dial, lookup_host((host, port))).await;
     let addresses: Vec<SocketAddr> = match lookup {
-        Err(_) => return Err(unresolved("no answer in time".to_owned())),
-        Ok(Err(error)) => return Err(unresolved(error.to_string())),
+        Err(_) => return Err(unresolved("no answer in time")),
+        Ok(Err(error)) => return Err(unresolved(&error.to_string())),
         Ok(Ok(addresses)) => addresses.collect(),
     };
-    let mut last = unresolved("the answer was empty".to_owned());
+    let mut last = unresolved("the answer was empty");
     for address in addresses {
         match timeout(limits.dial, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                // Small packets that wait for each other are all that SSH sends here.
+                // SSH sends small packets here, and waits for the answer to each.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
@@ -160,10 +170,10 @@ where
             Stage::Handshake,
             format!("no key exchange within {:?}", limits.greet),
         )),
-        Ok(Err(error)) if error.stage == Stage::Channel => Err(Obstacle {
+        Ok(Err(obstacle)) if obstacle.stage == Stage::Channel => Err(Obstacle {
             stage: Stage::Handshake,
-            message: format!("the key exchange failed: {}", error.message),
-            ..error
+            message: format!("the key exchange failed: {}", obstacle.message),
+            ..obstacle
         }),
         Ok(result) => result,
     }
@@ -185,81 +195,8 @@ fn config(known_types: &[Algorithm]) -> Config {
     }
 }
 
-/// An RSA key is one type, however it signs.
+/// An RSA key is one type, whatever hash it signs with.
 fn same_type(left: &Algorithm, right: &Algorithm) -> bool {
     left == right
         || (matches!(left, Algorithm::Rsa { .. }) && matches!(right, Algorithm::Rsa { .. }))
-}
-
-/// What the server told of itself.
-#[derive(Default)]
-pub(super) struct Seen {
-    banner: String,
-    fingerprint: String,
-    trust: Option<Trust>,
-    /// What it said last to who logs in: first to everyone, then why it will not have him.
-    pub(super) notice: Option<String>,
-    /// Why it ended the connection.
-    pub(super) last_words: Option<String>,
-}
-
-/// What russh asks us during a connection.
-pub(super) struct Client {
-    host_keys: HostKeys,
-    seen: Arc<Mutex<Seen>>,
-}
-
-impl Client {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Handler for Client {
-    type Error = Obstacle;
-
-    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Obstacle> {
-        let PublicKeyOrCertificate::PublicKey { key, .. } = key else {
-            return Err(Obstacle::lasting(
-                Stage::HostKey,
-                "the server shows a certificate, which was not asked for",
-            ));
-        };
-        let trust = self.host_keys.check(key)?;
-        let mut seen = self.seen();
-        seen.trust = Some(trust);
-        seen.fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
-        Ok(true)
-    }
-
-    async fn kex_done(
-        &mut self,
-        _secret: Option<&[u8]>,
-        _names: &Names,
-        session: &mut client::Session,
-    ) -> Result<(), Obstacle> {
-        let banner = String::from_utf8_lossy(session.remote_sshid()).trim().to_owned();
-        self.seen().banner = banner;
-        Ok(())
-    }
-
-    async fn auth_banner(
-        &mut self,
-        banner: &str,
-        _session: &mut client::Session,
-    ) -> Result<(), Obstacle> {
-        self.seen().notice = Some(banner.to_owned());
-        Ok(())
-    }
-
-    async fn disconnected(&mut self, reason: DisconnectReason<Obstacle>) -> Result<(), Obstacle> {
-        match reason {
-            DisconnectReason::Error(error) => Err(error),
-            DisconnectReason::ReceivedDisconnect(last) => {
-                // russh tells an end without a word as one with an empty word.
-                self.seen().last_words = Some(last.message).filter(|words| !words.is_empty());
-                Ok(())
-            }
-        }
-    }
 }

@@ -1,83 +1,69 @@
 //! Runs one command in a channel of its own: no PTY, standard output and error apart.
 
-use crate::obstacle::{Obstacle, Stage};
-use std::time::Duration;
-
 use russh::{ChannelMsg, Sig};
-use tokio::time::{Instant, timeout, timeout_at};
+use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
 
-use super::Session;
+use super::channel::CommandChannel;
+use super::session::Session;
 use crate::command::{Captured, CommandEnd, CommandResult};
+use crate::obstacle::{Obstacle, Stage};
 
-/// So much of each stream is kept for judging.
+/// How many bytes of each stream are kept for judging.
 const KEPT: usize = 1024 * 1024;
 
-/// When so much more has come, the command is ended: it would go on for ever.
-const LOST_AT_MOST: usize = 8 * 1024 * 1024;
+/// A command that prints this many bytes more is ended: it would go on for ever.
+const MAX_LOST: usize = 8 * 1024 * 1024;
 
-/// A command that did not end in time, with what it had printed, or a failure of the transport.
-#[derive(Debug, Clone)]
-pub struct ExecError {
-    /// What went wrong.
-    pub error: Obstacle,
-    /// What had come until then.
-    pub partial: CommandResult,
+/// A question to a VM that got no complete answer.
+#[derive(Debug, Clone, Error)]
+#[error("{obstacle}")]
+pub struct Unanswered {
+    /// Why.
+    pub obstacle: Obstacle,
+    /// What a command had printed until then.
+    pub partial: Option<CommandResult>,
 }
 
-impl From<Obstacle> for ExecError {
-    fn from(error: Obstacle) -> Self {
-        Self { error, partial: CommandResult::default() }
+impl From<Obstacle> for Unanswered {
+    fn from(obstacle: Obstacle) -> Self {
+        Self { obstacle, partial: None }
     }
 }
 
-/// Runs `command` by the login shell with `stdin` (then end of file), until `deadline`.
+/// Runs `command` by the login shell until `deadline`. `sudo_password` goes to its standard input,
+/// which then ends. If the command does not end in time, or if the future is dropped, the command
+/// is ended on the VM.
 pub async fn exec(
     session: &Session,
     command: &str,
-    stdin: Option<&[u8]>,
+    sudo_password: Option<&[u8]>,
     deadline: Instant,
-) -> Result<CommandResult, ExecError> {
+) -> Result<CommandResult, Unanswered> {
     let opening = timeout_at(deadline, session.session_channel(deadline)).await;
-    let mut slot = opening.map_err(|_| no_channel_in_time())??;
-    let channel = &mut slot.channel;
-    let lost = |_| Obstacle::lost();
-    channel.exec(true, command).await.map_err(lost)?;
-    if let Some(bytes) = stdin {
-        channel.data_bytes(bytes.to_vec()).await.map_err(lost)?;
-    }
-    channel.eof().await.map_err(lost)?;
-
-    let mut seen = Seen::default();
-    let ended = loop {
-        match timeout_at(deadline, channel.wait()).await {
-            Err(_) => {
-                break Err(Obstacle::passing(Stage::Timeout, "the command did not end in time"));
-            }
-            // Only the close ends it: data can still come after the exit status.
-            Ok(Some(ChannelMsg::Close)) => break seen.end(),
-            Ok(None) => break Err(Obstacle::lost()),
-            Ok(Some(message)) => {
-                if let Err(error) = seen.take(message) {
-                    break Err(error);
-                }
-            }
-        }
+    let mut channel = opening.map_err(|_| no_channel_in_time())??;
+    channel.start(command, sudo_password).await?;
+    let mut transcript = Transcript::default();
+    let ended = match timeout_at(deadline, listen(&mut channel, &mut transcript)).await {
+        Ok(ended) => ended,
+        Err(_) => Err(Obstacle::passing(Stage::Timeout, "the command did not end in time")),
     };
-    let result = CommandResult {
-        end: seen.end.unwrap_or_default(),
-        stdout: seen.stdout.text(),
-        stderr: seen.stderr.text(),
-    };
+    channel.end().await;
+    let result = transcript.into_result();
     match ended {
         Ok(()) => Ok(result),
-        Err(error) => {
-            // Without a PTY nothing hangs up on the command; ask it to go, and do not wait for that.
-            let goodbye = async {
-                let _ = channel.signal(Sig::TERM).await;
-                let _ = channel.close().await;
-            };
-            let _ = timeout(Duration::from_secs(1), goodbye).await;
-            Err(ExecError { error, partial: result })
+        Err(obstacle) => Err(Unanswered { obstacle, partial: Some(result) }),
+    }
+}
+
+/// Takes down what the command prints until its channel closes.
+async fn listen(channel: &mut CommandChannel, transcript: &mut Transcript) -> Result<(), Obstacle> {
+    loop {
+        match channel.next().await {
+            // Data can still come after the exit status.
+            Some(ChannelMsg::Close) => return transcript.check_end(),
+            None => return Err(Obstacle::lost()),
+            Some(message) => transcript.add(message)?,
         }
     }
 }
@@ -89,25 +75,26 @@ fn no_channel_in_time() -> Obstacle {
     )
 }
 
+/// What came on a channel.
 #[derive(Default)]
-struct Seen {
+struct Transcript {
     stdout: Bounded,
     stderr: Bounded,
     end: Option<CommandEnd>,
 }
 
-impl Seen {
-    fn take(&mut self, message: ChannelMsg) -> Result<(), Obstacle> {
+impl Transcript {
+    fn add(&mut self, message: ChannelMsg) -> Result<(), Obstacle> {
         match message {
             ChannelMsg::Data { data } => self.stdout.push(&data)?,
             ChannelMsg::ExtendedData { data, ext: 1 } => self.stderr.push(&data)?,
             ChannelMsg::ExitStatus { exit_status } => {
-                self.end = Some(CommandEnd::Exited(exit_status))
+                self.end = Some(CommandEnd::Exited(exit_status));
             }
             ChannelMsg::ExitSignal { signal_name, .. } => {
-                self.end = Some(CommandEnd::Signalled(name(&signal_name)))
+                self.end = Some(CommandEnd::Signalled(name(&signal_name)));
             }
-            // sshd leaves the channel open: nothing more would come.
+            // sshd leaves the channel open, and nothing more comes on it.
             ChannelMsg::Failure => {
                 return Err(Obstacle::lasting(Stage::Channel, "sshd refuses to run commands")
                     .hint("is there a ForceCommand, or no shell for this user?"));
@@ -117,12 +104,18 @@ impl Seen {
         Ok(())
     }
 
-    fn end(&self) -> Result<(), Obstacle> {
-        match &self.end {
-            Some(_) => Ok(()),
-            None => {
-                Err(Obstacle::passing(Stage::Channel, "the channel closed without an exit status"))
-            }
+    fn check_end(&self) -> Result<(), Obstacle> {
+        if self.end.is_some() {
+            return Ok(());
+        }
+        Err(Obstacle::passing(Stage::Channel, "the channel closed without an exit status"))
+    }
+
+    fn into_result(self) -> CommandResult {
+        CommandResult {
+            end: self.end.unwrap_or_default(),
+            stdout: self.stdout.text(),
+            stderr: self.stderr.text(),
         }
     }
 }
@@ -145,11 +138,11 @@ impl Bounded {
         let fits = data.len().min(KEPT - self.kept.len());
         self.kept.extend_from_slice(&data[..fits]);
         self.lost += data.len() - fits;
-        if self.lost > LOST_AT_MOST {
-            let limit = (KEPT + LOST_AT_MOST) / 1024 / 1024;
+        if self.lost > MAX_LOST {
+            let limit = (KEPT + MAX_LOST) / 1024 / 1024;
             return Err(Obstacle::passing(
                 Stage::Answer,
-                format!("the command printed more than {limit} MiB and was ended"),
+                format!("the command printed more than {limit} MiB, so bootproof ended it"),
             )
             .hint("let the command print less, with `head` or `grep -q`"));
         }

@@ -1,7 +1,9 @@
-//! What a known_hosts file says about one host, by the rules of sshd(8). Pure: [`super::host_key`] reads and writes.
+//! The keys that a known_hosts file lists for one host, by the rules of sshd(8). Pure:
+//! [`super::host_key`] reads and writes the files.
 //!
-//! russh's own reader passes over markers, wildcards, tabs and files that may not be read: a revoked key would be
-//! that of an unknown host, which can be accepted. Absent: certificates; `@cert-authority` counts for nothing.
+//! russh's own reader skips markers, wildcards, tabs and unreadable files: a host with a revoked
+//! key would count as unknown, and its key could be accepted. Certificates are not supported, so
+//! `@cert-authority` lines are skipped.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,20 +11,29 @@ use ring::hmac;
 use russh::keys::parse_public_key_base64;
 use russh::keys::ssh_key::PublicKey;
 
-/// The keys of one host, each with its line.
-#[derive(Debug, Default)]
-pub struct Said {
-    /// Those that it has.
-    pub keys: Vec<(usize, PublicKey)>,
-    /// Those that must not be trusted any more.
-    pub revoked: Vec<(usize, PublicKey)>,
+/// A key and the number of its line.
+#[derive(Debug)]
+pub struct ListedKey {
+    /// Counted from 1.
+    pub line: usize,
+    /// The public key.
+    pub key: PublicKey,
 }
 
-impl Said {
-    /// Reads the lines about `host:port`. The error is a line about it whose key cannot be read.
-    pub fn about(host: &str, port: u16, text: &str) -> Result<Self, String> {
+/// The keys of one host.
+#[derive(Debug, Default)]
+pub struct KnownKeys {
+    /// Keys that the host may have.
+    pub trusted: Vec<ListedKey>,
+    /// Keys that the host must not have.
+    pub revoked: Vec<ListedKey>,
+}
+
+impl KnownKeys {
+    /// Reads the lines about `host:port`. The error names a line about it whose key is unreadable.
+    pub fn of_host(host: &str, port: u16, text: &str) -> Result<Self, String> {
         let name = entry_name(host, port).to_ascii_lowercase();
-        let mut said = Self::default();
+        let mut known = Self::default();
         for (index, line) in text.lines().enumerate() {
             let mut fields = line.split_ascii_whitespace().peekable();
             let marker = fields.next_if(|field| field.starts_with('@'));
@@ -30,52 +41,51 @@ impl Said {
             else {
                 continue;
             };
-            if hosts.starts_with('#') || !is_meant(hosts, &name) {
+            if hosts.starts_with('#') || !matches_host(hosts, &name) {
                 continue;
             }
-            let side = match marker {
-                None => &mut said.keys,
-                Some("@revoked") => &mut said.revoked,
+            let list = match marker {
+                None => &mut known.trusted,
+                Some("@revoked") => &mut known.revoked,
                 Some(_) => continue,
             };
             let key = parse_public_key_base64(key)
                 .map_err(|error| format!("line {}: {error}", index + 1))?;
-            side.push((index + 1, key));
+            list.push(ListedKey { line: index + 1, key });
         }
-        Ok(said)
+        Ok(known)
     }
 }
 
-/// How a host stands in the file.
+/// The name of a host in the file.
 pub fn entry_name(host: &str, port: u16) -> String {
     if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") }
 }
 
-/// Whether one of `patterns` is that of the host, and none excludes it.
-fn is_meant(patterns: &str, name: &str) -> bool {
-    let (no, yes): (Vec<&str>, Vec<&str>) =
-        patterns.split(',').partition(|pattern| pattern.starts_with('!'));
+/// Whether one of `patterns` matches the host, and no pattern with `!` excludes it.
+fn matches_host(patterns: &str, name: &str) -> bool {
     let matches = |pattern: &str| match pattern.strip_prefix("|1|") {
         Some(hashed) => is_hash_of(hashed, name),
         None => is_like(pattern.to_ascii_lowercase().as_bytes(), name.as_bytes()),
     };
-    yes.into_iter().any(matches) && !no.into_iter().any(|pattern| matches(&pattern[1..]))
+    let mut excluded = patterns.split(',').filter_map(|pattern| pattern.strip_prefix('!'));
+    let mut included = patterns.split(',').filter(|pattern| !pattern.starts_with('!'));
+    included.any(matches) && !excluded.any(matches)
 }
 
 /// `SALT|HASH`, as `ssh-keygen -H` writes it.
 fn is_hash_of(hashed: &str, name: &str) -> bool {
-    let decode = |text: &str| STANDARD.decode(text).ok();
-    let parts =
-        hashed.split_once('|').and_then(|(salt, hash)| Some((decode(salt)?, decode(hash)?)));
-    parts.is_some_and(|(salt, hash)| {
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salt);
-        hmac::verify(&key, name.as_bytes(), &hash).is_ok()
-    })
+    let Some((salt, hash)) = hashed.split_once('|') else { return false };
+    let (Ok(salt), Ok(hash)) = (STANDARD.decode(salt), STANDARD.decode(hash)) else {
+        return false;
+    };
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salt);
+    hmac::verify(&key, name.as_bytes(), &hash).is_ok()
 }
 
-/// `*` stands for any characters, `?` for one.
+/// `*` matches any characters, `?` matches one.
 fn is_like(pattern: &[u8], name: &[u8]) -> bool {
-    // Where to go on when it does not match: behind the last star, one character further.
+    // Where to continue after a mismatch: behind the last star, one character further.
     let (mut at, mut from, mut retry) = (0, 0, None);
     while from < name.len() {
         match pattern.get(at) {
@@ -83,7 +93,7 @@ fn is_like(pattern: &[u8], name: &[u8]) -> bool {
                 retry = Some((at + 1, from + 1));
                 at += 1;
             }
-            Some(one) if *one == b'?' || *one == name[from] => (at, from) = (at + 1, from + 1),
+            Some(byte) if *byte == b'?' || *byte == name[from] => (at, from) = (at + 1, from + 1),
             _ => match retry {
                 Some((behind, next)) => {
                     retry = Some((behind, next + 1));
@@ -93,7 +103,7 @@ fn is_like(pattern: &[u8], name: &[u8]) -> bool {
             },
         }
     }
-    pattern[at..].iter().all(|one| *one == b'*')
+    pattern[at..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]
@@ -103,14 +113,14 @@ mod tests {
     const KEY: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
 
-    /// How many keys are known and how many are revoked.
-    fn said(host: &str, port: u16, text: &str) -> (usize, usize) {
-        let said = Said::about(host, port, text).unwrap();
-        (said.keys.len(), said.revoked.len())
+    /// How many keys are trusted and how many are revoked.
+    fn counts(host: &str, port: u16, text: &str) -> (usize, usize) {
+        let known = KnownKeys::of_host(host, port, text).unwrap();
+        (known.trusted.len(), known.revoked.len())
     }
 
     #[test]
-    fn hosts_are_found_by_the_rules_of_openssh() {
+    fn matches_hosts_by_the_rules_of_openssh() {
         for (hosts, host, port, found) in [
             ("vm.example", "vm.example", 22, true),
             ("vm.example", "VM.example", 22, true),
@@ -126,7 +136,7 @@ mod tests {
             ("#vm.example", "vm.example", 22, false),
         ] {
             assert_eq!(
-                said(host, port, &format!("{hosts} {KEY}\n")),
+                counts(host, port, &format!("{hosts} {KEY}\n")),
                 (usize::from(found), 0),
                 "{hosts} for {host}"
             );
@@ -134,28 +144,28 @@ mod tests {
     }
 
     #[test]
-    fn blanks_and_tabs_are_between_fields_and_lines_are_counted_with_comments() {
+    fn blanks_and_tabs_separate_fields_and_comments_count_as_lines() {
         let text = format!("# mine\n\n \tvm.example\t {} comment\r\n", KEY.replace(' ', "\t"));
-        let said = Said::about("vm.example", 22, &text).unwrap();
-        assert_eq!(said.keys.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [3]);
+        let known = KnownKeys::of_host("vm.example", 22, &text).unwrap();
+        assert_eq!(known.trusted.iter().map(|listed| listed.line).collect::<Vec<_>>(), [3]);
     }
 
     #[test]
-    fn a_marker_says_that_a_key_is_revoked_or_no_host_key() {
+    fn a_marked_key_is_revoked_or_skipped() {
         assert_eq!(
-            said("vm.example", 22, &format!("@revoked *.example {KEY}\nvm.example {KEY}")),
+            counts("vm.example", 22, &format!("@revoked *.example {KEY}\nvm.example {KEY}")),
             (1, 1)
         );
         assert_eq!(
-            said("vm.example", 22, &format!("@cert-authority * {KEY}\n@else * {KEY}")),
+            counts("vm.example", 22, &format!("@cert-authority * {KEY}\n@else * {KEY}")),
             (0, 0)
         );
     }
 
     #[test]
     fn only_a_broken_line_about_the_host_is_an_error() {
-        assert_eq!(said("vm.example", 22, "other ssh-rsa AAAA\nvm.example\n\n"), (0, 0));
-        let error = Said::about("vm.example", 22, "\nvm.example ssh-rsa AAAA").unwrap_err();
+        assert_eq!(counts("vm.example", 22, "other ssh-rsa AAAA\nvm.example\n\n"), (0, 0));
+        let error = KnownKeys::of_host("vm.example", 22, "\nvm.example ssh-rsa AAAA").unwrap_err();
         assert!(error.starts_with("line 2: "), "{error}");
     }
 }

@@ -1,14 +1,19 @@
-//! SSH. russh is named nowhere else in the library.
+//! SSH: the only room that names russh.
 //!
-//! One [`Session`] a VM carries any number of commands ([`exec`]) and TCP paths ([`tunnel`]) side by side.
+//! One [`Session`] per VM carries any number of commands ([`exec`]) and TCP connections
+//! ([`tunnel`]) side by side.
 
 mod auth;
 mod banner;
+mod channel;
+mod client;
 mod connect;
 mod error;
 pub mod exec;
 pub mod host_key;
+mod key_file;
 mod known_hosts;
+pub mod leftovers;
 mod session;
 pub mod tunnel;
 

@@ -1,25 +1,26 @@
 //! A live, logged-in SSH connection to one VM.
 
-use crate::obstacle::{Obstacle, Stage};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
-use russh::client::{Handle, Msg};
-use russh::{Channel, ChannelOpenFailure, Disconnect};
+use russh::client::Handle;
+use russh::{ChannelOpenFailure, Disconnect};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connect::Client;
+use super::channel::{Channels, CommandChannel};
+use super::client::{Client, ServerFacts};
+use crate::obstacle::{Obstacle, Stage};
 use crate::record::Trust;
 
-/// sshd allows 10 sessions a connection by default (`MaxSessions`); two are left for others.
-const SESSION_CHANNELS: usize = 8;
-
-/// A VM that lives answers its sshd's keepalives in this time, whatever else it is busy with.
+/// A live VM answers its sshd's keepalives in this time, whatever else it is busy with.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// So many assertions are looked at at once; the rest of the channels is for who watches beside them.
+/// How many assertions run on a VM at once; the remaining channels are for the health watch.
 const TURNS: usize = 6;
+
+/// Saying goodbye takes no longer than this.
+const GOODBYE: Duration = Duration::from_millis(200);
 
 /// A logged-in connection.
 pub struct Session {
@@ -30,47 +31,24 @@ pub struct Session {
     pub fingerprint: String,
     /// Why the host key was trusted.
     pub trust: Trust,
-    slots: Semaphore,
+    pub(super) channels: Arc<Channels>,
     turns: Semaphore,
-    open: AtomicUsize,
-    granted: AtomicUsize,
-}
-
-/// A session channel and the slot that it occupies.
-pub(super) struct SessionChannel<'a> {
-    pub(super) channel: Channel<Msg>,
-    session: &'a Session,
-    _slot: SemaphorePermit<'a>,
-}
-
-impl Drop for SessionChannel<'_> {
-    fn drop(&mut self) {
-        self.session.open.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Session {
-    pub(super) fn new(
-        handle: Handle<Client>,
-        banner: String,
-        fingerprint: String,
-        trust: Trust,
-    ) -> Self {
-        let (slots, turns) = (Semaphore::new(SESSION_CHANNELS), Semaphore::new(TURNS));
+    pub(super) fn new(handle: Handle<Client>, facts: ServerFacts) -> Self {
         Self {
             handle,
-            banner,
-            fingerprint,
-            trust,
-            slots,
-            turns,
-            open: AtomicUsize::new(0),
-            granted: AtomicUsize::new(0),
+            banner: facts.banner,
+            fingerprint: facts.fingerprint,
+            trust: facts.trust.unwrap_or(Trust::Known),
+            channels: Channels::new(),
+            turns: Semaphore::new(TURNS),
         }
     }
 
-    /// Waits for a turn: what a VM is asked at once, it answers slowly, and the clock of a question must not run
-    /// while it waits in our own queue.
+    /// Waits for a turn. A VM answers many questions at once only slowly, and the time-out of a
+    /// question must not include its time in our own queue.
     pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.turns.acquire().await.ok()
     }
@@ -80,7 +58,7 @@ impl Session {
         self.handle.is_closed()
     }
 
-    /// Whether the other end still answers on this connection, when something behind it does not.
+    /// Checks that the other end still answers on this connection.
     pub async fn answers(&self) -> Result<(), Obstacle> {
         let pong = timeout(ANSWERS_WITHIN, self.handle.send_ping()).await;
         if self.is_closed() {
@@ -93,31 +71,26 @@ impl Session {
                 Stage::Timeout,
                 "the VM does not answer on its SSH connection",
             )
-            .hint("is it frozen, paused, out of memory, or does its sshd wait for DNS?")),
+            .hint("is it frozen, paused or out of memory, or does its sshd wait for DNS?")),
         }
     }
 
-    /// Opens a session channel. "Open failed" while others are open, or have just been, means that the server's
-    /// limit is lower than ours: then it waits for its turn. Refused again and again while nobody is let in, it
-    /// is an error.
+    /// Opens a session channel. "Open failed" while others are open, or have just been, means that
+    /// the server's limit is lower than ours: then the channel waits. If the server refuses again
+    /// and again although no other channel is open, that is an error.
     pub(super) async fn session_channel(
         &self,
         deadline: Instant,
-    ) -> Result<SessionChannel<'_>, Obstacle> {
-        let slot = self.slots.acquire().await.map_err(|_| Obstacle::lost())?;
-        let (mut refused_alone, mut granted) = (0, self.granted.load(Ordering::Relaxed));
+    ) -> Result<CommandChannel, Obstacle> {
+        let slot = self.channels.slot().await?;
+        let (mut refused_alone, mut granted) = (0, self.channels.granted());
         let mut pause = Duration::from_millis(20);
         loop {
             match self.handle.channel_open_session().await {
-                Ok(channel) => {
-                    self.open.fetch_add(1, Ordering::Relaxed);
-                    self.granted.fetch_add(1, Ordering::Relaxed);
-                    return Ok(SessionChannel { channel, session: self, _slot: slot });
-                }
+                Ok(channel) => return Ok(self.channels.adopt(channel, slot)),
                 Err(russh::Error::ChannelOpenFailure(reason)) => {
-                    let before =
-                        std::mem::replace(&mut granted, self.granted.load(Ordering::Relaxed));
-                    let alone = self.open.load(Ordering::Relaxed) == 0 && before == granted;
+                    let before = std::mem::replace(&mut granted, self.channels.granted());
+                    let alone = self.channels.open() == 0 && before == granted;
                     refused_alone = if alone { refused_alone + 1 } else { 0 };
                     if refused_alone > 3 || Instant::now() + pause > deadline {
                         return Err(refused(&reason));
@@ -130,9 +103,11 @@ impl Session {
         }
     }
 
-    /// Says goodbye.
+    /// Ends the connection. Commands that still run are ended first by
+    /// [`super::leftovers::end_commands`].
     pub async fn disconnect(&self) {
-        let _ = self.handle.disconnect(Disconnect::ByApplication, "", "en").await;
+        let goodbye = self.handle.disconnect(Disconnect::ByApplication, "", "en");
+        let _ = timeout(GOODBYE, goodbye).await;
     }
 }
 

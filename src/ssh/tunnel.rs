@@ -1,25 +1,25 @@
-//! A TCP path that starts on the VM: a direct-tcpip channel, opened by its sshd.
+//! A TCP connection that starts on the VM: a direct-tcpip channel, opened by its sshd.
 
-use crate::obstacle::{Obstacle, Stage};
 use russh::client::Msg;
 use russh::{ChannelOpenFailure, ChannelStream};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
-use super::Session;
+use super::session::Session;
+use crate::obstacle::{Obstacle, Stage};
 
-/// No path.
+/// There is no connection.
 #[derive(Debug, Clone, Error)]
 pub enum TunnelError {
     /// The VM tried and could not connect: that is an answer about the target.
     #[error("the VM cannot connect to {0}")]
     Unreachable(String),
-    /// It could not be tried.
+    /// The VM could not try.
     #[error(transparent)]
     Ssh(#[from] Obstacle),
 }
 
-/// Opens a path from the VM to `host:port`; names are resolved there.
+/// Connects from the VM to `host:port`; the VM resolves names.
 pub async fn open(
     session: &Session,
     host: &str,
@@ -27,22 +27,28 @@ pub async fn open(
     deadline: Instant,
 ) -> Result<ChannelStream<Msg>, TunnelError> {
     let opening = session.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0);
-    match timeout_at(deadline, opening).await {
-        Err(_) => {
-            // A VM that hangs itself says nothing about the target.
-            session.answers().await?;
-            Err(TunnelError::Unreachable(format!("{host}:{port}: no answer in time")))
+    let Ok(opened) = timeout_at(deadline, opening).await else {
+        // A VM that hangs itself says nothing about the target.
+        session.answers().await?;
+        return Err(TunnelError::Unreachable(format!("{host}:{port}: no answer in time")));
+    };
+    match opened {
+        Ok(channel) => Ok(channel.into_stream()),
+        Err(russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed)) => {
+            let why = "connection refused, no route, or no such name";
+            Err(TunnelError::Unreachable(format!("{host}:{port}: {why}")))
         }
-        Ok(Ok(channel)) => Ok(channel.into_stream()),
-        Ok(Err(russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed))) => {
-            Err(TunnelError::Unreachable(format!("{host}:{port}: connection refused, no route, or no such name")))
+        Err(russh::Error::ChannelOpenFailure(reason)) => {
+            Err(forbidden(&format!("{host}:{port}"), &reason).into())
         }
-        Ok(Err(russh::Error::ChannelOpenFailure(reason))) => Err(Obstacle::lasting(
-            Stage::Channel,
-            format!("sshd refuses to connect to {host}:{port} for us: {reason:?}"),
-        )
-        .hint("http_responds asks from the VM through its sshd: allow it with `AllowTcpForwarding yes` or `local`, or use \"from\": \"runner\"")
-        .into()),
-        Ok(Err(_)) => Err(Obstacle::lost().into()),
+        Err(_) => Err(Obstacle::lost().into()),
     }
+}
+
+fn forbidden(target: &str, reason: &ChannelOpenFailure) -> Obstacle {
+    let message = format!("sshd refuses to connect to {target} for us: {reason:?}");
+    Obstacle::lasting(Stage::Channel, message).hint(
+        "http_responds asks from the VM through its sshd: allow it with `AllowTcpForwarding yes` \
+         or `local`, or use \"from\": \"runner\"",
+    )
 }

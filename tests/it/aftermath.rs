@@ -1,4 +1,4 @@
-//! What a run finds out beside its assertions: why they are red, and whether the VM stayed the same.
+//! What a run finds out beside its assertions: why they are red, and whether the VM was stable.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ fn prints(text: &str) -> Vec<Step> {
 /// A service, as `systemctl show` prints it.
 fn service(active: &str, sub: &str, restarts: u32) -> String {
     format!(
-        "Type=notify\nNRestarts={restarts}\nResult=exit-code\nId=redis-server.service\nActiveState={active}\n\
-         SubState={sub}\nUnitFileState=enabled\nConditionResult=yes\n"
+        "Type=notify\nNRestarts={restarts}\nResult=exit-code\nId=redis-server.service\n\
+         ActiveState={active}\nSubState={sub}\nUnitFileState=enabled\nConditionResult=yes\n"
     )
 }
 
@@ -68,7 +68,7 @@ fn a_green_run_over_a_reboot_is_unstable() {
 }
 
 #[test]
-fn a_reboot_that_ends_the_connection_is_one_too() {
+fn a_reboot_that_ends_the_connection_is_unstable() {
     let mut health = prints(HEALTH);
     health.insert(0, Step::Become(prints(&HEALTH.replace("boot-id a", "boot-id b"))));
     // The second try is on another connection, after the first look at the VM.
@@ -102,11 +102,11 @@ fn a_green_run_while_memory_runs_out_is_unstable() {
 }
 
 #[test]
-fn a_vm_that_moves_while_it_is_waited_for_may_come_to_rest() {
+fn a_vm_may_settle_while_bootproof_waits() {
     let later = HEALTH.replace("service 1 100.0", "service 2 999.0");
     let run = green_run(&later, &service("active", "running", 1), &["--wait", "30s"]);
     assert_eq!((run.code, &run.vm("vm")["unstable"]), (Some(0), &json!([])), "{}", run.told());
-    // A reboot stays one: what was seen before it is of another boot.
+    // A reboot remains: earlier answers are about another boot.
     is_unstable(
         &green_run(&HEALTH.replace("boot-id a", "boot-id b"), "", &["--wait", "30s"]),
         "rebooted",
@@ -114,7 +114,7 @@ fn a_vm_that_moves_while_it_is_waited_for_may_come_to_rest() {
 }
 
 #[test]
-fn a_boot_is_a_timeline_with_a_budget_a_step() {
+fn a_boot_has_a_timeline() {
     let booting = HEALTH.replace("system running", "system starting");
     let vm = Script::default()
         .prints(READ_HEALTH, booting)
@@ -137,6 +137,18 @@ fn a_boot_is_a_timeline_with_a_budget_a_step() {
 }
 
 #[test]
+fn a_vm_without_systemd_is_not_booting() {
+    let health = HEALTH.replace("system running", "system no systemd");
+    let vm = Script::default().prints(READ_HEALTH, health).prints("true", "").start();
+    let run = Scene::with(&vm).run("vm", "true").check(&["--wait", "30s"]);
+    run.expect(0, &["passed"]);
+    assert_eq!(run.vm("vm")["timeline"]["system"], "no systemd");
+    assert!(run.stdout.contains(", no systemd"), "{}", run.told());
+    assert!(!run.stdout.contains("system no systemd"), "{}", run.told());
+    assert_eq!(vm.runs(READ_BOOT_STATE), 0);
+}
+
+#[test]
 fn a_boot_that_does_not_end_within_its_budget_is_unstable() {
     let booting = HEALTH.replace("system running", "system starting");
     let vm = Script::default()
@@ -151,12 +163,12 @@ fn a_boot_that_does_not_end_within_its_budget_is_unstable() {
     is_unstable(&run, "its boot does not end: systemd says `starting` after 2s");
     assert_eq!(run.vm("vm")["timeline"]["running_ms"], json!(null));
     assert!(run.took < Duration::from_secs(50), "{:?}", run.took);
-    // Asked once, it is told and no more: nobody waits for it.
+    // Without --wait the state is shown, and nothing waits for it.
     scene.check(&[]).expect(0, &["passed"]);
 }
 
 #[test]
-fn a_step_that_takes_longer_than_its_budget_ends_the_wait() {
+fn a_boot_step_over_its_budget_ends_the_wait() {
     let vm = Script { wire: Wire::Says(b"hello\r\n".to_vec()), ..Script::default() }.start();
     let mut scene = Scene::with(&vm).run("vm", "true");
     scene.inventory["vms"]["vm"]["readiness"] = json!({"banner": "2s", "tcp": "60s"});
@@ -168,7 +180,7 @@ fn a_step_that_takes_longer_than_its_budget_ends_the_wait() {
 }
 
 #[test]
-fn evidence_is_taken_when_something_is_red_and_holds_no_secret() {
+fn evidence_is_taken_when_something_is_red_and_contains_no_secret() {
     let script = Script { evidence: format!("Stopped redis with {PASSWORD}"), ..Script::default() };
     let vm = script
         .prints(&read_candidates(), service("failed", "failed", 5))
@@ -216,7 +228,7 @@ fn a_check_that_connects_to_a_dead_port_says_so() {
 }
 
 #[test]
-fn what_must_hold_for_a_while_is_looked_at_for_a_while() {
+fn consistently_looks_for_the_whole_span() {
     let turns = vec![Step::Become(vec![Step::Exit(1)]), Step::Exit(0)];
     let vm = Script::default().answer("turns", turns).prints("stays", "").start();
     let run = Scene::with(&vm)
@@ -234,7 +246,7 @@ fn what_must_hold_for_a_while_is_looked_at_for_a_while() {
 }
 
 #[test]
-fn nobody_waits_for_a_service_that_systemd_has_given_up_on() {
+fn a_service_that_failed_for_good_ends_the_wait() {
     let vm =
         Script::default().prints(&read_services(["redis"]), service("failed", "failed", 5)).start();
     let port = json!({"type": "port_listening", "port": 6379, "unit": "redis", "wait": "80s"});
@@ -249,7 +261,7 @@ fn nobody_waits_for_a_service_that_systemd_has_given_up_on() {
 }
 
 #[test]
-fn when_every_channel_of_a_vm_times_out_it_is_the_vm() {
+fn a_vm_on_which_every_channel_times_out_is_the_cause() {
     let vm = Script::default().answer("work", [Step::Freeze]).start();
     let scene = ["a", "b", "c"].iter().fold(Scene::with(&vm), |scene, name| {
         scene.assert(json!({"command": "work", "name": name, "timeout": "3s"}))

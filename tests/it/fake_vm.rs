@@ -1,7 +1,8 @@
-//! A VM of which there is only the sshd: russh's server, in this process, on loopback. It misbehaves on order.
+//! A VM that is only an sshd: russh's server, in this process, on loopback. It misbehaves on
+//! demand.
 //!
-//! A [`Script`] says how it greets, whom it lets in and what it answers; [`Step`]s are data, and one place performs
-//! them. What the client did is counted in [`Seen`].
+//! A [`Script`] says how it greets, who may log in and what it answers; [`Step`]s are data, and one
+//! place performs them. [`ClientLog`] counts what the client did.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -44,14 +45,14 @@ pub const PASSWORD: &str = "ops-password";
 pub struct Script {
     pub wire: Wire,
     pub login: Login,
-    /// Its host key is made of this.
+    /// The seed of its host key.
     pub host_key: u8,
     pub server_id: &'static str,
-    /// Said before the login.
+    /// Sent before the login.
     pub auth_banner: Option<String>,
     /// As sshd's `MaxSessions`.
     pub max_sessions: usize,
-    /// So many sessions are refused before the first one is opened.
+    /// How many sessions are refused before the first is opened.
     pub refuse_first: usize,
     pub opening: Opening,
     pub forwarding: Forwarding,
@@ -60,7 +61,7 @@ pub struct Script {
     pub listening: Vec<u16>,
     /// What the shell does for a command; a command that is not here is "not found".
     pub answers: HashMap<String, Vec<Step>>,
-    /// What every piece of evidence says.
+    /// The text of every item of evidence.
     pub evidence: String,
     /// New keys after so many bytes.
     pub rekey_after: Option<usize>,
@@ -71,39 +72,39 @@ pub struct Script {
 pub enum Wire {
     /// At once.
     Good,
-    /// Nobody speaks on the connection, and nobody ends it.
+    /// The VM sends nothing and keeps the connection open.
     Silent,
-    /// Something else speaks, then ends the connection.
+    /// Another service sends this and closes the connection.
     Says(Vec<u8>),
-    /// Something else speaks, over and over, so many bytes at a time.
+    /// Another service sends this over and over.
     Babbles(Vec<u8>),
-    /// The VM speaks after this time.
+    /// The VM answers after this time.
     Late(Duration),
     /// The VM's bytes come one by one.
     Drips(Duration),
-    /// The connection is cut when so many bytes of the VM have passed.
+    /// The connection is cut after this many bytes from the VM.
     CutAfter(usize),
-    /// The VM answers nothing more when so many of its bytes have passed.
+    /// The VM freezes after this many of its bytes.
     FrozenAfter(usize),
 }
 
-/// Who is let in, by which means.
+/// Who may log in, and how.
 #[derive(Clone, Default)]
 pub struct Login {
-    /// `ops` unless somebody else is named.
+    /// `ops` by default.
     pub user: Option<String>,
     pub password: Option<String>,
     pub interactive: Option<String>,
     pub keys: Vec<PublicKey>,
-    /// The connection ends at the first try.
+    /// The connection ends at the first attempt.
     pub hangs_up: bool,
-    /// No try is ever answered.
+    /// No attempt is ever answered.
     pub hangs: bool,
-    /// After so many refusals the next try ends the connection, with a reason.
+    /// After this many refusals the next attempt ends the connection, with a reason.
     pub refusals_at_most: Option<usize>,
 }
 
-/// What becomes of a session that is asked for.
+/// What happens when the client opens a session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
     Granted,
@@ -113,18 +114,18 @@ pub enum Opening {
     Cut,
 }
 
-/// What becomes of a path that is asked for.
+/// What happens when the client asks the VM to connect somewhere.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Forwarding {
     Allowed,
     Prohibited,
     /// Its target never answers; the VM lives.
     Hangs,
-    /// The VM freezes when it is asked for the path.
+    /// The VM freezes at once.
     Freezes,
-    /// The VM freezes when the first byte is to go along the path.
+    /// The VM freezes at the first byte for the target.
     FreezesLater,
-    /// The connection is gone when the first byte is to go along the path.
+    /// The connection is cut at the first byte for the target.
     CutLater,
 }
 
@@ -132,10 +133,10 @@ pub enum Forwarding {
 #[derive(Clone)]
 pub enum Sudo {
     Password(String),
-    /// It says this and refuses.
+    /// It prints this and refuses.
     Refuses(String),
     Missing,
-    /// It says this and never lets anything through.
+    /// It prints this and never runs the command.
     Hangs(String),
 }
 
@@ -146,15 +147,15 @@ pub enum Step {
     Err(Vec<u8>),
     Exit(u32),
     Killed(Sig),
-    /// These bytes on stdout, so many times, a pause after each.
+    /// Prints these bytes on stdout this many times, with a pause after each.
     Repeat(Vec<u8>, usize, Duration),
-    /// It does not end.
+    /// It runs until it gets a signal or its channel is closed.
     Hang,
     /// The connection is gone.
     Cut,
-    /// The connection stands, and nothing passes any more.
+    /// The connection stays open, but nothing passes any more.
     Freeze,
-    /// sshd does not run it.
+    /// sshd refuses to run it.
     Refuse,
     /// From now on this is the answer to the command: a service that comes up, a VM that changes.
     Become(Vec<Step>),
@@ -207,7 +208,7 @@ impl Login {
         Self { keys: vec![key.clone()], ..Self::default() }
     }
 
-    /// Lets this user in instead of `ops`.
+    /// Accepts this user instead of `ops`.
     pub fn of(self, user: &str) -> Self {
         Self { user: Some(user.to_owned()), ..self }
     }
@@ -233,9 +234,9 @@ impl Login {
 
 /// What the client did.
 #[derive(Default)]
-pub struct Seen {
+pub struct ClientLog {
     pub connections: AtomicUsize,
-    /// Tries to log in, by method.
+    /// Login attempts, by method.
     pub logins: Mutex<Vec<&'static str>>,
     pub commands: Mutex<Vec<String>>,
     open_sessions: AtomicUsize,
@@ -245,7 +246,7 @@ pub struct Seen {
 /// A server that runs until it is dropped.
 pub struct FakeVm {
     pub port: u16,
-    pub seen: Arc<Seen>,
+    pub log: Arc<ClientLog>,
     host_key: PrivateKey,
     task: JoinHandle<()>,
 }
@@ -280,10 +281,10 @@ impl FakeVm {
     pub fn listen(script: Script, listener: std::net::TcpListener) -> Self {
         listener.set_nonblocking(true).expect("non-blocking");
         let port = listener.local_addr().expect("an address").port();
-        let seen = Arc::new(Seen::default());
+        let log = Arc::new(ClientLog::default());
         let host_key = PrivateKey::from(Ed25519Keypair::from_seed(&[script.host_key; 32]));
         let (answers, counted, key) =
-            (Arc::new(Mutex::new(script.answers.clone())), seen.clone(), host_key.clone());
+            (Arc::new(Mutex::new(script.answers.clone())), log.clone(), host_key.clone());
         let config = Arc::new(config(&script, &host_key));
         let script = Arc::new(script);
         let task = RUNTIME.spawn(async move {
@@ -292,7 +293,7 @@ impl FakeVm {
                 counted.connections.fetch_add(1, Ordering::SeqCst);
                 let visit = Visit {
                     script: script.clone(),
-                    seen: counted.clone(),
+                    log: counted.clone(),
                     answers: answers.clone(),
                     flow: Arc::new(watch::Sender::new(Flow::Open)),
                     channels: HashMap::new(),
@@ -300,7 +301,7 @@ impl FakeVm {
                 tokio::spawn(visit.receive(config.clone(), stream));
             }
         });
-        Self { port, seen, host_key: key, task }
+        Self { port, log, host_key: key, task }
     }
 
     /// `SHA256:...`
@@ -315,16 +316,16 @@ impl FakeVm {
     }
 
     pub fn logins(&self) -> Vec<&'static str> {
-        self.seen.logins.lock().unwrap().clone()
+        self.log.logins.lock().unwrap().clone()
     }
 
     pub fn connections(&self) -> usize {
-        self.seen.connections.load(Ordering::SeqCst)
+        self.log.connections.load(Ordering::SeqCst)
     }
 
     /// How often `command` was run.
     pub fn runs(&self, command: &str) -> usize {
-        self.seen.commands.lock().unwrap().iter().filter(|run| *run == command).count()
+        self.log.commands.lock().unwrap().iter().filter(|run| *run == command).count()
     }
 }
 
@@ -357,7 +358,7 @@ enum Flow {
 /// One connection.
 struct Visit {
     script: Arc<Script>,
-    seen: Arc<Seen>,
+    log: Arc<ClientLog>,
     answers: Arc<Mutex<HashMap<String, Vec<Step>>>>,
     flow: Arc<watch::Sender<Flow>>,
     channels: HashMap<ChannelId, Channel<Msg>>,
@@ -379,7 +380,7 @@ impl Visit {
                 let (wire, flow) = (wire.clone(), self.flow.clone());
                 let server = tokio::spawn(async move {
                     if let Ok(session) = russh::server::run_stream(config, far, self).await {
-                        // How a client leaves is its own affair.
+                        // How the client leaves does not matter.
                         let _ = session.await;
                     }
                 });
@@ -450,7 +451,7 @@ async fn passable(flow: &watch::Sender<Flow>) {
 
 impl Visit {
     async fn note_login(&self, method: &'static str) -> Result<(), russh::Error> {
-        self.seen.logins.lock().unwrap().push(method);
+        self.log.logins.lock().unwrap().push(method);
         if self.script.login.hangs {
             std::future::pending::<()>().await;
         }
@@ -536,16 +537,16 @@ impl Handler for Visit {
                 return Ok(());
             }
         }
-        let seen = &self.seen;
-        if seen.refused_sessions.load(Ordering::SeqCst) < self.script.refuse_first
-            || seen.open_sessions.load(Ordering::SeqCst) >= self.script.max_sessions
+        let log = &self.log;
+        if log.refused_sessions.load(Ordering::SeqCst) < self.script.refuse_first
+            || log.open_sessions.load(Ordering::SeqCst) >= self.script.max_sessions
         {
-            seen.refused_sessions.fetch_add(1, Ordering::SeqCst);
+            log.refused_sessions.fetch_add(1, Ordering::SeqCst);
             // sshd's answer to one session too many.
             reply.reject(ChannelOpenFailure::ConnectFailed).await;
             return Ok(());
         }
-        seen.open_sessions.fetch_add(1, Ordering::SeqCst);
+        log.open_sessions.fetch_add(1, Ordering::SeqCst);
         self.channels.insert(channel.id(), channel);
         reply.accept().await;
         Ok(())
@@ -612,13 +613,13 @@ impl Handler for Visit {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         let command = String::from_utf8_lossy(data).into_owned();
-        self.seen.commands.lock().unwrap().push(command.clone());
+        self.log.commands.lock().unwrap().push(command.clone());
         let Some(channel) = self.channels.remove(&channel) else {
             return Err(russh::Error::WrongChannel);
         };
         let shell = Shell {
             script: self.script.clone(),
-            seen: self.seen.clone(),
+            log: self.log.clone(),
             answers: self.answers.clone(),
             flow: self.flow.clone(),
             handle: session.handle(),
@@ -640,7 +641,7 @@ fn hold(reply: ChannelOpenHandle) {
 /// One command in its channel.
 struct Shell {
     script: Arc<Script>,
-    seen: Arc<Seen>,
+    log: Arc<ClientLog>,
     answers: Arc<Mutex<HashMap<String, Vec<Step>>>>,
     flow: Arc<watch::Sender<Flow>>,
     handle: Handle,
@@ -659,7 +660,7 @@ impl Shell {
         };
         let refused = matches!(steps.first(), Some(Step::Refuse));
         let id = self.channel.id();
-        // A client that is gone hears nothing of all this.
+        // These fail if the client is gone.
         let _ = if refused {
             self.handle.channel_failure(id).await
         } else {
@@ -668,7 +669,7 @@ impl Shell {
         for step in steps {
             self.perform(&command, step).await;
         }
-        self.seen.open_sessions.fetch_sub(1, Ordering::SeqCst);
+        self.log.open_sessions.fetch_sub(1, Ordering::SeqCst);
         let _ = self.channel.eof().await;
         let _ = self.channel.close().await;
     }
@@ -692,7 +693,9 @@ impl Shell {
             Sudo::Refuses(text) => says(text.clone(), 1),
             Sudo::Hangs(text) => vec![Step::Err(text.clone().into_bytes()), Step::Hang],
             Sudo::Password(right) if right != given => says(
-                "Sorry, try again.\nsudo: no password was provided\nsudo: 1 incorrect password attempt\n".into(),
+                "Sorry, try again.\nsudo: no password was provided\n\
+                 sudo: 1 incorrect password attempt\n"
+                    .into(),
                 1,
             ),
             Sudo::Password(_) => {
@@ -727,7 +730,7 @@ impl Shell {
         }
     }
 
-    /// Each piece that is asked for, and in it what the script says of all of them.
+    /// Each requested item, all with the script's text.
     fn evidence(&self, command: &str) -> String {
         let pieces = command.split("echo 'bootproof-").skip(1);
         let pieces = pieces.filter_map(|piece| piece.split_once('\'')).map(|(about, _)| about);
@@ -764,7 +767,14 @@ impl Shell {
                     .await;
             }
             Step::Hang => {
-                while !matches!(self.channel.wait().await, None | Some(ChannelMsg::Close)) {}
+                let mut ended = false;
+                while !ended {
+                    let message = self.channel.wait().await;
+                    ended = matches!(
+                        message,
+                        None | Some(ChannelMsg::Close | ChannelMsg::Signal { .. })
+                    );
+                }
             }
             Step::Cut => {
                 self.flow.send_replace(Flow::Cut);
@@ -781,10 +791,12 @@ impl Shell {
     }
 }
 
-/// A machine that stays as it is.
-pub const HEALTH: &str = "boot-id a\noom-kills 0\nsystem running\nnow 1000\ninvocation:redis-server.service 1 100.0\n@end\n";
+/// A stable VM.
+pub const HEALTH: &str = "boot-id a\noom-kills 0\nsystem running\nnow 1000\n\
+    invocation:redis-server.service 1 100.0\n@end\n";
 
-const IDENTITY: &str = "machine-id 0123456789abcdef0123456789abcdef\nboot-id 01234567-89ab-cdef-0123-456789abcdef\n\
+const IDENTITY: &str = "machine-id 0123456789abcdef0123456789abcdef\n\
+    boot-id 01234567-89ab-cdef-0123-456789abcdef\n\
     kernel 6.12.48+deb13-cloud-amd64\nos-release Debian GNU/Linux 13 (trixie)\n";
 
 fn socket_tables(ports: &[u16]) -> String {
@@ -798,23 +810,25 @@ fn socket_tables(ports: &[u16]) -> String {
 /// What an HTTP server does with every request.
 #[derive(Clone)]
 pub enum Http {
-    /// It says this and closes.
+    /// It sends this and closes.
     Says(Vec<u8>),
-    /// It says this, and then nothing more.
+    /// It sends this, and then nothing more.
     Hangs(Vec<u8>),
-    /// It says the first, then the second over and over, a pause after each.
+    /// It sends the first, then the second over and over, with a pause after each.
     Repeats(Vec<u8>, Vec<u8>, Duration),
-    /// It says this, and resets the connection.
+    /// It sends this and resets the connection.
     Resets(Vec<u8>),
+    /// It sends this as soon as anything comes, even TLS, and closes.
+    Interrupts(Vec<u8>),
 }
 
-/// An HTTP server that gives everyone the same bytes; its port.
+/// Starts an HTTP server that sends everyone the same bytes; returns its port.
 pub fn serve_http(answer: impl Into<Vec<u8>>) -> u16 {
     Http::Says(answer.into()).serve()
 }
 
 impl Http {
-    /// Starts it; its port.
+    /// Starts it; returns its port.
     pub fn serve(self) -> u16 {
         RUNTIME.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
@@ -822,7 +836,7 @@ impl Http {
             tokio::spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     let http = self.clone();
-                    // A client that goes before the end is free to do so.
+                    // A client may leave before the end.
                     tokio::spawn(async move { http.answer(stream).await });
                 }
             });
@@ -837,9 +851,12 @@ impl Http {
                 0 => return Ok(()),
                 length => request.extend_from_slice(&buffer[..length]),
             }
+            if matches!(self, Self::Interrupts(_)) {
+                break;
+            }
         }
         match self {
-            Self::Says(bytes) => stream.write_all(&bytes).await,
+            Self::Says(bytes) | Self::Interrupts(bytes) => stream.write_all(&bytes).await,
             Self::Hangs(bytes) => {
                 stream.write_all(&bytes).await?;
                 // Until the client goes.

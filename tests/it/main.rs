@@ -18,6 +18,7 @@ mod misbehaviour;
 mod peers;
 mod prove;
 mod readme;
+mod real_sshd;
 mod reports;
 mod scene;
 mod secrets;

@@ -1,6 +1,6 @@
 //! Servers that misbehave: the right verdict, at the right stage, in bounded time and memory.
 //!
-//! [`MISBEHAVIOURS`] is the list. Each is a VM that does one thing wrong beside a healthy one, and a test of its own.
+//! [`MISBEHAVIOURS`] is the list. In each test, one VM does one thing wrong beside a healthy VM.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const MIB: u64 = 1024 * 1024;
 /// Whatever a VM does, bootproof uses no more memory than this.
 const MEMORY_AT_MOST: u64 = 100 * MIB;
 
-/// One thing that goes wrong, and what must come of it.
+/// One thing that goes wrong, and the expected result.
 struct Case {
     script: Script,
     assertion: Value,
@@ -27,7 +27,7 @@ struct Case {
     further: Vec<fn(&Run)>,
 }
 
-/// A VM that is asked for `work`.
+/// A VM on which the assertion runs `work`.
 fn vm(mut script: Script) -> Case {
     script.answers.entry("work".to_owned()).or_insert_with(|| vec![ok(), Step::Exit(0)]);
     Case {
@@ -62,12 +62,12 @@ fn sudo(sudo: Sudo) -> Case {
     vm(Script { sudo, ..Script::default() }).with("become", true)
 }
 
-/// A VM that is asked for a URL of which it serves nothing but this.
+/// A VM that serves only this at the URL of the assertion.
 fn web(http: Http) -> Case {
     path(Forwarding::Allowed, http.serve())
 }
 
-/// A VM that is asked for the way to a port.
+/// A VM that is to connect to a port.
 fn path(forwarding: Forwarding, port: u16) -> Case {
     let url = format!("http://localhost:{port}/ping");
     let assertion =
@@ -76,7 +76,8 @@ fn path(forwarding: Forwarding, port: u16) -> Case {
 }
 
 impl Case {
-    /// A short timeout, for what is to run into it; nothing else has one that a slow machine could reach.
+    /// A short timeout, for cases that must reach it. All other cases have one that even a slow
+    /// machine does not reach.
     fn limit(self) -> Self {
         self.with("timeout", "3s")
     }
@@ -129,7 +130,7 @@ impl Case {
     }
 }
 
-/// What came of the first assertion.
+/// Checks the verdict, stage and message of the first assertion.
 #[track_caller]
 fn is(run: &Run, verdict: &str, stage: Option<&str>, says: &str) {
     let row = &run.rows().first().unwrap_or_else(|| panic!("{}", run.told()));
@@ -157,11 +158,20 @@ fn says(text: &str) -> Wire {
     Wire::Says(text.as_bytes().to_vec())
 }
 
+fn answers(text: &str) -> Http {
+    Http::Says(text.into())
+}
+
+/// `then` comes over and over, with a pause in milliseconds.
+fn slowly(first: &str, then: &str, pause: u64) -> Http {
+    Http::Repeats(first.into(), then.into(), Duration::from_millis(pause))
+}
+
 fn over_and_over(first: &str, then: Vec<u8>) -> Http {
     Http::Repeats(first.into(), then, Duration::ZERO)
 }
 
-/// Zeros without end, 158 in a byte: a gzip header, and deflate's "the same 258 times more" over and over.
+/// Endless zeros, 158 in a byte: a gzip header, and deflate's "the same 258 times more" repeated.
 fn gzip_bomb() -> Http {
     let bytes = |bits: String| -> Vec<u8> {
         let byte = |bits: &[u8]| bits.iter().rev().fold(0, |byte, bit| byte << 1 | (bit - b'0'));
@@ -177,14 +187,14 @@ fn gzip_bomb() -> Http {
     Http::Repeats(start.concat(), bytes("1010000011000".repeat(8 * 5000)), Duration::ZERO)
 }
 
-/// A port at which nobody answers.
+/// A port on which nothing listens.
 fn closed_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 macro_rules! misbehaviours {
     ($($name:ident => $case:expr;)*) => {
-        /// The README tells how many there are.
+        /// The README says how many there are.
         const MISBEHAVIOURS: &[&str] = &[$(stringify!($name)),*];
         $(
             #[test]
@@ -207,19 +217,23 @@ misbehaviours! {
         .and(|run| hints(run, "MaxStartups"));
     it_is_another_service => wire(says("220 mail ESMTP\r\n"))
         .blocked("banner", "it said \"220 mail ESMTP\"")
-        .and(|run| hints(run, "something else than sshd"));
+        .and(|run| hints(run, "something other than sshd"));
     it_talks_without_end => wire(Wire::Babbles(b"hello? ".repeat(40)))
         .blocked("banner", "the server talks, but not SSH; it said \"hello? hello?")
         .and(|run| assert!(run.rows()[0]["message"].as_str().unwrap().len() < 400));
     it_greets_with_escapes => wire(Wire::Says(hostile().into_bytes())).blocked("banner", "it said");
-    it_speaks_an_old_protocol => wire(says("SSH-1.5-old\r\n")).blocked("banner", "it said \"SSH-1.5-old\"");
+    it_speaks_an_old_protocol =>
+        wire(says("SSH-1.5-old\r\n")).blocked("banner", "it said \"SSH-1.5-old\"");
     its_banner_is_slow => wire(Wire::Late(Duration::from_secs(2)));
     its_bytes_drip => wire(Wire::Drips(Duration::from_millis(1)));
     its_banner_drips_for_ever => wire(Wire::Drips(Duration::from_secs(1)))
         .blocked("banner", "no SSH banner within 15s; it said \"SSH-2.0-");
-    it_closes_after_its_banner => wire(Wire::CutAfter(33)).blocked("handshake", "key exchange failed");
-    it_freezes_after_its_banner => wire(Wire::FrozenAfter(40)).blocked("handshake", "no key exchange within 15s");
-    it_closes_in_the_key_exchange => wire(Wire::CutAfter(500)).blocked("handshake", "key exchange failed");
+    it_closes_after_its_banner =>
+        wire(Wire::CutAfter(33)).blocked("handshake", "key exchange failed");
+    it_freezes_after_its_banner =>
+        wire(Wire::FrozenAfter(40)).blocked("handshake", "no key exchange within 15s");
+    it_closes_in_the_key_exchange =>
+        wire(Wire::CutAfter(500)).blocked("handshake", "key exchange failed");
     it_says_garbage_after_its_banner => wire(says("SSH-2.0-x\r\n\0\0\0\u{1}garbage"))
         .blocked("handshake", "key exchange failed");
     it_closes_at_the_login => login(Login { hangs_up: true, ..Login::default() })
@@ -237,14 +251,20 @@ misbehaviours! {
     it_refuses_every_session => vm(Script { max_sessions: 0, ..Script::default() })
         .errored("channel", "refuses to open a session");
     it_refuses_the_first_sessions => vm(Script { refuse_first: 2, ..Script::default() });
-    it_closes_when_a_session_is_opened => opening(Opening::Cut).errored("channel", "connection was lost");
-    it_never_opens_a_session => opening(Opening::Hangs).limit().errored("timeout", "no channel was opened in time");
-    it_runs_no_commands => command([Step::Refuse, Step::Hang]).errored("channel", "refuses to run commands");
-    it_closes_before_the_output => command([Step::Cut, Step::Hang]).errored("channel", "connection was lost");
-    it_closes_in_the_output => command([ok(), Step::Cut, Step::Hang]).errored("channel", "connection was lost");
+    it_closes_when_a_session_is_opened =>
+        opening(Opening::Cut).errored("channel", "connection was lost");
+    it_never_opens_a_session =>
+        opening(Opening::Hangs).limit().errored("timeout", "no channel was opened in time");
+    it_runs_no_commands =>
+        command([Step::Refuse, Step::Hang]).errored("channel", "refuses to run commands");
+    it_closes_before_the_output =>
+        command([Step::Cut, Step::Hang]).errored("channel", "connection was lost");
+    it_closes_in_the_output =>
+        command([ok(), Step::Cut, Step::Hang]).errored("channel", "connection was lost");
     it_closes_after_the_exit_status => command([Step::Exit(0), Step::Cut, Step::Hang])
         .errored("channel", "connection was lost");
-    it_freezes_in_the_output => command([ok(), Step::Freeze]).limit().blocked("timeout", "it stopped answering");
+    it_freezes_in_the_output =>
+        command([ok(), Step::Freeze]).limit().blocked("timeout", "it stopped answering");
     it_answers_no_keepalive => command([Step::Freeze])
         .with("timeout", "80s")
         .errored("channel", "connection was lost");
@@ -255,12 +275,14 @@ misbehaviours! {
         .errored("timeout", "the command did not end in time (timeout 3s)")
         .and(|run| assert_eq!(stdout(run), "ok\n"));
     it_ends_without_an_exit_status => command([ok()]).errored("channel", "without an exit status");
-    it_is_killed_by_a_signal => command([ok(), Step::Killed(russh::Sig::KILL)]).failed("signal KILL");
+    it_is_killed_by_a_signal =>
+        command([ok(), Step::Killed(russh::Sig::KILL)]).failed("signal KILL");
     its_data_comes_after_the_exit_status => command([Step::Exit(0), ok()]);
     it_prints_on_stderr_only => command([Step::Err(b"ok\n".to_vec()), Step::Exit(0)])
         .failed("does not contain \"ok\"")
         .and(|run| assert_eq!(run.rows()[0]["output"]["stderr"]["text"], "ok\n"));
-    it_prints_a_gibibyte => command([Step::Repeat(vec![b'x'; 1024 * 1024], 1024, Duration::ZERO), ok(), Step::Exit(0)])
+    it_prints_a_gibibyte =>
+        command([Step::Repeat(vec![b'x'; 1024 * 1024], 1024, Duration::ZERO), ok(), Step::Exit(0)])
         .errored("answer", "more than 9 MiB")
         .and(|run| assert!(stdout(run).len() < 70_000 && stdout(run).contains("bytes cut")));
     it_prints_megabytes_on_stderr => command([Step::Err(vec![b'x'; 16 * 1024 * 1024])])
@@ -279,11 +301,20 @@ misbehaviours! {
             Step::Exit(1),
         ])
         .failed("exit status 1");
-    it_prints_what_breaks_xml => command([Step::Out(b"]]></system-out>\0\x0b<!-- &bogus; \xef\xbf\xbe ok".to_vec()), Step::Exit(1)])
+    it_prints_what_breaks_xml =>
+        command([
+            Step::Out(b"]]></system-out>\0\x0b<!-- &bogus; \xef\xbf\xbe ok".to_vec()),
+            Step::Exit(1),
+        ])
         .failed("exit status 1");
-    it_changes_keys_in_the_output => vm(Script { rekey_after: Some(100_000), ..Script::default() }.answer(
+    it_changes_keys_in_the_output =>
+        vm(Script { rekey_after: Some(100_000), ..Script::default() }.answer(
             "work",
-            [Step::Repeat(vec![b'x'; 64 * 1024], 12, Duration::from_millis(1)), ok(), Step::Exit(0)],
+            [
+                Step::Repeat(vec![b'x'; 64 * 1024], 12, Duration::from_millis(1)),
+                ok(),
+                Step::Exit(0),
+            ],
         ));
 
     // sudo.
@@ -292,70 +323,83 @@ misbehaviours! {
     its_sudo_refuses => sudo(Sudo::Refuses("ops is not in the sudoers file.\n".to_owned()))
         .errored("sudo", "ops is not in the sudoers file.");
     it_has_no_sudo => sudo(Sudo::Missing).errored("missing-tool", "`sudo` is not installed");
-    its_sudo_hangs => sudo(Sudo::Hangs("sudo: unable to resolve host vm: Name or service not known\n".to_owned()))
+    its_sudo_hangs =>
+        sudo(Sudo::Hangs("sudo: unable to resolve host vm: Name or service not known\n".to_owned()))
         .limit()
         .errored("timeout", "sudo did not let the command through in time")
         .and(|run| hints(run, "/etc/hosts"));
 
     // The way from the VM to a URL.
-    it_forbids_forwarding => path(Forwarding::Prohibited, closed_port()).errored("channel", "sshd refuses to connect");
-    it_cannot_connect => path(Forwarding::Allowed, closed_port()).failed("the VM cannot connect to");
-    it_connects_without_end => path(Forwarding::Hangs, closed_port()).limit().failed("no answer in time");
+    it_forbids_forwarding =>
+        path(Forwarding::Prohibited, closed_port()).errored("channel", "sshd refuses to connect");
+    it_cannot_connect =>
+        path(Forwarding::Allowed, closed_port()).failed("the VM cannot connect to");
+    it_connects_without_end =>
+        path(Forwarding::Hangs, closed_port()).limit().failed("no answer in time");
     it_freezes_when_it_is_to_connect => path(Forwarding::Freezes, closed_port())
         .limit()
         .blocked("timeout", "it stopped answering");
-    it_freezes_while_the_url_is_asked => path(Forwarding::FreezesLater, serve_http(http("200 OK", "ok")))
+    it_freezes_while_the_url_is_asked =>
+        path(Forwarding::FreezesLater, serve_http(http("200 OK", "ok")))
         .limit()
         .blocked("timeout", "it stopped answering");
     it_closes_while_the_url_is_asked => path(Forwarding::CutLater, serve_http(http("200 OK", "ok")))
         .errored("channel", "connection was lost");
 
     // Web servers.
-    its_web_server_says_nothing => web(Http::Hangs(Vec::new())).limit().failed("no complete answer within");
+    its_web_server_says_nothing =>
+        web(Http::Hangs(Vec::new())).limit().failed("no complete answer within");
     its_web_server_closes => web(Http::Says(Vec::new())).failed("no HTTP answer");
     its_web_server_resets => web(Http::Resets(Vec::new())).failed("no HTTP answer");
-    its_web_server_speaks_no_http => web(Http::Says(b"SSH-2.0-x\r\n".to_vec())).failed("no HTTP answer");
+    its_web_server_speaks_no_http =>
+        web(Http::Says(b"SSH-2.0-x\r\n".to_vec())).failed("no HTTP answer");
     its_body_has_no_end => web(over_and_over("HTTP/1.1 200 OK\r\n\r\n", vec![b'x'; 64 * 1024]))
         .errored("answer", "more than 1048576 bytes came");
     its_body_drips_for_ever =>
-        web(Http::Repeats(b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), b"x".to_vec(), Duration::from_millis(50)))
+        web(slowly("HTTP/1.1 200 OK\r\n\r\n", "x", 50))
             .limit()
             .failed("no complete answer within");
-    its_body_stops_halfway => web(Http::Hangs(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nok".to_vec()))
+    its_body_stops_halfway =>
+        web(Http::Hangs(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nok".to_vec()))
         .limit()
         .failed("no complete answer within");
     its_body_is_shorter_than_it_says =>
-        web(Http::Says(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nok".to_vec())).failed("no HTTP answer");
+        web(Http::Says(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nok".to_vec()))
+            .failed("no HTTP answer");
     its_body_is_longer_than_it_says =>
         web(Http::Says(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nnot ok".to_vec()))
             .failed("does not contain \"ok\"");
-    its_body_is_reset => web(Http::Resets(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nok".to_vec()))
+    its_body_is_reset =>
+        web(Http::Resets(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nok".to_vec()))
         .failed("no HTTP answer");
-    its_body_is_empty => web(Http::Says(http("200 OK", "").into())).failed("does not contain \"ok\"");
+    its_body_is_empty =>
+        web(Http::Says(http("200 OK", "").into())).failed("does not contain \"ok\"");
     its_body_is_a_gzip_bomb => web(gzip_bomb()).errored("answer", "the first ones do not tell");
     its_chunks_are_garbage =>
-        web(Http::Says(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nok\r\n".to_vec()))
+        web(answers("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nok\r\n"))
             .failed("no HTTP answer");
     its_json_is_html => web(Http::Says(http("200 OK", "<html>ok</html>").into()))
         .with("jq", ".status == \"ok\"")
         .failed("the text is not JSON");
     it_redirects_in_circles =>
-        web(Http::Says(b"HTTP/1.1 302 Found\r\nlocation: /ping\r\ncontent-length: 0\r\n\r\n".to_vec()))
+        web(answers("HTTP/1.1 302 Found\r\nlocation: /ping\r\ncontent-length: 0\r\n\r\n"))
             .failed("answered 302, expected 200");
-    its_header_has_no_end => web(over_and_over("HTTP/1.1 200 OK\r\nx: ", vec![b'h'; 64 * 1024])).failed("no HTTP answer");
+    its_header_has_no_end =>
+        web(over_and_over("HTTP/1.1 200 OK\r\nx: ", vec![b'h'; 64 * 1024]))
+            .failed("no HTTP answer");
     its_headers_have_no_end => web(over_and_over("HTTP/1.1 200 OK\r\n", b"x: y\r\n".repeat(1000)))
         .failed("no HTTP answer");
     it_says_continue_for_ever =>
-        web(Http::Repeats(Vec::new(), b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(), Duration::from_millis(1)))
+        web(slowly("", "HTTP/1.1 100 Continue\r\n\r\n", 1))
             .limit()
             .failed("no complete answer within");
 }
 
-// Who adds one changes the number here and in the README.
+// Adding one changes the number here and in the README.
 const _: () = assert!(MISBEHAVIOURS.len() == 68);
 
 #[test]
-fn a_server_that_ends_the_connection_at_the_login_is_asked_again_while_there_is_time() {
+fn a_login_that_is_cut_off_is_retried_while_there_is_time() {
     let vm =
         Script { login: Login { hangs_up: true, ..Login::default() }, ..Script::default() }.start();
     let run = Scene::with(&vm).run("vm", "true").check(&["--wait", "1s"]);
@@ -364,7 +408,7 @@ fn a_server_that_ends_the_connection_at_the_login_is_asked_again_while_there_is_
 }
 
 #[test]
-fn wherever_the_connection_is_cut_nothing_passes_that_was_not_seen() {
+fn a_cut_connection_never_makes_an_assertion_pass() {
     // A whole run is about 3,500 bytes of the VM's.
     for limit in (0..4000).step_by(157) {
         let vm = Script { wire: Wire::CutAfter(limit), ..Script::default() }
@@ -385,7 +429,7 @@ fn wherever_the_connection_is_cut_nothing_passes_that_was_not_seen() {
 }
 
 #[test]
-fn after_a_reboot_in_the_middle_of_a_command_it_is_asked_again() {
+fn a_command_is_retried_after_a_reboot() {
     let after = vec![ok(), Step::Exit(0)];
     let vm = Script::default().answer("work", [Step::Become(after), Step::Cut, Step::Hang]).start();
     let run = Scene::with(&vm)
@@ -397,14 +441,27 @@ fn after_a_reboot_in_the_middle_of_a_command_it_is_asked_again() {
 }
 
 #[test]
-fn sudo_takes_the_password_from_the_inventory_and_leaves_no_trace_in_the_output() {
+fn sudo_gets_the_password_and_leaves_no_trace_in_the_output() {
     sudo(Sudo::Password(PASSWORD.to_owned()))
         .and(|run| assert_eq!(run.rows()[0]["output"]["stderr"]["text"], ""))
         .check();
 }
 
 #[test]
-fn a_url_is_asked_through_the_vm() {
+fn https_to_a_plain_http_port_says_so() {
+    for from in ["vm", "runner"] {
+        let port = Http::Interrupts(http("400 Bad Request", "TLS?").into()).serve();
+        let url = format!("https://localhost:{port}/ping");
+        path(Forwarding::Allowed, port)
+            .with("url", url)
+            .with("from", from)
+            .failed("the server answered with plain HTTP, not TLS; is the URL's scheme http?")
+            .check();
+    }
+}
+
+#[test]
+fn a_url_is_requested_through_the_vm() {
     let ping = |status: &str| {
         web(Http::Says(http(status, r#"{"res":"pong"}"#).into())).with("contains", "res")
     };
@@ -416,12 +473,14 @@ fn a_url_is_asked_through_the_vm() {
 }
 
 #[test]
-fn jq_programs_that_never_end_hold_up_nothing_else() {
+fn endless_jq_programs_delay_nothing_else() {
     let vm = Script::default().prints("echo {}", "{}").prints("yes", "").start();
     let mut scene = Scene::with(&vm);
     // More of them than the runtime has threads.
     for n in 0..4 {
-        let endless = json!({"command": "echo {}", "name": format!("endless-{n}"), "jq": "until(false; .)", "timeout": "1s"});
+        let name = format!("endless-{n}");
+        let jq = "until(false; .)";
+        let endless = json!({"command": "echo {}", "name": name, "jq": jq, "timeout": "1s"});
         scene = scene.assert(endless);
     }
     let run = scene.run("vm", "yes").check(&[]);

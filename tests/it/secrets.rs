@@ -1,4 +1,4 @@
-//! A canary stands for every secret; it must sing nowhere.
+//! Every secret is a canary: a unique text that must appear in no output.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -40,7 +40,7 @@ fn written(secret: &str) -> [String; 8] {
     ]
 }
 
-/// A VM that knows the secrets and tells them wherever it can.
+/// A VM that knows the secrets and prints them wherever it can.
 fn talkative(login: Login) -> FakeVm {
     let song = format!("{LOGIN} {SUDO} {PASSPHRASE}");
     let chorus = [LOGIN, SUDO, PASSPHRASE].map(|secret| written(secret).join(" ")).join("\n");
@@ -81,10 +81,11 @@ fn talkative(login: Login) -> FakeVm {
     .start()
 }
 
-/// Every way in which what a VM says gets into a report.
+/// Every way in which the output of a VM gets into a report.
 fn scene(vm: &FakeVm) -> Scene {
     let page = json!({"a": format!("{SUDO} {PASSPHRASE}"), "b": LOGIN}).to_string();
-    let page = serve_http(http("200 OK", &page));
+    let url = format!("http://localhost:{}", serve_http(http("200 OK", &page)));
+    let another = format!("another {LOGIN}");
     let scene = Scene::with(vm)
         .ssh("vm", "password", LOGIN)
         .ssh("vm", "sudo_password", SUDO)
@@ -97,15 +98,15 @@ fn scene(vm: &FakeVm) -> Scene {
     scene
         .assert(json!({"command": "hangs", "timeout": "1s"}))
         .assert(json!({"command": "passes", "name": "root", "become": true, "contains": "absent"}))
-        .assert(json!({"command": "passes", "name": "equals", "equals": format!("another {LOGIN}")}))
+        .assert(json!({"command": "passes", "name": "equals", "equals": another}))
         .assert(json!({"command": "passes", "name": "matches", "matches": "^absent$"}))
         .assert(json!({"command": "passes", "name": "jq", "jq": ".a"}))
-        .assert(json!({"type": "http_responds", "url": format!("http://localhost:{page}/"), "equals": "another"}))
-        .assert(json!({"type": "http_responds", "url": format!("http://localhost:{page}/j"), "jq": ".a"}))
+        .assert(json!({"type": "http_responds", "url": format!("{url}/"), "equals": "another"}))
+        .assert(json!({"type": "http_responds", "url": format!("{url}/j"), "jq": ".a"}))
         .assert(json!({"type": "port_listening", "port": 1}))
 }
 
-/// All texts of a document, as its readers see them.
+/// All texts of a document, as a reader sees them.
 fn texts(value: &Value, all: &mut Vec<String>) {
     match value {
         Value::String(text) => all.push(text.clone()),
@@ -122,7 +123,7 @@ fn everything(run: &Run) -> Vec<String> {
     if let Ok(document) = Document::parse(&run.junit) {
         all.extend(document.descendants().filter_map(|node| node.text().map(ToOwned::to_owned)));
         all.extend(document.descendants().flat_map(|node| {
-            node.attributes().map(|one| one.value().to_owned()).collect::<Vec<_>>()
+            node.attributes().map(|attribute| attribute.value().to_owned()).collect::<Vec<_>>()
         }));
     }
     all
@@ -136,8 +137,9 @@ fn is_silent(run: &Run, canaries: &[&str]) {
         for canary in canaries {
             let half = canary.floor_char_boundary(canary.len() / 2);
             let written = written(canary);
-            // The first letters of base64 can be those of a name; in JSON, what is not escaped is the secret itself.
-            let coded = written.iter().map(|one| &one[one.len() / 2..]);
+            // The first letters of base64 can also begin a name; in JSON, the part without escapes
+            // is the secret itself.
+            let coded = written.iter().map(|text| &text[text.len() / 2..]);
             for part in [canary, &canary[..half], &canary[half..]].into_iter().chain(coded) {
                 if let Some(at) = text.find(part) {
                     let from = text.floor_char_boundary(at.saturating_sub(200));
@@ -149,7 +151,7 @@ fn is_silent(run: &Run, canaries: &[&str]) {
 }
 
 #[test]
-fn no_secret_stands_in_a_report_or_on_the_screen_whatever_the_vm_says() {
+fn no_secret_appears_in_reports_or_on_the_screen() {
     let vm = talkative(Login::password(LOGIN));
     let scene = scene(&vm);
     for flags in [&[][..], &["--format", "json"], &["--color", "always"], &["--wait", "1s"]] {
@@ -164,7 +166,7 @@ fn no_secret_stands_in_a_report_or_on_the_screen_whatever_the_vm_says() {
 }
 
 #[test]
-fn no_secret_stands_in_the_output_of_the_harness() {
+fn no_secret_appears_in_the_output_of_the_harness() {
     let vm = talkative(Login::password(LOGIN));
     let scene = scene(&vm).env("BOOTPROOF_REPORTS", ".");
     let run = scene.lab(&[]);
@@ -174,7 +176,7 @@ fn no_secret_stands_in_the_output_of_the_harness() {
 }
 
 #[test]
-fn no_secret_stands_in_what_plan_and_lint_print() {
+fn no_secret_appears_in_the_output_of_plan_and_lint() {
     let vm = talkative(Login::password(LOGIN));
     let scene = scene(&vm);
     scene.write_files();
@@ -199,15 +201,17 @@ fn no_secret_stands_in_what_plan_and_lint_print() {
 }
 
 #[test]
-fn plan_masks_secrets_in_the_commands_that_it_prints_and_needs_none_of_them() {
+fn plan_masks_secrets_in_commands_and_needs_none() {
     let vm = talkative(Login::password(LOGIN));
     let [basic, .., json] = written(LOGIN);
+    let curl = format!("curl -H 'Authorization: Basic {basic}'");
+    let (echo, matches) = (format!("echo '{json}'"), format!("x{LOGIN}"));
     let scene = Scene::with(&vm)
         .ssh("vm", "password", LOGIN)
         .ssh("vm", "sudo_password", json!({"file": "sudo"}))
         .ssh("vm", "key_passphrase", json!({"env": "BOOTPROOF_TEST_ABSENT"}))
-        .assert(json!({"command": format!("curl -H 'Authorization: Basic {basic}'"), "name": "a", "contains": SUDO}))
-        .assert(json!({"command": format!("echo '{json}'"), "name": "b", "matches": format!("x{LOGIN}")}))
+        .assert(json!({"command": curl, "name": "a", "contains": SUDO}))
+        .assert(json!({"command": echo, "name": "b", "matches": matches}))
         .assert(json!({"type": "http_responds", "url": format!("http://h/?token={SUDO}")}));
     scene.write("sudo", SUDO);
     scene.write_files();
@@ -221,16 +225,18 @@ fn plan_masks_secrets_in_the_commands_that_it_prints_and_needs_none_of_them() {
 }
 
 #[test]
-fn no_secret_stands_in_the_report_of_a_run_that_has_not_ended() {
+fn no_secret_appears_in_the_report_of_an_unfinished_run() {
     let vm = Script { login: Login::password(LOGIN), ..Script::default() }
         .answer("hangs", [Step::Hang])
         .start();
-    let scene = Scene::with(&vm).ssh("vm", "password", LOGIN).assert(
-        json!({"command": "hangs", "description": format!("not {LOGIN}"), "equals": LOGIN, "name": "a", "timeout": "60s"}),
-    );
+    let description = format!("not {LOGIN}");
+    let scene = Scene::with(&vm).ssh("vm", "password", LOGIN).assert(json!({
+        "command": "hangs", "description": description, "equals": LOGIN,
+        "name": "a", "timeout": "60s"
+    }));
     let started = scene.start_check(&[]);
     for _ in 0..6000 {
-        if !vm.seen.commands.lock().unwrap().is_empty() {
+        if !vm.log.commands.lock().unwrap().is_empty() {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
@@ -283,7 +289,7 @@ fn the_passphrase_of_a_key_is_masked_too() {
 }
 
 #[test]
-fn a_refused_password_is_not_told_either() {
+fn a_refused_password_is_masked() {
     let vm = talkative(Login::password("another"));
     let run = scene(&vm).check(&["--wait", "1s"]);
     assert_eq!(run.code, Some(3), "{}", run.told());
@@ -291,7 +297,7 @@ fn a_refused_password_is_not_told_either() {
 }
 
 #[test]
-fn a_greeting_that_holds_the_password_is_masked_also_while_it_is_waited_for() {
+fn a_greeting_that_contains_the_password_is_masked_while_waiting() {
     let wire = Wire::Says(format!("{LOGIN} {SUDO}\r\n").into_bytes());
     let vm = Script { wire, ..Script::default() }.start();
     let scene = Scene::with(&vm).run("vm", "true").ssh("vm", "password", LOGIN).ssh(
@@ -308,7 +314,7 @@ fn a_greeting_that_holds_the_password_is_masked_also_while_it_is_waited_for() {
 }
 
 #[test]
-fn no_process_carries_a_secret_in_its_arguments_or_environment() {
+fn no_process_has_a_secret_in_its_arguments_or_environment() {
     let canary = "pr0cess-canary-0003";
     let script = Script {
         login: Login::password(canary),
@@ -321,7 +327,7 @@ fn no_process_carries_a_secret_in_its_arguments_or_environment() {
         .assert(json!({"command": "hangs", "become": true, "timeout": "60s"}));
     let started = scene.start_check(&[]);
     for _ in 0..6000 {
-        if vm.seen.commands.lock().unwrap().iter().any(|command| command.contains("hangs")) {
+        if vm.log.commands.lock().unwrap().iter().any(|command| command.contains("hangs")) {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
@@ -341,7 +347,7 @@ fn no_process_carries_a_secret_in_its_arguments_or_environment() {
     }
     assert!(looked_at > 2);
     assert!(
-        vm.seen.commands.lock().unwrap().iter().all(|command| !command.contains(canary)),
+        vm.log.commands.lock().unwrap().iter().all(|command| !command.contains(canary)),
         "nor on the VM"
     );
     started.signal("TERM");

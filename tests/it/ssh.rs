@@ -1,5 +1,7 @@
 //! Logins, host keys, jump hosts, and many assertions on one connection.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -47,7 +49,7 @@ fn stage(run: &Run) -> (&str, &str) {
     (cause["stage"].as_str().unwrap_or_default(), cause["message"].as_str().unwrap_or_default())
 }
 
-/// A run in which `vm` is not logged in to.
+/// Asserts that the run could not log in.
 #[track_caller]
 fn blocked(run: &Run, at: &str, says: &str) {
     run.expect(3, &vec!["blocked"; run.rows().len()]);
@@ -64,7 +66,7 @@ fn a_password_logs_in() {
 }
 
 #[test]
-fn a_wrong_password_and_a_wrong_user_are_refused_once_and_say_what_was_tried() {
+fn a_wrong_password_or_user_is_refused_once() {
     let vm = script(Login::password(PASSWORD)).start();
     let scene = Scene::with(&vm).run("vm", "true");
     blocked(
@@ -78,7 +80,7 @@ fn a_wrong_password_and_a_wrong_user_are_refused_once_and_say_what_was_tried() {
 }
 
 #[test]
-fn a_login_that_ends_with_a_word_of_the_server_is_refused_and_not_tried_again() {
+fn a_disconnect_with_a_reason_is_a_refusal_and_not_retried() {
     let login = Login { refusals_at_most: Some(1), ..Login::password(PASSWORD) };
     let another = Scene::new();
     let key = keygen(&another, &["-t", "ed25519"], "");
@@ -96,14 +98,14 @@ fn a_login_that_ends_with_a_word_of_the_server_is_refused_and_not_tried_again() 
 }
 
 #[test]
-fn an_address_at_which_nobody_answers_is_given_up_after_ten_seconds() {
+fn an_address_without_an_answer_is_given_up_after_ten_seconds() {
     let full = RUNTIME.block_on(async {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         socket.listen(0).unwrap()
     });
     let address = full.local_addr().unwrap();
-    // Who comes when the queue is full hears nothing at all.
+    // A connection beyond the full queue gets no answer at all.
     let connect =
         || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok();
     let queue: Vec<_> = std::iter::from_fn(connect).collect();
@@ -113,7 +115,7 @@ fn an_address_at_which_nobody_answers_is_given_up_after_ten_seconds() {
 }
 
 #[test]
-fn a_server_that_asks_questions_is_answered_with_the_password() {
+fn keyboard_interactive_prompts_get_the_password() {
     let login = Login { interactive: Some(PASSWORD.to_owned()), ..Login::default() };
     let vm = script(login).start();
     Scene::with(&vm).run("vm", "true").check(&[]).expect(0, &["passed"]);
@@ -126,7 +128,7 @@ fn a_server_that_asks_questions_is_answered_with_the_password() {
 }
 
 #[test]
-fn a_key_logs_in_whatever_its_type_and_with_a_passphrase() {
+fn a_key_of_any_type_logs_in_with_and_without_a_passphrase() {
     for (flags, passphrase) in [
         (&["-t", "ed25519"][..], ""),
         (&["-t", "ecdsa"], ""),
@@ -147,7 +149,7 @@ fn a_key_logs_in_whatever_its_type_and_with_a_passphrase() {
 }
 
 #[test]
-fn a_key_that_cannot_be_read_is_told_with_its_path_and_is_not_tried_again() {
+fn an_unusable_key_is_reported_with_its_path_and_not_retried() {
     let scene = without_password();
     let vm = script(Login::key(&keygen(&scene, &["-t", "ed25519"], PASSPHRASE))).start();
     let scene = scene.vm("vm", &vm).run("vm", "true").ssh("vm", "key", "id").ssh(
@@ -155,14 +157,47 @@ fn a_key_that_cannot_be_read_is_told_with_its_path_and_is_not_tried_again() {
         "key_passphrase",
         "wrong",
     );
-    blocked(&scene.check(&["--wait", "60s"]), "auth", "cannot read the key id");
-    let scene = scene.ssh("vm", "key", "absent");
-    blocked(&scene.check(&["--wait", "60s"]), "auth", "cannot read the key absent");
+    let path = |name: &str| scene.path(name).canonicalize().unwrap().display().to_string();
+    let message = format!("cannot use the key file {}", path("id"));
+    blocked(&scene.check(&["--wait", "60s"]), "auth", &message);
     assert_eq!(vm.logins().len(), 0);
 }
 
 #[test]
-fn a_refused_key_leaves_the_password_its_turn() {
+fn a_missing_key_file_is_reported_before_connecting() {
+    let vm = script(Login::default()).start();
+    let scene = without_password().vm("vm", &vm).run("vm", "true").ssh("vm", "key", "absent");
+    let folder = scene.path(".").canonicalize().unwrap();
+    let message = format!("the key file {}/absent does not exist", folder.display());
+    blocked(&scene.check(&["--wait", "60s"]), "auth", &message);
+    assert_eq!(vm.connections(), 0);
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    let scene = without_password();
+    let vm = script(Login::key(&keygen(&scene, &["-t", "ed25519"], ""))).start();
+    let scene = scene.vm("vm", &vm).run("vm", "true").ssh("vm", "key", "id");
+    let file = scene.path("id").canonicalize().unwrap();
+    for (mode, refused) in [(0o644, true), (0o640, true), (0o604, true), (0o600, false)] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let run = scene.check(&["--wait", "60s"]);
+        if !refused {
+            run.expect(0, &["passed"]);
+            continue;
+        }
+        let message = format!("permissions {mode:04o} for '{}' are too open", file.display());
+        blocked(&run, "auth", &message);
+        let hint = run.rows()[0]["cause"]["hint"].as_str().unwrap_or_default();
+        assert!(hint.contains(&format!("chmod 600 {}", file.display())), "{hint}");
+        assert_eq!(vm.connections(), 0);
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
+    scene.check(&[]).expect(0, &["passed"]);
+}
+
+#[test]
+fn the_password_is_tried_after_a_refused_key() {
     let vm = {
         let other = Scene::new();
         let key = keygen(&other, &["-t", "ed25519"], "");
@@ -215,7 +250,7 @@ impl Drop for Agent {
 }
 
 #[test]
-fn the_agent_logs_in_with_the_key_that_it_holds() {
+fn a_key_in_the_agent_logs_in() {
     for flags in [&["-t", "ed25519"][..], &["-t", "rsa", "-b", "2048"]] {
         let scene = without_password();
         let vm = script(Login::key(&keygen(&scene, flags, ""))).start();
@@ -231,12 +266,12 @@ fn the_agent_logs_in_with_the_key_that_it_holds() {
 }
 
 #[test]
-fn an_agent_that_is_absent_or_empty_is_told_and_so_is_a_key_that_is_refused() {
+fn reports_a_missing_agent_an_empty_agent_and_a_refused_agent_key() {
     let scene = without_password();
     let key = keygen(&scene, &["-t", "ed25519"], "");
     let vm = script(Login::key(&key)).start();
     let scene = scene.vm("vm", &vm).run("vm", "true").ssh("vm", "agent", true);
-    blocked(&scene.check(&["--wait", "60s"]), "auth", "the SSH agent does not help");
+    blocked(&scene.check(&["--wait", "60s"]), "auth", "cannot use the SSH agent");
     let agent = Agent::start(&scene);
     let scene = scene.env("SSH_AUTH_SOCK", &agent.socket());
     blocked(&scene.check(&["--wait", "60s"]), "auth", "the agent has no key");
@@ -247,7 +282,7 @@ fn an_agent_that_is_absent_or_empty_is_told_and_so_is_a_key_that_is_refused() {
 }
 
 #[test]
-fn a_login_that_is_cut_off_is_tried_again_whatever_the_means() {
+fn a_login_that_is_cut_off_is_tried_again() {
     let scene = without_password();
     keygen(&scene, &["-t", "ed25519"], "");
     let agent = Agent::start(&scene);
@@ -270,7 +305,7 @@ fn a_login_that_is_cut_off_is_tried_again_whatever_the_means() {
 }
 
 #[test]
-fn a_vm_behind_a_vm_is_reached_through_its_connection() {
+fn a_vm_behind_a_vm_shares_its_connection() {
     let (jump, inner) =
         (script(Login::password(PASSWORD)).start(), script(Login::password("inner")).start());
     let scene = Scene::new().vm("jump", &jump).vm("inner", &inner);
@@ -281,7 +316,7 @@ fn a_vm_behind_a_vm_is_reached_through_its_connection() {
 }
 
 #[test]
-fn a_vm_behind_another_host_is_reached_by_the_same_means() {
+fn a_vm_behind_another_host_uses_the_same_credentials() {
     let (jump, inner) =
         (script(Login::password(PASSWORD)).start(), script(Login::password(PASSWORD)).start());
     let via = format!("ops@127.0.0.1:{}", jump.port);
@@ -293,7 +328,7 @@ fn a_vm_behind_another_host_is_reached_by_the_same_means() {
 }
 
 #[test]
-fn a_dead_jump_host_is_the_one_cause_for_all_behind_it() {
+fn a_dead_jump_host_is_one_cause_for_all_vms_behind_it() {
     let inner = script(Login::password(PASSWORD)).start();
     let scene = Scene::new()
         .vm_at("jump", 1)
@@ -313,7 +348,7 @@ fn a_dead_jump_host_is_the_one_cause_for_all_behind_it() {
 }
 
 #[test]
-fn what_is_wrong_behind_a_jump_host_is_told_at_the_same_stages() {
+fn failures_behind_a_jump_host_have_the_same_stages() {
     for (wire, at, says) in [
         (
             Wire::Says(b"Not allowed at this time\r\n".to_vec()),
@@ -331,7 +366,7 @@ fn what_is_wrong_behind_a_jump_host_is_told_at_the_same_stages() {
 }
 
 #[test]
-fn a_jump_host_that_freezes_is_told_apart_from_a_vm_behind_it_that_does_not_answer() {
+fn a_frozen_jump_host_differs_from_a_silent_vm_behind_it() {
     for (forwarding, at, says) in [
         (Forwarding::Freezes, "timeout", "jump host: the VM does not answer on its SSH connection"),
         (
@@ -351,7 +386,7 @@ fn pinned(vm: &FakeVm, pin: &str) -> Run {
 }
 
 #[test]
-fn a_pinned_host_key_is_the_only_one_that_is_trusted() {
+fn only_the_pinned_host_key_is_trusted() {
     let vm = script(Login::password(PASSWORD)).start();
     let run = pinned(&vm, &vm.fingerprint());
     run.expect(0, &["passed"]);
@@ -362,7 +397,7 @@ fn a_pinned_host_key_is_the_only_one_that_is_trusted() {
 }
 
 #[test]
-fn an_unknown_host_key_is_accepted_once_and_a_changed_one_refused() {
+fn an_unknown_host_key_is_accepted_once_and_a_changed_one_is_refused() {
     let vm = script(Login::password(PASSWORD)).start();
     let scene = Scene::with(&vm).run("vm", "true");
     let first = scene.check(&[]);
@@ -377,11 +412,7 @@ fn an_unknown_host_key_is_accepted_once_and_a_changed_one_refused() {
     let second = scene.check(&[]);
     second.expect(0, &["passed"]);
     assert_eq!(second.vm("vm")["host_key_trust"], "known");
-    assert_eq!(
-        scene.read("known_hosts").trim_start(),
-        vm.known_hosts_line(),
-        "it is written down once"
-    );
+    assert_eq!(scene.read("known_hosts").trim_start(), vm.known_hosts_line(), "it is written once");
     let rebuilt = vm.restart(Script { host_key: 2, ..Script::default() });
     let third = scene.check(&["--wait", "60s"]);
     blocked(&third, "host-key", "the host key changed");
@@ -399,17 +430,17 @@ fn an_unknown_host_key_is_accepted_once_and_a_changed_one_refused() {
 }
 
 #[test]
-fn without_a_file_that_learns_an_unknown_host_is_refused() {
+fn an_unknown_host_is_refused_without_a_known_hosts_file() {
     let vm = script(Login::password(PASSWORD)).start();
     let mut scene = Scene::with(&vm).run("vm", "true");
     scene.inventory.as_object_mut().unwrap().shift_remove("known_hosts");
     let run = scene.check(&[]);
-    blocked(&run, "host-key", &format!("the host is unknown; it shows {}", vm.fingerprint()));
+    blocked(&run, "host-key", &format!("the host is unknown; its key is {}", vm.fingerprint()));
     assert_eq!(vm.logins().len(), 0);
 }
 
 #[test]
-fn a_revoked_host_key_and_one_that_a_wildcard_knows_otherwise_are_refused_and_not_accepted_once() {
+fn revoked_and_changed_host_keys_are_not_learnt() {
     let vm = script(Login::password(PASSWORD)).start();
     let other = Script { host_key: 2, ..Script::default() }.start();
     let key_of = |vm: &FakeVm| vm.known_hosts_line().split_once(' ').unwrap().1.to_owned();
@@ -428,7 +459,7 @@ fn a_revoked_host_key_and_one_that_a_wildcard_knows_otherwise_are_refused_and_no
 }
 
 #[test]
-fn the_users_known_hosts_counts_also_when_it_is_hashed() {
+fn the_users_known_hosts_counts_also_if_it_is_hashed() {
     for hashed in [false, true] {
         let vm = script(Login::password(PASSWORD)).start();
         let mut scene = Scene::with(&vm).run("vm", "true");
@@ -469,7 +500,7 @@ fn many_assertions_share_one_login() {
 }
 
 #[test]
-fn a_server_with_few_sessions_makes_them_queue_and_not_fail() {
+fn commands_queue_on_a_server_with_few_sessions() {
     for max_sessions in [1, 2] {
         let slow = [
             Step::Out(b"ok\n".to_vec()),

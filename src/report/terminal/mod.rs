@@ -13,6 +13,7 @@ use super::explain::{LINE_LIMIT, explain};
 use super::row::ResultRow;
 use super::text::{counted, harmless_line, indent, shortened, wrapped};
 use super::vm::VmReport;
+use crate::health::NO_SYSTEMD;
 use crate::outcome::{Cause, VerdictKind};
 use crate::record::Trust;
 
@@ -72,8 +73,10 @@ fn vm_line(vm: &VmReport, screen: Screen) -> String {
         let _ = write!(line, ", new host key {key} accepted");
     }
     // That all is well is not worth a word.
-    if let Some(state) = vm.timeline.system.as_deref().filter(|state| *state != "running") {
-        let _ = write!(line, ", system {}", harmless_line(state));
+    match vm.timeline.system.as_deref() {
+        None | Some("running") => {}
+        Some(NO_SYSTEMD) => line += &format!(", {NO_SYSTEMD}"),
+        Some(state) => line += &format!(", system {}", harmless_line(state)),
     }
     if let Some(os) = &vm.os_release {
         let kernel = vm.kernel.as_deref().unwrap_or("unknown kernel");
