@@ -72,9 +72,9 @@ pub fn default_inventory() -> PathBuf {
 /// A length of time in an environment variable; none if it is not set or empty.
 pub fn span_variable(name: &'static str) -> Result<Option<Duration>, SettingsError> {
     match std::env::var(name) {
-        Ok(text) if !text.is_empty() => {
-            duration::parse(&text).map(Some).map_err(|why| SettingsError::Variable { name, why })
-        }
+        Ok(text) if !text.is_empty() => duration::parse(&text)
+            .map(Some)
+            .map_err(|error| SettingsError::Variable { name, why: error.to_string() }),
         _ => Ok(None),
     }
 }

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::Format;
 use super::plan::Selection;
+use crate::analysis::vacuous::doubts;
 use crate::exit_code::ExitCode;
 use crate::report::redact::Redactor;
 use crate::report::store::Destinations;
@@ -133,9 +134,9 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, SettingsError> {
 /// Of checks that can never fail: green says nothing about them, and `lint` need not have been asked.
 fn vacuous(plan: &Plan, selected: &HashSet<AssertionId>) -> Vec<String> {
     let chosen = plan.assertions.iter().filter(|one| selected.contains(&one.id));
-    let doubts =
-        chosen.flat_map(|one| one.expectation.doubts().into_iter().map(move |doubt| (one, doubt)));
-    let never = doubts.filter(|(_, doubt)| doubt.never_fails);
+    let found =
+        chosen.flat_map(|one| doubts(&one.expectation).into_iter().map(move |doubt| (one, doubt)));
+    let never = found.filter(|(_, doubt)| doubt.never_fails);
     never
         .map(|(one, doubt)| {
             format!("{}:{}: {}: {}\n  hint: {}", one.file, one.line, one.id, doubt.why, doubt.hint)

@@ -57,7 +57,9 @@ pub fn main() -> ExitCode {
     let result: Result<ExitCode, Box<dyn Error>> = match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments).map_err(Into::into),
         Command::Plan(arguments) => plan::run(&arguments).map_err(Into::into),
-        Command::Lint(arguments) => Ok(lint::run(&arguments)),
+        Command::Lint(arguments) => {
+            lint::run(&arguments).map_err(|error| Problems(error.problems().to_vec()).into())
+        }
         Command::Prove(arguments) => prove::run(&arguments).map_err(Into::into),
         Command::Schema(arguments) => Ok(schema::run(&arguments)),
         Command::Import(arguments) => import::run(&arguments),

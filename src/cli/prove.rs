@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Format;
 use super::plan::Selection;
+use crate::analysis::proof::{Case, Example, Proof};
 use crate::exit_code::ExitCode;
 use crate::outcome::{Outcome, VerdictKind};
 use crate::report::Totals;
@@ -17,7 +18,6 @@ use crate::run::RunSettings;
 use crate::settings::{self, SettingsError};
 use crate::spec::duration;
 use crate::spec::plan::AssertionId;
-use crate::spec::proof::{Case, Example, Proof};
 
 /// A line on the screen is cut after so many characters.
 const LINE_LIMIT: usize = 300;
@@ -140,7 +140,7 @@ fn intent(case: &Case) -> String {
         Ok(examples) => {
             examples.iter().map(|one| format!("  {}\n", harmless_line(&one.what))).collect()
         }
-        Err(reason) => format!("  none: {}\n", harmless_line(reason)),
+        Err(reason) => format!("  none: {}\n", harmless_line(&reason.to_string())),
     };
     format!("{}\n{lines}", case.id)
 }
@@ -153,7 +153,7 @@ fn row(case: &Case, outcomes: &HashMap<AssertionId, Outcome>, redactor: &Redacto
         ExampleRow { what: line(&one.what), verdict: verdict.kind(), message }
     };
     let (counter_examples, reason) = match &case.examples {
-        Err(why) => (Vec::new(), Some(line(why))),
+        Err(why) => (Vec::new(), Some(line(&why.to_string()))),
         Ok(examples) => {
             let rows: Vec<ExampleRow> = examples.iter().map(example).collect();
             let control = &outcomes[&case.id].verdict;

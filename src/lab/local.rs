@@ -70,7 +70,7 @@ pub(super) fn write_inventory(
     let place =
         |vm: &str| declared.as_ref().and_then(|lab| lab.vms.get_index_of(vm)).unwrap_or(usize::MAX);
     vms.sort_by(|left, _, right, _| place(left).cmp(&place(right)));
-    let peers = declared.as_ref().and_then(|lab| lab.peers).map(|(peers, _)| peers);
+    let peers = declared.as_ref().and_then(|lab| lab.peers);
     let (mut connections, warnings) =
         declared.map(|lab| (lab.connections, lab.warnings)).unwrap_or_default();
     connections.retain(|edge| vms.contains_key(&edge.from) && vms.contains_key(&edge.to));
@@ -81,6 +81,7 @@ pub(super) fn write_inventory(
         description: Some(
             "Written by `bootproof lab up`; removed by `bootproof lab down`.".to_owned(),
         ),
+        suites: None,
         known_hosts: unpinned.then(|| folder.run().join("known_hosts")),
         defaults: Access { host: Some("127.0.0.1".to_owned()), ..login(user) },
         readiness: Readiness::default(),

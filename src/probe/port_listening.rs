@@ -9,7 +9,9 @@ use crate::ssh::exec::exec;
 pub(super) async fn look(from: &Vantage) -> Result<Listeners, ProbeError> {
     let result = exec(&from.session, READ_SOCKET_TABLES, None, from.deadline).await?;
     let parsed = match result.end {
-        CommandEnd::Exited(0) => parse_socket_tables(&result.stdout.text),
+        CommandEnd::Exited(0) => {
+            parse_socket_tables(&result.stdout.text).map_err(|error| error.to_string())
+        }
         _ => Err(format!("/proc/net cannot be read: {}", result.stderr.text.trim())),
     };
     parsed.map_err(|why| ProbeError {

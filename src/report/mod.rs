@@ -523,7 +523,7 @@ pub fn because(
         }
         _ => None,
     };
-    plan.leans_on(assertion).iter().filter_map(red).collect()
+    plan.explained_by(assertion).iter().filter_map(red).collect()
 }
 
 /// The rows of each VM that has any, or that should have, in the order of the VMs.

@@ -143,6 +143,7 @@ fn inventory(written: &BlueprintFile, lab: &str, drafts: &[Draft]) -> InventoryF
         schema: None,
         lab: lab.to_owned(),
         description: written.description.clone(),
+        suites: None,
         known_hosts: Some(format!("{lab}.known_hosts").into()),
         defaults,
         readiness: Readiness::default(),
