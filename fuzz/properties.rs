@@ -146,7 +146,7 @@ fn is_bound(plan: &Plan, suite: &Suite, text: &str) {
     let ids: HashSet<_> = plan.assertions.iter().map(|one| one.id.as_str()).collect();
     // Of each VM its identity, and its clock where the inventory asks for that.
     let peers =
-        plan.inventory.peers.map_or(0, |(peers, _)| 1 + usize::from(peers.clocks_within.is_some()));
+        plan.inventory.peers.map_or(0, |peers| 1 + usize::from(peers.clocks_within.is_some()));
     let derived = plan.inventory.connections.len() + peers * plan.inventory.vms.len();
     let all = suite.assertions.len() + derived;
     assert_eq!((ids.len(), plan.assertions.len()), (all, all));

@@ -1,4 +1,5 @@
 //! bootproof: post-boot conformance tests over SSH.
+pub mod analysis;
 pub mod assertion;
 pub mod atomic_file;
 pub mod cli;

@@ -29,9 +29,9 @@ pub const DEFAULT_REPORTS: &str = "reports";
 /// A length of time in an environment variable; `None` if it is not set or empty.
 pub fn span_variable(name: &str) -> Result<Option<Duration>, Problem> {
     match std::env::var(name) {
-        Ok(text) if !text.is_empty() => {
-            duration::parse(&text).map(Some).map_err(|why| Problem::new(format!("{name}: {why}")))
-        }
+        Ok(text) if !text.is_empty() => duration::parse(&text)
+            .map(Some)
+            .map_err(|error| Problem::new(format!("{name}: {error}"))),
         _ => Ok(None),
     }
 }

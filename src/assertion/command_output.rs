@@ -1,4 +1,4 @@
-//! `command_output`: a command on the VM ends and prints as expected.
+//! `command_output`: a command on the VM exits and prints as expected.
 
 use std::sync::LazyLock;
 
@@ -6,42 +6,48 @@ use regex::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::judgement::{Judgement, Unclear};
+use super::mistake::Mistake;
+use super::slug::slug;
 use super::text::TextExpectation;
-use super::{Judgement, Unclear, slug};
 use crate::command::{CommandEnd, CommandResult};
 
-/// What stands on standard error, in a line of its own, once sudo has let the command through.
+/// The line on standard error that shows that sudo has let the command through.
 pub const SUDO_GRANTED: &str = "bootproof: sudo granted";
 
-/// A command must end with `exit_code`, and its standard output must be as expected.
+/// A command on the VM must exit with `exit_code`, and its standard output must be as expected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommandOutput {
-    /// The command, run by the login shell of the user.
+    /// The command; the login shell of the user runs it.
     #[schemars(length(min = 1))]
     pub command: String,
-    /// Standard output contains this.
+    /// Text that standard output must contain. `expected` and `expected_output` mean the same.
     #[serde(default, alias = "expected", alias = "expected_output")]
     pub contains: Option<String>,
-    /// Standard output is this; line ends at its end do not count.
+    /// What standard output must be, apart from line ends at its end.
     #[serde(default)]
     pub equals: Option<String>,
-    /// A regular expression that matches somewhere in standard output (`^` and `$`: ends of lines).
+    /// A regular expression that must match somewhere in standard output; `^` and `$` match at the
+    /// beginning and end of each line.
     #[serde(default)]
     pub matches: Option<String>,
-    /// A jq program whose last output for standard output must be `true`.
+    /// A jq program; standard output must be JSON for which its last output is `true`.
     #[serde(default)]
     pub jq: Option<String>,
-    /// The exit status; 0 by default.
+    /// The exit status that the command must have. Default: 0.
     #[serde(default)]
     #[schemars(range(min = 0, max = 255))]
     pub exit_code: Option<u32>,
-    /// Run it as root, through sudo.
+    /// `true`: run the command as root, through sudo.
     #[serde(default, rename = "become")]
     pub run_as_root: bool,
 }
 
 impl CommandOutput {
+    /// Other names for `contains` in a suite.
+    pub const ALIASES_OF_CONTAINS: [&str; 2] = ["expected", "expected_output"];
+
     fn text(&self) -> TextExpectation<'_> {
         TextExpectation {
             contains: self.contains.as_deref(),
@@ -65,8 +71,8 @@ impl CommandOutput {
 
     /// The line that is sent to the VM.
     ///
-    /// Through sudo, the password comes on stdin; the command itself gets an empty one, and a line on standard
-    /// error tells that sudo let it through.
+    /// sudo reads the password from standard input. The command itself gets an empty standard input, and
+    /// [`SUDO_GRANTED`] on standard error shows that sudo has let it through.
     pub fn remote_command(&self) -> String {
         if !self.run_as_root {
             return self.command.clone();
@@ -85,14 +91,16 @@ impl CommandOutput {
     /// `HOST:PORT` and `HOST PORT` in the command, as in a URL and in `nc -z HOST PORT`.
     pub fn connects_to(&self) -> Vec<(String, u16)> {
         static ENDS: LazyLock<Regex> = LazyLock::new(|| {
-            Regex::new(r"(?P<host>\[::1\]|localhost|\d{1,3}(?:\.\d{1,3}){3}|\b[a-z][a-z0-9.-]*[a-z0-9])(?::|\s+)(?P<port>\d{2,5})\b")
+            const HOST: &str =
+                r"\[::1\]|localhost|\d{1,3}(?:\.\d{1,3}){3}|\b[a-z][a-z0-9.-]*[a-z0-9]";
+            Regex::new(&format!(r"(?P<host>{HOST})(?::|\s+)(?P<port>\d{{2,5}})\b"))
                 .expect("a valid pattern")
         });
         let ends = ENDS.captures_iter(&self.command);
         ends.filter_map(|end| Some((end["host"].to_owned(), end["port"].parse().ok()?))).collect()
     }
 
-    /// The expected text, which says what the command is for; else the command.
+    /// The expected text, which usually says what the command is for; otherwise the command.
     pub fn slug(&self) -> String {
         let words = [
             self.contains.as_deref(),
@@ -103,36 +111,39 @@ impl CommandOutput {
         words.into_iter().flatten().map(slug).find(|slug| !slug.is_empty()).unwrap_or_default()
     }
 
-    /// Mistakes that show without running it.
-    pub fn mistakes(&self) -> Vec<(&'static str, String)> {
+    /// Mistakes that show without running the command.
+    pub fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = self.text().mistakes();
         if self.command.trim().is_empty() {
-            mistakes.push(("command", "the command is empty; this check cannot fail".to_owned()));
+            let message = "the command is empty, so this check cannot fail";
+            mistakes.push(Mistake::new("command", message));
         }
         if self.command.contains('\0') {
-            mistakes.push(("command", "a command cannot contain NUL".to_owned()));
+            mistakes.push(Mistake::new("command", "a command cannot contain NUL"));
         }
         if self.exit_code() > 255 {
-            mistakes.push(("exit_code", "an exit status is between 0 and 255".to_owned()));
+            let message = format!("invalid exit status {}", self.exit_code());
+            let hint = "write a number from 0 to 255";
+            mistakes.push(Mistake::new("exit_code", message).hint(hint));
         }
         mistakes
     }
 
-    /// Whether it ended and printed as expected.
+    /// Whether the command exited and printed as expected.
     pub fn judge(&self, seen: &CommandResult) -> Judgement {
         let judgement =
             self.judge_end(seen).unwrap_or_else(|| self.text().judge("output", &seen.stdout.text));
-        match judgement {
-            Judgement::Holds => Judgement::Holds,
-            // What is missing can explain any difference, so the difference proves nothing about the VM's services.
-            _ if missing_tool(&seen.stderr.text).is_some() => Judgement::Unclear(
-                Unclear::MissingTool(missing_tool(&seen.stderr.text).unwrap_or_default()),
-            ),
-            _ if seen.stdout.lost > 0 => {
-                Judgement::Unclear(Unclear::TooMuchOutput(seen.stdout.text.len()))
-            }
-            differs => differs,
+        if judgement == Judgement::Holds {
+            return judgement;
         }
+        // A missing program can explain any difference, so the difference proves nothing about the VM.
+        if let Some(tool) = missing_tool(&seen.stderr.text) {
+            return Judgement::Unclear(Unclear::MissingTool(tool));
+        }
+        if seen.stdout.lost > 0 {
+            return Judgement::Unclear(Unclear::TooMuchOutput(seen.stdout.text.len()));
+        }
+        judgement
     }
 
     fn judge_end(&self, seen: &CommandResult) -> Option<Judgement> {
@@ -142,10 +153,10 @@ impl CommandOutput {
             CommandEnd::Exited(code) => format!("exit status {code}"),
             CommandEnd::Signalled(name) => format!("signal {name}"),
         };
-        let said = failed_connection(&self.command, &seen.stderr.text)
+        let reason = failed_connection(&self.command, &seen.stderr.text)
             .or_else(|| last_line(&seen.stderr.text).map(str::to_owned));
-        let message = match said {
-            Some(line) => format!("{ended}, expected {wanted}: {line}"),
+        let message = match reason {
+            Some(reason) => format!("{ended}, expected {wanted}: {reason}"),
             None => format!("{ended}, expected {wanted}"),
         };
         let printed = match seen.stdout.text.as_str() {
@@ -160,8 +171,8 @@ fn last_line(text: &str) -> Option<&str> {
     text.lines().map(str::trim).rfind(|line| !line.is_empty())
 }
 
-/// The first link that broke in a chain of `nc -z HOST PORT && ...`. OpenBSD's nc tells of the connections that it
-/// made, and is silent about the one that it did not make.
+/// The first connection that failed in a chain of `nc -z HOST PORT && ...`. OpenBSD's nc reports the
+/// connections that it made, and is silent about the one that it did not make.
 fn failed_connection(command: &str, stderr: &str) -> Option<String> {
     let steps = command.split("&&").map(str::trim).take_while(|step| step.starts_with("nc "));
     let made = stderr
@@ -171,7 +182,7 @@ fn failed_connection(command: &str, stderr: &str) -> Option<String> {
     let step = steps.clone().nth(made)?;
     let mut words = step.split_whitespace().rev();
     let (port, host) = (words.next()?, words.next()?);
-    // With `-v` it does speak of what failed; its own words are better than ours.
+    // With `-v` it does report the failure, in better words than ours.
     let silent = !stderr.contains("nc: ");
     silent.then(|| {
         format!(
@@ -182,7 +193,7 @@ fn failed_connection(command: &str, stderr: &str) -> Option<String> {
     })
 }
 
-/// The program that the shell did not find, from what bash and dash say about it on standard error.
+/// The program that the shell did not find, from what bash or dash print on standard error.
 pub fn missing_tool(stderr: &str) -> Option<String> {
     static NOT_FOUND: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"(?m)^\S*sh: (?:line )?\d+: (?P<tool>[^\s:]+): (?:command )?not found\s*$")
@@ -214,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_right_words_with_the_wrong_exit_status_are_a_failure() {
+    fn the_right_output_with_the_wrong_exit_status_fails() {
         assert_eq!(echo_ok().judge(&ended(0, "ok\n", "")), Judgement::Holds);
         let Judgement::Differs(mismatch) =
             echo_ok().judge(&ended(7, "ok\n", "curl: (7) refused\n"))
@@ -225,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_of_connections_names_the_one_that_failed() {
+    fn names_the_connection_that_failed_in_a_chain() {
         let chain = CommandOutput {
             command: "nc -z -w 5 10.71.0.30 5432 && nc -z -w 5 10.71.0.40 6379 && echo backends-reachable".to_owned(),
             contains: Some("backends-reachable".to_owned()),
@@ -254,14 +265,14 @@ mod tests {
     }
 
     #[test]
-    fn death_by_a_signal_is_not_exit_0() {
+    fn a_killed_command_fails() {
         let killed =
             CommandResult { end: CommandEnd::Signalled("KILL".to_owned()), ..ended(0, "ok", "") };
         assert!(matches!(echo_ok().judge(&killed), Judgement::Differs(_)));
     }
 
     #[test]
-    fn a_missing_program_is_told_apart_from_a_wrong_answer() {
+    fn a_missing_program_is_unclear() {
         for stderr in [
             "bash: line 1: jq: command not found\n",
             "sh: 1: jq: not found\n",
@@ -274,17 +285,17 @@ mod tests {
                 "{stderr}"
             );
         }
-        // The command's own words about something else that was not found are its answer.
+        // If the command itself did not find something, that is its answer.
         assert!(matches!(
             echo_ok().judge(&ended(1, "", "error: file not found\n")),
             Judgement::Differs(_)
         ));
-        // And when the expectation holds all the same, nothing is unclear.
+        // If the expectation holds all the same, nothing is unclear.
         assert_eq!(echo_ok().judge(&ended(0, "ok", "sh: 1: jq: not found\n")), Judgement::Holds);
     }
 
     #[test]
-    fn output_that_was_cut_is_judged_only_when_it_holds() {
+    fn cut_output_is_unclear_unless_it_holds() {
         let mut cut = ended(0, "ok", "");
         cut.stdout.lost = 5;
         assert_eq!(echo_ok().judge(&cut), Judgement::Holds);
@@ -293,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_tells_where_it_connects() {
+    fn finds_the_hosts_and_ports_in_a_command() {
         let ends = |command: &str| {
             let wanted = CommandOutput { command: command.to_owned(), ..CommandOutput::default() };
             wanted
@@ -311,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_is_what_is_expected() {
+    fn the_slug_is_what_is_expected() {
         assert_eq!(echo_ok().slug(), "ok");
         let bare =
             CommandOutput { command: "test -d /var/lib".to_owned(), ..CommandOutput::default() };

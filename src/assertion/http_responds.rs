@@ -1,59 +1,63 @@
-//! `http_responds`: a URL is answered as expected.
+//! `http_responds`: a server answers a request as expected.
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
+use super::judgement::{Judgement, Unclear};
+use super::mistake::Mistake;
+use super::slug::slug;
 use super::text::TextExpectation;
-use super::{Judgement, Unclear, slug};
 use crate::command::Captured;
 
-/// A request must be answered with `status`, and the body must be as expected. Redirects are not followed:
-/// the first answer is the answer.
+/// A server must answer a request with `status`, and the body must be as expected. bootproof does not
+/// follow redirects: the first answer counts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpResponds {
-    /// `http://` or `https://` URL, as seen from `from`.
+    /// `http://` or `https://` URL. `from` says from where it is requested, so `localhost` is the VM.
     pub url: Url,
-    /// The method; `GET` by default.
+    /// The method, in capitals. Default: `GET`.
     #[serde(default = "get")]
     pub method: String,
-    /// Request headers.
+    /// Request headers by name.
     #[serde(default)]
     pub headers: IndexMap<String, String>,
-    /// Request body: a text, or JSON (then `content-type: application/json` is sent).
+    /// Request body: a string is sent as it is; anything else is sent as JSON, with
+    /// `content-type: application/json`.
     #[serde(default)]
     pub body: Option<serde_json::Value>,
-    /// The status; 200 by default.
+    /// The status that the answer must have. Default: 200.
     #[serde(default = "ok")]
     #[schemars(range(min = 100, max = 599))]
     pub status: u16,
-    /// The body contains this.
+    /// Text that the body must contain.
     #[serde(default)]
     pub contains: Option<String>,
-    /// The body is this; line ends at its end do not count.
+    /// What the body must be, apart from line ends at its end.
     #[serde(default)]
     pub equals: Option<String>,
-    /// A regular expression that matches somewhere in the body (`^` and `$`: ends of lines).
+    /// A regular expression that must match somewhere in the body; `^` and `$` match at the beginning
+    /// and end of each line.
     #[serde(default)]
     pub matches: Option<String>,
-    /// A jq program whose last output for the body must be `true`.
+    /// A jq program; the body must be JSON for which its last output is `true`.
     #[serde(default)]
     pub jq: Option<String>,
-    /// Where the request starts.
+    /// Where the request comes from: `vm` (default) or `runner`.
     #[serde(default)]
     pub from: Vantage,
 }
 
-/// Where a request starts.
+/// Where a request comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Vantage {
-    /// On the VM of `on_vm`.
+    /// The VM of `on_vm`.
     #[default]
     Vm,
-    /// Where bootproof runs.
+    /// The machine that runs bootproof.
     Runner,
 }
 
@@ -65,7 +69,7 @@ fn ok() -> u16 {
     200
 }
 
-/// What came back for a request.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HttpResult {
     /// An answer.
@@ -75,7 +79,7 @@ pub enum HttpResult {
         /// Its body.
         body: Captured,
     },
-    /// No connection, or no HTTP on it; why.
+    /// There was no connection, or no HTTP on it; why.
     NoAnswer(String),
 }
 
@@ -119,20 +123,20 @@ impl HttpResponds {
         slug(&format!("{method} {port} {}", self.url.path()))
     }
 
-    /// Mistakes that show without asking.
-    pub fn mistakes(&self) -> Vec<(&'static str, String)> {
+    /// Mistakes that show without a request.
+    pub fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = self.text().mistakes();
         if !matches!(self.url.scheme(), "http" | "https") || self.url.host().is_none() {
-            mistakes.push(("url", format!("`{}` is no http:// or https:// URL", self.url)));
+            let message = format!("`{}` is not an http:// or https:// URL", self.url);
+            mistakes.push(Mistake::new("url", message));
         }
         if !(100..=599).contains(&self.status) {
-            mistakes.push(("status", format!("{} is no HTTP status", self.status)));
+            let message = format!("invalid HTTP status {}", self.status);
+            mistakes.push(Mistake::new("status", message).hint("write a number from 100 to 599"));
         }
         if self.method.is_empty() || !self.method.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            mistakes.push((
-                "method",
-                format!("`{}` is no HTTP method; write it in capitals", self.method),
-            ));
+            let message = format!("invalid HTTP method `{}`", self.method);
+            mistakes.push(Mistake::new("method", message).hint("write it in capitals"));
         }
         mistakes
     }
@@ -198,17 +202,17 @@ mod tests {
     }
 
     #[test]
-    fn the_name_is_port_and_path() {
+    fn the_slug_is_port_and_path() {
         assert_eq!(ping().slug(), "2283-api-server-info-ping");
     }
 
     #[test]
-    fn what_cannot_be_asked_is_a_mistake() {
+    fn requests_that_cannot_be_made_are_mistakes() {
         let ftp = HttpResponds { url: "ftp://localhost/".parse().unwrap(), ..ping() };
         let status = HttpResponds { status: 99, ..ping() };
         let method = HttpResponds { method: "get it".to_owned(), ..ping() };
         for (wrong, key) in [(ftp, "url"), (status, "status"), (method, "method")] {
-            assert_eq!(wrong.mistakes()[0].0, key);
+            assert_eq!(wrong.mistakes()[0].key, key);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! jq programs. Only this file knows jq-rs.
+//! jq programs. Only this file names jq-rs.
 //!
-//! libjq explains a program that does not compile on stderr itself; its words cannot be had here.
+//! If a program does not compile, libjq prints the reason on stderr itself, and does not return it.
 
-use super::{Judgement, Unclear};
+use super::judgement::{Judgement, Unclear};
 
 /// Whether the program compiles.
 pub fn compiles(program: &str) -> bool {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_last_output_of_true_holds() {
+    fn the_last_output_must_be_true() {
         assert_eq!(judge(".res == \"pong\"", r#"{"res":"pong"}"#), Judgement::Holds);
         assert_eq!(judge("false, true", "{}"), Judgement::Holds);
         for (program, json) in [
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_program_is_seen_before_it_is_run() {
+    fn finds_programs_that_do_not_compile() {
         assert!(compiles(".a == 1"));
         assert!(!compiles(".a =="));
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use super::{Judgement, Unclear};
+use super::judgement::{Judgement, Unclear};
 
 /// The remote command that prints what sets a machine apart; everyone may read it, on any Linux. Only devices that
 /// stand for hardware have a MAC address that must not be another VM's.

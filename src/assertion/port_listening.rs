@@ -1,30 +1,32 @@
 //! `port_listening`: a socket of the VM listens on a port.
 //!
-//! It is read from the kernel's tables and needs no tool on the VM. It never means "reachable from
-//! elsewhere": a firewall is not asked.
+//! The answer comes from the kernel's tables, so it needs no tool on the VM, and says nothing about
+//! firewalls: the port may still be unreachable from elsewhere.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use thiserror::Error;
 
-use super::Judgement;
+use super::judgement::Judgement;
 
 /// The remote command that prints the kernel's socket tables, each after a line with its name.
 pub const READ_SOCKET_TABLES: &str = "sh -c 'cd /proc/net && for t in tcp tcp6 udp udp6; do \
     echo \"@$t\"; if [ -e $t ]; then cat $t || exit 1; fi; done; echo @end'";
 
-/// A socket must listen on `port`.
+/// A socket on the VM must listen on `port`. Whether a firewall lets others reach it is not checked.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PortListening {
-    /// The port.
+    /// The port, from 1 to 65535.
     pub port: NonZeroU16,
     /// `tcp` (default) or `udp`.
     #[serde(default)]
     pub protocol: Protocol,
-    /// An address on which it must listen, itself or through a wildcard (`0.0.0.0`, `::`); by default any.
+    /// The IP address on which the socket must listen, itself or through a wildcard (`0.0.0.0`, `::`).
+    /// Default: any address.
     #[serde(default)]
     pub address: Option<IpAddr>,
 }
@@ -77,7 +79,7 @@ impl PortListening {
         self.protocol == Protocol::Tcp && self.port.get() == port
     }
 
-    /// The port, with the protocol when it is not TCP and the address when one is asked for.
+    /// The port, then the protocol if it is not TCP, and the address if there is one.
     pub fn slug(&self) -> String {
         let mut slug = self.port.to_string();
         if self.protocol != Protocol::Tcp {
@@ -89,7 +91,7 @@ impl PortListening {
         slug
     }
 
-    /// Whether such a socket is among those seen.
+    /// Whether one of the sockets is as expected.
     pub fn judge(&self, seen: &Listeners) -> Judgement {
         let on_port: Vec<_> = seen
             .0
@@ -131,16 +133,30 @@ fn list(items: &[impl ToString]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// A socket bound to `bound` answers on `wanted`. `::` is taken to answer IPv4 too, as Linux does by default.
+/// Whether a socket bound to `bound` answers on `wanted`. By default, Linux answers IPv4 on `::` too.
 fn covers(bound: IpAddr, wanted: IpAddr) -> bool {
     let bound = bound.to_canonical();
     bound == wanted || (bound.is_unspecified() && (bound.is_ipv6() || wanted.is_ipv4()))
 }
 
+/// Why the output of [`READ_SOCKET_TABLES`] is not understood.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BadSocketTable {
+    /// A line comes before the name of the first table.
+    #[error("unexpected line before the socket tables: {0:?}")]
+    NoTable(String),
+    /// A line does not describe a socket.
+    #[error("not a line of a socket table: {0:?}")]
+    BadLine(String),
+    /// The end is missing.
+    #[error("the socket tables are cut off")]
+    CutOff,
+}
+
 /// Reads what [`READ_SOCKET_TABLES`] printed.
 ///
-/// The error says which line is not understood: it is never taken for "nothing listens".
-pub fn parse_socket_tables(text: &str) -> Result<Listeners, String> {
+/// A table that is not understood is an error, and never taken for "nothing listens".
+pub fn parse_socket_tables(text: &str) -> Result<Listeners, BadSocketTable> {
     let mut listeners = Vec::new();
     let mut table = None;
     for line in text.lines() {
@@ -151,15 +167,15 @@ pub fn parse_socket_tables(text: &str) -> Result<Listeners, String> {
             (line, _) if line.starts_with("sl ") => {}
             (line, Some(protocol)) => listeners.extend(parse_socket(protocol, line)?),
             (line, None) => {
-                return Err(format!("unexpected line before the socket tables: {line:?}"));
+                return Err(BadSocketTable::NoTable(line.to_owned()));
             }
         }
     }
-    Err("the socket tables are cut off".to_owned())
+    Err(BadSocketTable::CutOff)
 }
 
-fn parse_socket(protocol: Protocol, line: &str) -> Result<Option<Listener>, String> {
-    let bad = || format!("not a line of a socket table: {line:?}");
+fn parse_socket(protocol: Protocol, line: &str) -> Result<Option<Listener>, BadSocketTable> {
+    let bad = || BadSocketTable::BadLine(line.to_owned());
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (Some(local), Some(_remote), Some(state)) = (fields.next(), fields.next(), fields.next())
     else {
@@ -176,7 +192,7 @@ fn parse_socket(protocol: Protocol, line: &str) -> Result<Option<Listener>, Stri
     Ok(listening.then_some(Listener { protocol, address, port }))
 }
 
-/// The kernel prints addresses as 32-bit words in the byte order of the machine, which is little-endian.
+/// The kernel prints addresses as 32-bit words in the byte order of the VM, which is little-endian.
 fn parse_address(hex: &str) -> Option<IpAddr> {
     if !hex.is_ascii() {
         return None;
@@ -220,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_listens_on_the_addresses_that_the_kernel_names() {
+    fn a_port_listens_on_its_bound_addresses() {
         let seen = parse_socket_tables(TABLES).unwrap();
         for (number, address) in [
             (6379, None),
@@ -239,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connected_socket_or_another_address_is_not_listening() {
+    fn connected_sockets_and_other_addresses_do_not_count() {
         let seen = parse_socket_tables(TABLES).unwrap();
         let Judgement::Differs(only) = port(6379, Some("10.71.0.40")).judge(&seen) else {
             panic!("127.0.0.1 only")
@@ -252,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_that_are_cut_off_or_garbled_are_never_an_empty_table() {
+    fn cut_or_garbled_tables_are_errors() {
         for text in
             ["", "@tcp\n", "hello\n@end", "@tcp\n 0: xyz\n@end", "@tcp\n 0: 0100:1 0:0 0A\n@end"]
         {
@@ -261,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_says_what_is_not_the_default() {
+    fn the_slug_names_what_is_not_the_default() {
         assert_eq!(port(6379, None).slug(), "6379");
         assert_eq!(port(6379, Some("10.71.0.40")).slug(), "6379-on-10.71.0.40");
     }

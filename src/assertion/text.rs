@@ -1,24 +1,26 @@
-//! What a text should be: the four expectations that command output and HTTP bodies share.
+//! What a text must be: the four expectations that command output and HTTP bodies share.
 
 use regex::Regex;
 
-use super::{Judgement, jq};
+use super::jq;
+use super::judgement::Judgement;
+use super::mistake::Mistake;
 
-/// How a text should be; every part that is given must hold.
+/// What a text must be; every part that is given must hold.
 #[derive(Debug, Clone, Copy)]
 pub struct TextExpectation<'a> {
     /// It contains this.
     pub contains: Option<&'a str>,
-    /// It is this, line ends at its end aside.
+    /// It is this, apart from line ends at its end.
     pub equals: Option<&'a str>,
-    /// This regular expression matches somewhere in it; `^` and `$` are its lines' ends.
+    /// This regular expression matches somewhere in it; `^` and `$` match at line ends.
     pub matches: Option<&'a str>,
     /// It is JSON for which this jq program's last output is `true`.
     pub jq: Option<&'a str>,
 }
 
 impl TextExpectation<'_> {
-    /// The expectation in words, without the text's name; empty when nothing is expected.
+    /// The expectation in words, such as `contains "ok"`; empty if nothing is expected.
     pub fn describe(&self) -> String {
         let parts = [
             self.contains.map(|text| format!("contains {text:?}")),
@@ -29,33 +31,34 @@ impl TextExpectation<'_> {
         parts.into_iter().flatten().collect::<Vec<_>>().join(" and ")
     }
 
-    /// Mistakes that show without any text: key and reason.
-    pub fn mistakes(&self) -> Vec<(&'static str, String)> {
-        let mut mistakes = Vec::new();
-        if self.contains == Some("") {
-            mistakes.push((
-                "contains",
-                "every text contains the empty text; this check cannot fail".to_owned(),
-            ));
-        }
-        if let Some(pattern) = self.matches {
-            match compile(pattern) {
-                Err(error) => mistakes.push(("matches", error)),
-                Ok(regex) if regex.is_match("") && regex.is_match("x\u{1}") => {
-                    mistakes.push((
-                        "matches",
-                        format!("/{pattern}/ matches every text; this check cannot fail"),
-                    ));
-                }
-                Ok(_) => {}
+    /// Mistakes that show without any text.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        [self.contains_mistake(), self.matches_mistake(), self.jq_mistake()]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    fn contains_mistake(&self) -> Option<Mistake> {
+        const MESSAGE: &str = "every text contains the empty text, so this check cannot fail";
+        (self.contains == Some("")).then(|| Mistake::new("contains", MESSAGE))
+    }
+
+    fn matches_mistake(&self) -> Option<Mistake> {
+        let pattern = self.matches?;
+        match compile(pattern) {
+            Err(error) => Some(Mistake::new("matches", error.to_string())),
+            Ok(regex) if regex.is_match("") && regex.is_match("x\u{1}") => {
+                let message = format!("/{pattern}/ matches every text, so this check cannot fail");
+                Some(Mistake::new("matches", message))
             }
+            Ok(_) => None,
         }
-        if let Some(program) = self.jq
-            && !jq::compiles(program)
-        {
-            mistakes.push(("jq", format!("the jq program does not compile: `{program}`")));
-        }
-        mistakes
+    }
+
+    fn jq_mistake(&self) -> Option<Mistake> {
+        let program = self.jq.filter(|program| !jq::compiles(program))?;
+        Some(Mistake::new("jq", format!("the jq program does not compile: `{program}`")))
     }
 
     /// Judges `text`; `what` names it in messages ("output", "body").
@@ -88,8 +91,8 @@ impl TextExpectation<'_> {
     }
 }
 
-fn compile(pattern: &str) -> Result<Regex, String> {
-    regex::RegexBuilder::new(pattern).multi_line(true).build().map_err(|error| error.to_string())
+fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+    regex::RegexBuilder::new(pattern).multi_line(true).build()
 }
 
 fn trim_line_ends(text: &str) -> &str {
@@ -113,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_forgives_line_ends_at_the_end_only() {
+    fn equals_ignores_only_line_ends_at_the_end() {
         let equals = TextExpectation { equals: Some("a\nb"), ..NONE };
         assert_eq!(equals.judge("output", "a\nb\r\n"), Judgement::Holds);
         assert!(matches!(equals.judge("output", "a b"), Judgement::Differs(_)));
@@ -121,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_fail_or_compile_is_a_mistake() {
+    fn texts_that_cannot_fail_or_compile_are_mistakes() {
         for wrong in [
             TextExpectation { contains: Some(""), ..NONE },
             TextExpectation { matches: Some("("), ..NONE },

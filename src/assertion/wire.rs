@@ -4,8 +4,8 @@
 
 use std::net::IpAddr;
 
+use super::judgement::{Judgement, Unclear};
 use super::port_listening::{Listeners, Protocol};
-use super::{Judgement, Unclear};
 
 /// An edge of the topology.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::output::{Format, show, show_exactly, tell_all, width};
 use super::plan::Selection;
 use super::progress::run_with_progress;
+use crate::analysis::vacuous::doubts;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::gate::{Gate, Request};
@@ -136,7 +137,7 @@ fn vacuous(gate: &Gate) -> Vec<Problem> {
         if !gate.selected().contains(&assertion.id) {
             continue;
         }
-        for doubt in assertion.expectation.doubts().into_iter().filter(|doubt| doubt.never_fails) {
+        for doubt in doubts(&assertion.expectation).into_iter().filter(|doubt| doubt.never_fails) {
             let place = format!("{}:{}", assertion.file, assertion.line);
             let message = format!("{place}: {}: {}", assertion.id, doubt.why);
             let [message, hint] = [message, doubt.hint].map(|text| gate.redactor().text(&text));

@@ -1,19 +1,19 @@
-//! `bootproof lint`: checks files without touching a VM.
+//! `bootproof lint`: checks files without connecting to a VM.
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::output::tell;
+use super::output::{show, tell};
+use crate::analysis::lint::{self, Finding, Level};
+use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::lab::blueprint::Blueprint;
 use crate::lab::recipe::{Recipe, RecipeFolder};
-use crate::problem::Problems;
+use crate::problem::{Problem, Problems};
 use crate::report::text::counted;
 use crate::settings;
 use crate::spec::inventory::Inventory;
-use crate::spec::lint::{self, Finding, Level};
 use crate::spec::plan::Plan;
 use crate::spec::source::Source;
 use crate::spec::suite::Suite;
@@ -21,30 +21,30 @@ use crate::spec::suite::Suite;
 /// Check inventories, suites, recipes and blueprints
 #[derive(Debug, Args)]
 #[command(after_help = concat!(
-    "What a file is, is seen from its keys (`vms`, `scenarios`, `os`, `nodes`). When inventories are among the\n",
-    "files, the suites are bound to each of them, too. When a blueprint is, inventory and recipes of its lab must\n",
-    "have kept its warnings.\n\n",
-    "A check that can never fail is an error; one that hides a failure is a warning, which changes the exit code\n",
-    "only with --deny-warnings. An assertion accepts its warnings with `\"waive\": \"the reason\"`.\n\n",
+    "The keys of a file tell what it is: `vms` an inventory, `scenarios` a suite, `os` a recipe,\n",
+    "`nodes` a blueprint. Suites are checked against every inventory among the files. Inventories and\n",
+    "recipes are checked for the warnings of their blueprint, if it is among the files.\n\n",
+    "An assertion that can never fail is an error. One that hides a failure is a warning; to accept\n",
+    "it, add `\"lint_allow\": \"the reason\"` to the assertion.\n\n",
     "Example:\n  bootproof lint inventory/*.json suites/*.json recipes/*/recipe.json\n\n",
-    "Exit codes:\n  0  the files are right\n  2  one of them is wrong, or --deny-warnings and there is a warning"
+    "Exit codes:\n  0  the files are right\n  2  a file is wrong, or --deny-warnings and there is a warning"
 ))]
 pub struct LintArgs {
     /// The files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// A warning ends with exit code 2, too; a waived one does not
+    /// Exit with 2 if there is a warning; those with `lint_allow` do not count
     #[arg(long)]
     deny_warnings: bool,
 }
 
 /// A file that was understood.
-enum Read {
+enum File {
     Inventory(Box<Inventory>),
     Suite(Box<Suite>),
     Recipe(Box<RecipeFolder>),
-    Plan(Box<Blueprint>),
+    Blueprint(Box<Blueprint>),
 }
 
 /// All files that were understood.
@@ -53,158 +53,161 @@ struct Files {
     inventories: Vec<Inventory>,
     suites: Vec<Suite>,
     recipes: Vec<RecipeFolder>,
-    plans: Vec<(PathBuf, Blueprint)>,
+    blueprints: Vec<(PathBuf, Blueprint)>,
 }
 
-pub fn run(arguments: &LintArgs) -> ExitCode {
-    let mut wrong = false;
+pub fn run(arguments: &LintArgs) -> Result<ExitCode, Error> {
+    let mut problems = Vec::new();
     let mut files = Files::default();
-    for file in &arguments.files {
-        match read(file) {
-            Ok(read) => files.tell_and_keep(file, read),
-            Err(error) => {
-                wrong = true;
-                tell("error", &error);
-            }
+    for path in &arguments.files {
+        match read(path) {
+            Ok(file) => files.show_and_keep(path, file),
+            Err(found) => problems.extend(found.0),
         }
     }
-    for error in files.lost_warnings() {
-        wrong = true;
-        tell("error", &error);
-    }
+    problems.extend(files.lost_warnings());
     let Files { inventories, suites, .. } = files;
     let mut findings = lint::suites(&suites);
     for inventory in inventories.into_iter().filter(|_| !suites.is_empty()) {
-        let file = inventory.file.clone();
         match Plan::resolve(&suites, inventory) {
             Ok(plan) => {
-                let (own, others): (Vec<_>, Vec<_>) =
-                    plan.assertions.iter().partition(|one| one.file == file);
-                let own = if own.is_empty() {
-                    String::new()
-                } else {
-                    format!(", and {} more are its own", own.len())
-                };
-                println!("{file}: all {} assertions are on VMs of it{own}: ok", others.len());
+                show_bound(&plan);
                 findings.extend(lint::login_ports(&suites, &plan.inventory));
             }
-            Err(errors) => {
-                wrong = true;
-                tell("error", &errors);
-            }
+            Err(found) => problems.extend(found.0),
         }
     }
-    findings.iter().for_each(tell_finding);
-    let denied = |finding: &Finding| match finding.level {
-        Level::Error => true,
-        Level::Warning => arguments.deny_warnings,
-        Level::Waived(_) => false,
-    };
-    if wrong || findings.iter().any(denied) { ExitCode::Usage } else { ExitCode::Conforms }
+    let has_warnings = findings.iter().any(|finding| finding.level == Level::Warning);
+    problems.extend(findings.into_iter().filter_map(show_or_return));
+    if !problems.is_empty() {
+        return Err(Problems(problems).into());
+    }
+    let denied = arguments.deny_warnings && has_warnings;
+    Ok(if denied { ExitCode::Usage } else { ExitCode::Conforms })
 }
 
-fn tell_finding(finding: &Finding) {
-    match &finding.level {
-        Level::Error => tell("error", &finding.error),
-        Level::Warning => tell("warning", &finding.error),
-        Level::Waived(reason) => tell("waived", &format!("{}\n  waiver: {reason}", finding.error)),
+/// Shows a warning; returns an error, which is shown at the end.
+fn show_or_return(finding: Finding) -> Option<Problem> {
+    match finding.level {
+        Level::Error => return Some(finding.problem),
+        Level::Warning => tell("warning", &finding.problem),
+        Level::Allowed(reason) => {
+            tell("allowed", &format!("{}\n  reason: {reason}", finding.problem));
+        }
     }
+    None
+}
+
+fn show_ok(file: &str, what: &str) {
+    show(&format!("{file}: ok: {what}\n"));
+}
+
+/// Says that every assertion of the suites was found a VM.
+fn show_bound(plan: &Plan) {
+    let file = &plan.inventory.file;
+    let own = plan.assertions.iter().filter(|assertion| assertion.file == *file).count();
+    let from_suites = match plan.assertions.len() - own {
+        1 => "the only assertion targets a VM".to_owned(),
+        several => format!("all {several} assertions target VMs"),
+    };
+    let adds = if own == 0 { String::new() } else { format!(", which adds {own} of its own") };
+    show_ok(file, &format!("{from_suites} in this inventory{adds}"));
 }
 
 impl Files {
-    fn tell_and_keep(&mut self, path: &Path, read: Read) {
-        let file = path.display();
-        match read {
-            Read::Inventory(inventory) => {
-                println!("{file}: inventory, {}: ok", counted(inventory.vms.len(), "VM"));
+    fn show_and_keep(&mut self, path: &Path, file: File) {
+        let name = path.display().to_string();
+        match file {
+            File::Inventory(inventory) => {
+                let vms = counted(inventory.vms.len(), "VM");
+                show_ok(&name, &format!("inventory with {vms}"));
                 self.inventories.push(*inventory);
             }
-            Read::Suite(suite) => {
-                println!("{file}: suite, {} assertions: ok", suite.assertions.len());
+            File::Suite(suite) => {
+                let assertions = counted(suite.assertions.len(), "assertion");
+                show_ok(&name, &format!("suite with {assertions}"));
                 self.suites.push(*suite);
             }
-            Read::Recipe(folder) => {
+            File::Recipe(folder) => {
                 for remark in folder.remarks() {
-                    tell("warning", &format!("{file}: {remark}"));
+                    tell("warning", &format!("{name}: {remark}"));
                 }
-                println!("{file}: recipe, {} startup scripts: ok", folder.scripts.len());
+                let scripts = counted(folder.scripts.len(), "startup script");
+                show_ok(&name, &format!("recipe with {scripts}"));
                 self.recipes.push(*folder);
             }
-            Read::Plan(plan) => {
-                for remark in &plan.remarks {
+            File::Blueprint(blueprint) => {
+                for remark in &blueprint.remarks {
                     tell("warning", &remark);
                 }
-                println!(
-                    "{file}: blueprint, {} nodes, {} assertions: ok",
-                    plan.nodes.len(),
-                    plan.assertions
-                );
-                self.plans.push((path.to_owned(), *plan));
+                let nodes = counted(blueprint.nodes.len(), "node");
+                let assertions = counted(blueprint.assertions, "assertion");
+                show_ok(&name, &format!("blueprint with {nodes} and {assertions}"));
+                self.blueprints.push((path.to_owned(), *blueprint));
             }
         }
     }
 
-    /// The warnings of a plan that did not arrive in the files of its lab.
-    fn lost_warnings(&self) -> Vec<String> {
-        let lost = |(path, plan): &(PathBuf, Blueprint)| {
-            let lost = plan
-                .warnings
-                .iter()
-                .filter(|(node, text)| self.has_lost(&plan.lab, node.as_deref(), text));
-            let file = path.display();
-            let told = lost.map(|(node, text)| {
-                let home = node.as_ref().map_or("the inventory".to_owned(), |node| format!("the recipe of {node}"));
-                format!("{file}: {home} has lost the warning \"{text}\"\n  hint: write it there under `warnings`")
-            });
-            told.collect::<Vec<_>>()
-        };
-        self.plans.iter().flat_map(lost).collect()
+    /// The warnings of blueprints that are missing from the files of their lab.
+    fn lost_warnings(&self) -> Vec<Problem> {
+        let mut lost = Vec::new();
+        for (path, blueprint) in &self.blueprints {
+            for (node, text) in &blueprint.warnings {
+                if self.have_lost(&blueprint.lab, node.as_deref(), text) {
+                    lost.push(lost_warning(path, node.as_deref(), text));
+                }
+            }
+        }
+        lost
     }
 
-    /// Whether the file that should have the warning is here, and has it not.
-    fn has_lost(&self, lab: &str, node: Option<&str>, text: &String) -> bool {
-        let recipes = self.recipes.iter().map(|folder| &folder.recipe);
-        let kept: Vec<_> = match node {
-            Some(node) => recipes
-                .filter(|one| one.lab == lab && one.name == node)
-                .map(|one| one.warnings.contains(text))
-                .collect(),
-            None => self
-                .inventories
-                .iter()
-                .filter(|one| one.lab == lab)
-                .map(|one| one.warnings.contains(text))
-                .collect(),
+    /// Whether files that should have the warning are here, and none of them has it.
+    fn have_lost(&self, lab: &str, node: Option<&str>, text: &String) -> bool {
+        let kept: Vec<bool> = match node {
+            Some(node) => {
+                let recipes = self.recipes.iter().map(|folder| &folder.recipe);
+                let of_node = recipes.filter(|recipe| recipe.lab == lab && recipe.name == node);
+                of_node.map(|recipe| recipe.warnings.contains(text)).collect()
+            }
+            None => {
+                let of_lab = self.inventories.iter().filter(|inventory| inventory.lab == lab);
+                of_lab.map(|inventory| inventory.warnings.contains(text)).collect()
+            }
         };
         !kept.is_empty() && !kept.contains(&true)
     }
 }
 
-fn read(path: &Path) -> Result<Read, Box<dyn Error>> {
+fn lost_warning(blueprint: &Path, node: Option<&str>, text: &str) -> Problem {
+    let home = node.map_or("the inventory".to_owned(), |node| format!("the recipe of {node}"));
+    Problem {
+        file: Some(blueprint.display().to_string()),
+        ..Problem::new(format!("{home} has lost the warning \"{text}\""))
+    }
+    .hint("add it there to `warnings`")
+}
+
+fn read(path: &Path) -> Result<File, Problems> {
     let text = settings::read(path)?;
     let name = path.display().to_string();
     let source = Source::parse(&name, &text)?;
     let has = |key: &str| source.value.get(key).is_some();
     if has("nodes") {
-        return Ok(Read::Plan(Box::new(Blueprint::parse(&name, &text)?)));
+        return Ok(File::Blueprint(Box::new(Blueprint::parse(&name, &text)?)));
     }
     if has("vms") {
-        return Ok(Read::Inventory(Box::new(Inventory::parse(&name, &text)?)));
+        return Ok(File::Inventory(Box::new(Inventory::parse(&name, &text)?)));
     }
     if has("scenarios") {
-        return Ok(Read::Suite(Box::new(Suite::parse(&name, &text)?)));
+        return Ok(File::Suite(Box::new(Suite::parse(&name, &text)?)));
     }
     if has("os") {
         Recipe::parse(&name, &text)?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        return Ok(Read::Recipe(Box::new(RecipeFolder::read(folder)?)));
+        let folder = RecipeFolder::read(folder)?;
+        return Ok(File::Recipe(Box::new(folder)));
     }
-    let hint = "an inventory has `vms`, a suite `scenarios`, a recipe `os`, a blueprint `nodes`"
-        .to_owned();
-    let error = source.error(
-        "",
-        "this is neither an inventory nor a suite nor a recipe nor a blueprint",
-        Some(hint),
-    );
-    Err(Problems::from(error).into())
+    let message = "this is neither an inventory nor a suite nor a recipe nor a blueprint";
+    let hint = "an inventory has `vms`, a suite `scenarios`, a recipe `os`, a blueprint `nodes`";
+    Err(source.problem("", message).hint(hint).into())
 }

@@ -48,7 +48,7 @@ pub fn main() -> ExitCode {
     let result: Result<ExitCode, Error> = match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
-        Command::Lint(arguments) => Ok(lint::run(&arguments)),
+        Command::Lint(arguments) => lint::run(&arguments),
         Command::Prove(arguments) => prove::run(&arguments),
         Command::Schema(arguments) => Ok(schema::run(&arguments)),
         Command::Import(arguments) => import::run(&arguments),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::output::{Format, show, show_exactly};
 use super::plan::Selection;
 use super::progress::run_with_progress;
+use crate::analysis::proof::{Case, Example, Proof};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::gate::{Ending, Gate, Request, exit_code};
@@ -20,7 +21,6 @@ use crate::report::text::{harmless_line, shortened};
 use crate::run::RunSettings;
 use crate::spec::duration;
 use crate::spec::plan::AssertionId;
-use crate::spec::proof::{Case, Example, Proof};
 
 /// How many characters of a line are shown.
 const LINE_LIMIT: usize = 300;
@@ -147,7 +147,7 @@ fn intent(case: &Case) -> String {
         Ok(examples) => {
             examples.iter().map(|one| format!("  {}\n", harmless_line(&one.what))).collect()
         }
-        Err(reason) => format!("  none: {}\n", harmless_line(reason)),
+        Err(reason) => format!("  none: {}\n", harmless_line(&reason.to_string())),
     };
     format!("{}\n{lines}", case.id)
 }
@@ -160,7 +160,7 @@ fn row(case: &Case, outcomes: &HashMap<AssertionId, Outcome>, redactor: &Redacto
         ExampleRow { what: line(&one.what), verdict: verdict.kind(), message }
     };
     let (counter_examples, reason) = match &case.examples {
-        Err(why) => (Vec::new(), Some(line(why))),
+        Err(why) => (Vec::new(), Some(line(&why.to_string()))),
         Ok(examples) => {
             let rows: Vec<ExampleRow> = examples.iter().map(example).collect();
             let control = &outcomes[&case.id].verdict;

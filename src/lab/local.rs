@@ -49,7 +49,7 @@ pub(super) fn write_inventory(
     let unpinned = state.vms.iter().any(|vm| !vm.built_here);
     let inventory = InventoryFile {
         schema: None,
-        suites: Vec::new(),
+        suites: None,
         lab: first.lab.clone(),
         description: Some(
             "Written by `bootproof lab up`; removed by `bootproof lab down`.".to_owned(),
@@ -58,7 +58,7 @@ pub(super) fn write_inventory(
         defaults: Access { host: Some("127.0.0.1".to_owned()), ..login(user) },
         readiness: Readiness::default(),
         connections: connections_among(&entries, declared.as_ref()),
-        peers: declared.as_ref().and_then(|lab| lab.peers).map(|(peers, _)| peers),
+        peers: declared.as_ref().and_then(|lab| lab.peers),
         warnings: declared.map(|lab| lab.warnings).unwrap_or_default(),
         vms: entries,
     };

@@ -31,7 +31,7 @@ pub fn because(
         }
         _ => None,
     };
-    plan.leans_on(assertion).iter().filter_map(explanation).collect()
+    plan.explained_by(assertion).iter().filter_map(explanation).collect()
 }
 
 /// Why an assertion did not pass, in full: for the end of the screen, the message of a trial, and the

@@ -1,4 +1,4 @@
-//! Coverage: what the inventory declares, and at which of it no assertion looks.
+//! Coverage: which declared VMs and ports no assertion looks at.
 
 use std::num::NonZeroU16;
 
@@ -7,37 +7,32 @@ use super::plan::{Plan, PlannedAssertion};
 use crate::assertion::Expectation;
 use crate::assertion::port_listening::Protocol;
 
-/// How much of what the inventory declares is looked at: its VMs and their ports. Its edges all are: each is an
-/// assertion.
+/// How many of the declared VMs and ports have an assertion. Wires need no coverage: each is an
+/// assertion itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coverage {
-    /// How many VMs and ports there are.
+    /// How many VMs and ports the inventory declares.
     pub declared: usize,
-    /// Those at which no assertion of the plan looks.
+    /// Those without an assertion in the plan.
     pub uncovered: Vec<Uncovered>,
 }
 
-/// Something that is declared, and that nobody looks at.
+/// A declared VM or port without an assertion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uncovered {
-    /// Its VM.
+    /// The VM's name.
     pub vm: String,
-    /// The port; `None` when it is the whole VM.
+    /// The port; `None` for the VM itself.
     pub port: Option<(NonZeroU16, Protocol)>,
 }
 
 impl Coverage {
-    /// Of a plan, whatever of it is selected.
+    /// The coverage of a whole plan, whatever part of it is selected.
     pub fn of(plan: &Plan) -> Self {
-        let declared: Vec<_> = plan.inventory.vms.values().flat_map(declared).collect();
-        let looked_at = |one: &Uncovered| {
-            plan.assertions.iter().any(|assertion| one.is_seen_by(plan, assertion))
-        };
-        let total = declared.len();
-        Self {
-            declared: total,
-            uncovered: declared.into_iter().filter(|one| !looked_at(one)).collect(),
-        }
+        let all: Vec<_> = plan.inventory.vms.values().flat_map(declared).collect();
+        let declared = all.len();
+        let uncovered = all.into_iter().filter(|item| !item.is_covered_in(plan)).collect();
+        Self { declared, uncovered }
     }
 }
 
@@ -45,11 +40,8 @@ impl Coverage {
 fn declared(vm: &Vm) -> Vec<Uncovered> {
     let tcp = vm.ports.iter().map(|port| Some((*port, Protocol::Tcp)));
     let udp = vm.udp_ports.iter().map(|port| Some((*port, Protocol::Udp)));
-    std::iter::once(None)
-        .chain(tcp)
-        .chain(udp)
-        .map(|port| Uncovered { vm: vm.name.clone(), port })
-        .collect()
+    let ports = std::iter::once(None).chain(tcp).chain(udp);
+    ports.map(|port| Uncovered { vm: vm.name.clone(), port }).collect()
 }
 
 impl Uncovered {
@@ -70,9 +62,13 @@ impl Uncovered {
         )
     }
 
-    fn is_seen_by(&self, plan: &Plan, assertion: &PlannedAssertion) -> bool {
+    fn is_covered_in(&self, plan: &Plan) -> bool {
+        plan.assertions.iter().any(|assertion| self.is_covered_by(plan, assertion))
+    }
+
+    fn is_covered_by(&self, plan: &Plan, assertion: &PlannedAssertion) -> bool {
         match (self.port, &assertion.expectation) {
-            // What every VM is asked says nothing of what this one is for.
+            // Every VM has these, so they say nothing about the purpose of this one.
             (None, Expectation::Wire(_) | Expectation::Peer(_)) => false,
             (None, _) => assertion.vm == self.vm,
             (Some(port), Expectation::PortListening(seen)) => {
@@ -102,7 +98,7 @@ mod tests {
     use super::super::suite::Suite;
     use super::*;
 
-    /// What of two VMs with these ports is not looked at, given these assertions and edges.
+    /// The slugs of what is uncovered in a lab of two VMs, `app` and `db`; `db` has these ports.
     fn uncovered(ports: &Value, assertions: &Value, connections: &Value) -> Vec<String> {
         let inventory = json!({
             "lab": "l",
@@ -130,14 +126,14 @@ mod tests {
     #[test]
     fn a_vm_without_an_assertion_of_its_own_is_uncovered() {
         let (none, only_app) = (json!({}), json!([serde_json::from_str::<Value>(ON_APP).unwrap()]));
-        let edge = json!([{"from": "db", "to": "app", "port": 1}]);
-        assert_eq!(uncovered(&none, &only_app, &edge), ["db"]);
+        let wire = json!([{"from": "db", "to": "app", "port": 1}]);
+        assert_eq!(uncovered(&none, &only_app, &wire), ["db"]);
         let both = with(&json!({"type": "command_output", "on_vm": "db", "command": "true"}));
         assert!(uncovered(&none, &both, &json!([])).is_empty());
     }
 
     #[test]
-    fn a_port_is_covered_by_whatever_looks_at_it() {
+    fn any_assertion_about_a_port_covers_it() {
         let ports = json!({"ports": [5432]});
         let looks = |assertion: Value| uncovered(&ports, &with(&assertion), &json!([]));
         assert_eq!(
@@ -156,21 +152,21 @@ mod tests {
         ] {
             assert!(looks(one.clone()).is_empty(), "{one}");
         }
-        // From elsewhere: the VM itself is looked at by nobody.
+        // A check from elsewhere covers the port, but not the VM itself.
         assert_eq!(
             looks(
                 json!({"type": "command_output", "on_vm": "app", "command": "nc -z 10.0.0.2 5432"})
             ),
             ["db"]
         );
-        let edge = |deny: bool| json!([{"from": "app", "to": "db", "port": 5432, "deny": deny}]);
+        let wire = |deny: bool| json!([{"from": "app", "to": "db", "port": 5432, "deny": deny}]);
         let on_db = with(&json!({"type": "command_output", "on_vm": "db", "command": "true"}));
-        assert!(uncovered(&ports, &on_db, &edge(false)).is_empty());
-        assert_eq!(uncovered(&ports, &on_db, &edge(true)), ["db::5432"]);
+        assert!(uncovered(&ports, &on_db, &wire(false)).is_empty());
+        assert_eq!(uncovered(&ports, &on_db, &wire(true)), ["db::5432"]);
     }
 
     #[test]
-    fn a_udp_port_is_another_port() {
+    fn tcp_and_udp_ports_are_covered_separately() {
         let ports = json!({"udp_ports": [53]});
         let looks = |assertion: Value| uncovered(&ports, &with(&assertion), &json!([]));
         assert_eq!(

@@ -1,31 +1,46 @@
-//! A length of time, as people write it in files and flags.
+//! A duration, as people write it in files and flags.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
 
-/// `"90s"`, `"5m"`, `"1h 30m"` (humantime), or a number of seconds.
+/// `"90s"`, `"5m"`, `"1h 30m"` (humantime), or a number of seconds; at most a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
-/// Nothing that bootproof waits for is allowed to take longer than a day.
+/// Nothing that bootproof waits for may take longer.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// Reads a length of time; the error says what can stand here.
-pub fn parse(text: &str) -> Result<Duration, String> {
+/// A text that is not a duration.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidDuration {
+    /// It is longer than a day.
+    #[error("`{0}` is longer than a day")]
+    TooLong(String),
+    /// It is something else.
+    #[error("`{text}` is not a duration ({why}); write \"90s\", \"5m\" or a number of seconds")]
+    Unreadable {
+        /// The text.
+        text: String,
+        /// What the parser says.
+        why: String,
+    },
+}
+
+/// Reads a duration.
+pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
     let text = text.trim();
-    let span = match text.parse::<f64>() {
+    let duration = match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
         Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
     };
-    match span {
-        Ok(span) if span <= LONGEST => Ok(span),
-        Ok(_) => Err(format!("`{text}` is longer than a day")),
-        Err(error) => Err(format!(
-            "`{text}` is no length of time ({error}); write \"90s\", \"5m\" or a number of seconds"
-        )),
+    match duration {
+        Ok(duration) if duration <= LONGEST => Ok(duration),
+        Ok(_) => Err(InvalidDuration::TooLong(text.to_owned())),
+        Err(why) => Err(InvalidDuration::Unreadable { text: text.to_owned(), why }),
     }
 }
 
@@ -58,7 +73,7 @@ impl JsonSchema for Span {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A length of time: \"90s\", \"5m\", \"1h 30m\", or a number of seconds.",
+            "description": "A duration: \"90s\", \"5m\", \"1h 30m\", or a number of seconds; at most a day.",
             "oneOf": [{"type": "string", "minLength": 1}, {"type": "number", "minimum": 0}]
         })
     }
@@ -69,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_write_seconds_in_many_ways() {
+    fn accepts_units_and_plain_seconds() {
         for (text, milliseconds) in
             [("90s", 90_000), ("5m", 300_000), ("2", 2_000), ("0.5", 500), ("250ms", 250)]
         {
@@ -78,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_length_of_time_is_refused() {
+    fn refuses_what_is_not_a_duration() {
         for text in ["", "-1", "soon", "5 parsecs", "NaN", "inf", "1e300", "2 days"] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -3,8 +3,9 @@
 pub mod coverage;
 pub mod duration;
 pub mod inventory;
-pub mod lint;
 pub mod plan;
-pub mod proof;
 pub mod source;
+mod strict;
 pub mod suite;
+mod syntax;
+mod type_error;

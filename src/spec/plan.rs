@@ -1,4 +1,4 @@
-//! The plan: every assertion bound to its VM, with a stable id. After this nothing can be unknown.
+//! The plan: every assertion bound to its VM, with a stable id. In a plan, nothing is unknown.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,20 +8,21 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use super::duration::Span;
-use super::inventory::{Connection, Inventory, Vm};
+use super::inventory::{Connection, Inventory, Peers, Vm};
+use super::source::join;
 use super::suite::{Suite, SuiteAssertion};
 use crate::assertion::peer::{Aspect, Peer, READ_CLOCK};
 use crate::assertion::wire::Wire;
 use crate::assertion::{Expectation, slug};
 use crate::problem::{Problem, Problems, hint_for_unknown};
 
-/// How long one attempt may take when the suite does not say.
+/// Time limit for one attempt, unless the suite sets another.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a run is about to do.
+/// Everything that a run checks.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The VMs and how to reach them.
+    /// The VMs and how to log in to them.
     pub inventory: Inventory,
     /// The suite files, as given.
     pub suite_files: Vec<String>,
@@ -29,10 +30,10 @@ pub struct Plan {
     pub assertions: Vec<PlannedAssertion>,
 }
 
-/// An assertion that is ready to be run.
+/// An assertion that is ready to run.
 #[derive(Debug, Clone)]
 pub struct PlannedAssertion {
-    /// Its id: unique in the plan, and the same in every run.
+    /// Unique in the plan, and the same in every run.
     pub id: AssertionId,
     /// The scenario's name.
     pub scenario: String,
@@ -42,25 +43,25 @@ pub struct PlannedAssertion {
     pub vm: String,
     /// One line about it, if the suite gives one.
     pub description: Option<String>,
-    /// What should hold.
+    /// What must hold.
     pub expectation: Expectation,
-    /// The suite's own example of what must be red.
+    /// The suite's own counter-example.
     pub counter_example: Option<Expectation>,
-    /// How long one attempt may take.
+    /// Time limit for one attempt.
     pub timeout: Duration,
-    /// How long it is tried until it holds; `None` leaves it to the run.
+    /// For how long to try until it holds; `None` leaves it to the run.
     pub wait: Option<Duration>,
     /// For how long it must go on to hold, if it must.
     pub consistently: Option<Duration>,
-    /// The systemd unit on the VM that it is about, if the suite names one.
+    /// The systemd unit on the VM that it depends on, if the suite names one.
     pub unit: Option<String>,
-    /// The suite file.
+    /// The file that declares it: a suite, or the inventory.
     pub file: String,
-    /// Its line in the suite file.
+    /// Its line in that file, from 1.
     pub line: usize,
 }
 
-/// `stack-ports-listen::redis::6379`: the test, the VM, and what is looked at.
+/// `stack-ports-listen::redis::6379`: the test, the VM, and what is checked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AssertionId(String);
 
@@ -70,8 +71,8 @@ impl AssertionId {
         Self(format!("{}::{}::{last}", slug(&assertion.test), assertion.on_vm))
     }
 
-    /// The id of something that belongs to this one.
-    pub(super) fn below(&self, name: &str) -> Self {
+    /// The id of something that belongs to this assertion.
+    pub fn below(&self, name: &str) -> Self {
         Self(format!("{self}::{name}"))
     }
 
@@ -88,80 +89,51 @@ impl fmt::Display for AssertionId {
 }
 
 impl Plan {
-    /// Binds the suites' assertions to the inventory's VMs.
+    /// Binds the suites' assertions to the inventory's VMs, and adds those that the inventory declares.
     ///
-    /// An unknown VM, and two assertions with one id, are errors at their place; an edge that stands twice, too.
+    /// Problems are unknown VMs, and ids that occur twice.
     pub fn resolve(suites: &[Suite], inventory: Inventory) -> Result<Self, Problems> {
-        let mut errors = Vec::new();
-        let mut assertions: IndexMap<AssertionId, PlannedAssertion> = IndexMap::new();
-        for (suite, assertion) in
-            suites.iter().flat_map(|suite| suite.assertions.iter().map(move |one| (suite, one)))
-        {
-            if !inventory.vms.contains_key(&assertion.on_vm) {
-                let hint =
-                    hint_for_unknown(&assertion.on_vm, inventory.vms.keys().map(String::as_str));
-                let message =
-                    format!("unknown VM `{}`: it is not in {}", assertion.on_vm, inventory.file);
-                errors.push(suite.error(&format!("{}.on_vm", assertion.path), message, Some(hint)));
-                continue;
-            }
-            let planned = PlannedAssertion::new(suite, assertion);
-            if let Some(first) = assertions.get(&planned.id) {
-                let hint = Some(format!(
-                    "it is that of {}:{}; give one of them a `name`",
-                    first.file, first.line
-                ));
-                let message = format!("two assertions have the id `{}`", planned.id);
-                errors.push(suite.error(&assertion.path, message, hint));
-                continue;
-            }
-            assertions.insert(planned.id.clone(), planned);
+        let mut binder = Binder::new(&inventory);
+        for suite in suites {
+            suite.assertions.iter().for_each(|assertion| binder.bind(suite, assertion));
         }
-        let paths = (0..inventory.connections.len()).map(|index| format!("connections[{index}]"));
-        let paths = paths.chain(std::iter::repeat("peers".to_owned()));
-        for (own, path) in wires(&inventory).into_iter().chain(peers(&inventory)).zip(paths) {
-            if let Some(first) = assertions.get(&own.id) {
-                errors.push(Problem {
-                    file: Some(own.file),
-                    place: Some((own.line, 1)),
-                    path,
-                    message: format!("two assertions have the id `{}`", own.id),
-                    hint: Some(format!("the other one is that of {}:{}", first.file, first.line)),
-                });
-                continue;
-            }
-            assertions.insert(own.id.clone(), own);
+        binder.add_wires();
+        binder.add_peers();
+        let Binder { assertions, problems, .. } = binder;
+        if !problems.is_empty() {
+            return Err(Problems(problems));
         }
-        if !errors.is_empty() {
-            return Err(Problems(errors));
-        }
+        let assertions = assertions.into_values().collect();
         let suite_files = suites.iter().map(|suite| suite.file.clone()).collect();
-        Ok(Self { inventory, suite_files, assertions: assertions.into_values().collect() })
+        Ok(Self { inventory, suite_files, assertions })
     }
 
-    /// The port checks of what `assertion` connects to, on whichever VM: when one of them is red, that is why.
-    pub fn leans_on(&self, assertion: &PlannedAssertion) -> Vec<&PlannedAssertion> {
-        let ends = assertion.expectation.connects_to();
-        let ends: Vec<_> = ends
+    /// The port assertions that can explain why `assertion` is red: those for the ports that it
+    /// connects to, on whichever VM.
+    pub fn explained_by(&self, assertion: &PlannedAssertion) -> Vec<&PlannedAssertion> {
+        let ends: Vec<(&str, u16)> = assertion
+            .expectation
+            .connects_to()
             .iter()
             .filter_map(|(host, port)| Some((self.vm_at(&assertion.vm, host)?, *port)))
             .collect();
-        let is_port = |one: &&PlannedAssertion| match &one.expectation {
+        let is_about_an_end = |other: &&PlannedAssertion| match &other.expectation {
             Expectation::PortListening(listening) => {
-                ends.iter().any(|(vm, port)| *vm == one.vm && listening.is_about_tcp(*port))
+                ends.iter().any(|(vm, port)| *vm == other.vm && listening.is_about_tcp(*port))
             }
             _ => false,
         };
-        self.assertions.iter().filter(|one| one.id != assertion.id).filter(is_port).collect()
+        let others = self.assertions.iter().filter(|other| other.id != assertion.id);
+        others.filter(is_about_an_end).collect()
     }
 
-    /// The VM that `host` means when it is said on `vm`.
+    /// The VM that `host` means on `vm`.
     pub(super) fn vm_at<'a>(&'a self, vm: &'a str, host: &str) -> Option<&'a str> {
         if matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]") {
             return Some(vm);
         }
-        let known = |vm: &&Vm| vm.name == host || vm.address.as_deref() == Some(host);
-        self.inventory.vms.values().find(known).map(|vm| vm.name.as_str())
+        let is_meant = |vm: &&Vm| vm.name == host || vm.address.as_deref() == Some(host);
+        self.inventory.vms.values().find(is_meant).map(|vm| vm.name.as_str())
     }
 
     /// The assertions of each VM that has any, in the order of the inventory.
@@ -170,77 +142,141 @@ impl Plan {
         for assertion in &self.assertions {
             groups.entry(&assertion.vm).or_default().push(assertion);
         }
-        self.inventory
-            .vms
-            .values()
-            .filter_map(|vm| Some((vm, groups.remove(vm.name.as_str())?)))
-            .collect()
+        let vms = self.inventory.vms.values();
+        vms.filter_map(|vm| Some((vm, groups.remove(vm.name.as_str())?))).collect()
     }
 }
 
 /// The scenario and the test of wires.
 pub const WIRES: &str = "wires";
 
-/// The scenario and the test of what VMs are to each other.
+/// The scenario and the test of what must hold between VMs.
 pub const PEERS: &str = "peers";
 
-/// The edges of the inventory, each as an assertion on the VM that connects.
-fn wires(inventory: &Inventory) -> Vec<PlannedAssertion> {
-    let one = |(edge, line): (&Connection, &usize)| {
-        let far = inventory.vms.get(&edge.to)?;
-        let wire = Wire {
-            from: edge.from.clone(),
-            to: edge.to.clone(),
-            address: far.address.clone().unwrap_or_else(|| far.ssh.host.clone()),
-            port: edge.port,
-            protocol: edge.protocol,
-            intent: edge.intent.clone(),
-            deny: edge.deny,
-        };
-        Some(PlannedAssertion::derived(
-            inventory,
-            *line,
-            WIRES,
-            &edge.from,
-            Expectation::Wire(wire),
-        ))
-    };
-    inventory.connections.iter().zip(&inventory.connection_lines).filter_map(one).collect()
+/// Gathers assertions with their ids, and problems.
+struct Binder<'a> {
+    inventory: &'a Inventory,
+    assertions: IndexMap<AssertionId, PlannedAssertion>,
+    problems: Vec<Problem>,
 }
 
-/// What must hold between the VMs, on each of them; one VM has no peers.
-fn peers(inventory: &Inventory) -> Vec<PlannedAssertion> {
-    let Some((peers, line)) = inventory.peers.filter(|_| inventory.vms.len() > 1) else {
-        return Vec::new();
-    };
-    // Every VM has that of the loopback.
-    let address = |vm: &Vm| {
-        vm.address.as_ref()?.parse::<IpAddr>().ok().filter(|address| !address.is_loopback())
-    };
-    let one = |vm: &Vm| {
-        let others = inventory.vms.values().filter(|other| other.name != vm.name);
-        let others: Vec<_> = others.map(|other| (other.name.clone(), address(other))).collect();
-        let identity = Aspect::Identity { address: address(vm) };
-        let clock =
-            peers.clocks_within.map(|Span(within)| Aspect::Clock { within, read: READ_CLOCK });
-        let peer = |aspect| Peer { vm: vm.name.clone(), others: others.clone(), aspect };
-        let aspects = std::iter::once(identity).chain(clock).map(peer);
-        let planned = |peer| {
-            PlannedAssertion::derived(inventory, line, PEERS, &vm.name, Expectation::Peer(peer))
+impl<'a> Binder<'a> {
+    fn new(inventory: &'a Inventory) -> Self {
+        Self { inventory, assertions: IndexMap::new(), problems: Vec::new() }
+    }
+
+    /// Adds an assertion of a suite.
+    fn bind(&mut self, suite: &Suite, assertion: &SuiteAssertion) {
+        if !self.inventory.vms.contains_key(&assertion.on_vm) {
+            self.problems.push(unknown_vm(suite, assertion, self.inventory));
+            return;
+        }
+        let planned = PlannedAssertion::of_suite(suite, assertion);
+        if let Some(first) = self.assertions.get(&planned.id) {
+            let message = format!("two assertions have the id `{}`", planned.id);
+            let hint = format!("the first is in {}:{}; give one a `name`", first.file, first.line);
+            self.problems.push(suite.problem(&assertion.path, message).hint(hint));
+            return;
+        }
+        self.assertions.insert(planned.id.clone(), planned);
+    }
+
+    /// Adds each connection of the inventory, as an assertion of the VM that connects.
+    fn add_wires(&mut self) {
+        let declared = self.inventory.connections.iter().zip(&self.inventory.lines.connections);
+        for (index, (connection, line)) in declared.enumerate() {
+            let Some(far) = self.inventory.vms.get(&connection.to) else { continue };
+            let wire = Expectation::Wire(wire(connection, far));
+            let planned =
+                PlannedAssertion::declared(self.inventory, *line, WIRES, &connection.from, wire);
+            self.add_declared(&format!("connections[{index}]"), planned);
+        }
+    }
+
+    /// Adds what must hold between the VMs, for each of them; a single VM has no peers.
+    fn add_peers(&mut self) {
+        let Some(peers) = self.inventory.peers.filter(|_| self.inventory.vms.len() > 1) else {
+            return;
         };
-        aspects.map(planned).collect::<Vec<_>>()
-    };
-    inventory.vms.values().flat_map(one).collect()
+        for vm in self.inventory.vms.values() {
+            for aspect in aspects(vm, peers) {
+                let peer = Expectation::Peer(peer(vm, aspect, self.inventory));
+                let line = self.inventory.lines.peers;
+                let planned =
+                    PlannedAssertion::declared(self.inventory, line, PEERS, &vm.name, peer);
+                self.add_declared("peers", planned);
+            }
+        }
+    }
+
+    /// Adds an assertion that the inventory declares at `path`.
+    fn add_declared(&mut self, path: &str, planned: PlannedAssertion) {
+        let Some(first) = self.assertions.get(&planned.id) else {
+            self.assertions.insert(planned.id.clone(), planned);
+            return;
+        };
+        let message = format!("two assertions have the id `{}`", planned.id);
+        let problem = Problem {
+            file: Some(planned.file),
+            place: Some((planned.line, 1)),
+            path: path.to_owned(),
+            ..Problem::new(message)
+        };
+        let hint = format!("the other one is in {}:{}", first.file, first.line);
+        self.problems.push(problem.hint(hint));
+    }
+}
+
+fn unknown_vm(suite: &Suite, assertion: &SuiteAssertion, inventory: &Inventory) -> Problem {
+    let message = format!("unknown VM `{}`: it is not in {}", assertion.on_vm, inventory.file);
+    let known = inventory.vms.keys().map(String::as_str);
+    suite
+        .problem(&join(&assertion.path, "on_vm"), message)
+        .hint(hint_for_unknown(&assertion.on_vm, known))
+}
+
+fn wire(connection: &Connection, far: &Vm) -> Wire {
+    Wire {
+        from: connection.from.clone(),
+        to: connection.to.clone(),
+        address: far.address.clone().unwrap_or_else(|| far.ssh.host.clone()),
+        port: connection.port,
+        protocol: connection.protocol,
+        intent: connection.intent.clone(),
+        deny: connection.deny,
+    }
+}
+
+/// In what a VM is compared with its peers.
+fn aspects(vm: &Vm, peers: Peers) -> impl Iterator<Item = Aspect> {
+    let identity = Aspect::Identity { address: own_address(vm) };
+    let clock = peers.clocks_within.map(|Span(within)| Aspect::Clock { within, read: READ_CLOCK });
+    std::iter::once(identity).chain(clock)
+}
+
+fn peer(vm: &Vm, aspect: Aspect, inventory: &Inventory) -> Peer {
+    let others = inventory.vms.values().filter(|other| other.name != vm.name);
+    Peer {
+        vm: vm.name.clone(),
+        others: others.map(|other| (other.name.clone(), own_address(other))).collect(),
+        aspect,
+    }
+}
+
+/// An address that no other VM may have; every VM has that of the loopback.
+fn own_address(vm: &Vm) -> Option<IpAddr> {
+    let address: IpAddr = vm.address.as_ref()?.parse().ok()?;
+    (!address.is_loopback()).then_some(address)
 }
 
 impl PlannedAssertion {
-    /// The VMs that are logged in to for it.
+    /// The VMs that bootproof logs in to for it.
     pub fn vms(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.vm.as_str()).chain(self.expectation.others())
     }
 
-    /// Of what the inventory declares, at this line.
-    fn derived(
+    /// An assertion that the inventory declares at this line.
+    fn declared(
         inventory: &Inventory,
         line: usize,
         test: &str,
@@ -264,7 +300,7 @@ impl PlannedAssertion {
         }
     }
 
-    fn new(suite: &Suite, assertion: &SuiteAssertion) -> Self {
+    fn of_suite(suite: &Suite, assertion: &SuiteAssertion) -> Self {
         Self {
             id: AssertionId::new(assertion),
             scenario: assertion.scenario.clone(),

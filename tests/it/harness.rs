@@ -155,7 +155,7 @@ fn what_cannot_start_is_exit_code_101_with_the_reason() {
     let run = scene(&vm).env("BOOTPROOF_WAIT", "soon").lab(&[]);
     assert_eq!(run.code, Some(101));
     assert!(
-        run.stderr.starts_with("error: BOOTPROOF_WAIT: `soon` is no length of time"),
+        run.stderr.starts_with("error: BOOTPROOF_WAIT: `soon` is not a duration"),
         "{}",
         run.stderr
     );

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use bootproof::analysis::counter_example::counter_examples;
 use bootproof::assertion::Expectation;
 use bootproof::spec::suite::Suite;
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ fn real_shell(mut script: Script, checks: &[Value]) -> FakeVm {
     let assertions: Vec<Value> = checks.iter().map(complete).collect();
     let file = json!({"scenarios": [{"name": "s", "custom_tests": [{"name": "t", "assertions": assertions}]}]});
     for assertion in Suite::parse("suite.json", &file.to_string()).unwrap().assertions {
-        let examples = assertion.expectation.counter_examples().unwrap_or_default();
+        let examples = counter_examples(&assertion.expectation).unwrap_or_default();
         let examples = examples
             .into_iter()
             .map(|example| example.expectation)

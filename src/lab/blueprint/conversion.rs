@@ -179,7 +179,7 @@ fn inventory(written: &BlueprintFile, lab: &str, drafts: &[RecipeDraft]) -> Inve
     };
     let vms: IndexMap<_, _> = drafts.iter().map(entry).collect();
     InventoryFile {
-        suites: Vec::new(),
+        suites: None,
         schema: None,
         lab: lab.to_owned(),
         description: written.description.clone(),

@@ -1,0 +1,8 @@
+//! What a suite is worth, found without connecting to a VM: assertions that cannot fail, failures that
+//! they hide, and the counter-examples that `bootproof prove` runs.
+
+pub mod counter_example;
+pub mod lint;
+pub mod proof;
+mod shell;
+pub mod vacuous;

@@ -1,0 +1,83 @@
+//! A plan of counter-examples: each assertion as it is, and again where what it looks at is absent.
+
+use std::collections::HashSet;
+
+use super::counter_example::{CounterExample, NoCounterExample, counter_examples};
+use crate::assertion::Expectation;
+use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
+
+/// What `prove` runs, and how to read the outcomes.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    /// The assertions under their own ids, and their counter-examples; it runs as any other plan.
+    pub plan: Plan,
+    /// A case for each selected assertion, in the order of the plan.
+    pub cases: Vec<Case>,
+}
+
+/// One assertion and its counter-examples.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// The assertion's id.
+    pub id: AssertionId,
+    /// What must fail; or why there is no counter-example.
+    pub examples: Result<Vec<Example>, NoCounterExample>,
+}
+
+/// A counter-example in the plan.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// Its id in the plan.
+    pub id: AssertionId,
+    /// What it looks at instead of the real thing.
+    pub what: String,
+}
+
+impl Proof {
+    /// The counter-examples of the selected assertions.
+    pub fn of(plan: &Plan, selected: &HashSet<AssertionId>) -> Self {
+        let mut proof =
+            Self { plan: Plan { assertions: Vec::new(), ..plan.clone() }, cases: Vec::new() };
+        for assertion in plan.assertions.iter().filter(|assertion| selected.contains(&assertion.id))
+        {
+            let examples = examples(assertion).map(|examples| proof.plan_both(assertion, examples));
+            proof.cases.push(Case { id: assertion.id.clone(), examples });
+        }
+        proof
+    }
+
+    /// All ids of its plan.
+    pub fn ids(&self) -> HashSet<AssertionId> {
+        self.plan.assertions.iter().map(|assertion| assertion.id.clone()).collect()
+    }
+
+    /// Plans the assertion as it is, and its counter-examples; nothing is waited for.
+    fn plan_both(
+        &mut self,
+        assertion: &PlannedAssertion,
+        examples: Vec<CounterExample>,
+    ) -> Vec<Example> {
+        let original = PlannedAssertion { wait: None, ..assertion.clone() };
+        self.plan.assertions.push(original.clone());
+        let mut planned = Vec::new();
+        for (index, CounterExample { what, expectation }) in examples.into_iter().enumerate() {
+            let id = assertion.id.below(&format!("counter-example-{}", index + 1));
+            let example = PlannedAssertion { id: id.clone(), expectation, ..original.clone() };
+            self.plan.assertions.push(example);
+            planned.push(Example { id, what });
+        }
+        planned
+    }
+}
+
+fn examples(assertion: &PlannedAssertion) -> Result<Vec<CounterExample>, NoCounterExample> {
+    let Some(own) = &assertion.counter_example else {
+        return counter_examples(&assertion.expectation);
+    };
+    let how = match own {
+        Expectation::PortListening(port) => port.describe(),
+        other => other.how(),
+    };
+    let what = format!("the suite's own: {how}");
+    Ok(vec![CounterExample { what, expectation: own.clone() }])
+}

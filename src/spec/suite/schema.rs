@@ -1,0 +1,95 @@
+//! The JSON Schema of an assertion: for each type, one form with flat keys and one with `params`.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value, json};
+
+use super::file::{AssertionEntry, CommonKeys, TIME_KEYS};
+use crate::assertion::AssertionType;
+use crate::assertion::command_output::CommandOutput;
+use crate::assertion::http_responds::HttpResponds;
+use crate::assertion::port_listening::PortListening;
+
+impl JsonSchema for AssertionEntry {
+    fn schema_name() -> Cow<'static, str> {
+        "Assertion".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let common = Keys::of(&CommonKeys::json_schema(generator));
+        let forms: Vec<Value> = AssertionType::ALL
+            .into_iter()
+            .flat_map(|kind| forms(kind, &own_keys(kind, generator), &common))
+            .collect();
+        json_schema!({
+            "description": "An assertion: what must hold on one VM. The keys of its type are written \
+                            beside `type` and `on_vm`, or under `params`.",
+            "oneOf": forms,
+        })
+    }
+}
+
+/// The keys of an object, from its schema.
+struct Keys {
+    properties: Map<String, Value>,
+    required: Vec<Value>,
+}
+
+impl Keys {
+    fn of(schema: &Schema) -> Self {
+        let part = |key: &str| schema.get(key).cloned();
+        Self {
+            properties: match part("properties") {
+                Some(Value::Object(properties)) => properties,
+                _ => Map::new(),
+            },
+            required: match part("required") {
+                Some(Value::Array(required)) => required,
+                _ => Vec::new(),
+            },
+        }
+    }
+}
+
+fn own_keys(kind: AssertionType, generator: &mut SchemaGenerator) -> Keys {
+    match kind {
+        AssertionType::PortListening => Keys::of(&PortListening::json_schema(generator)),
+        AssertionType::HttpResponds => Keys::of(&HttpResponds::json_schema(generator)),
+        AssertionType::CommandOutput => {
+            let mut keys = Keys::of(&CommandOutput::json_schema(generator));
+            let contains = keys.properties.get("contains").cloned().unwrap_or_default();
+            for alias in CommandOutput::ALIASES_OF_CONTAINS {
+                keys.properties.insert(alias.to_owned(), contains.clone());
+            }
+            keys
+        }
+    }
+}
+
+/// The flat form of a type, and the one with `params`.
+fn forms(kind: AssertionType, own: &Keys, common: &Keys) -> [Value; 2] {
+    let mut outer = common.properties.clone();
+    outer.insert("type".to_owned(), json!({"const": kind.word()}));
+    let mut flat = outer.clone();
+    flat.extend(own.properties.clone());
+    let mut required = vec![Value::from("type"), Value::from("on_vm")];
+    required.extend(own.required.clone());
+
+    let mut params = own.properties.clone();
+    let is_time = |(key, _): &(&String, &Value)| TIME_KEYS.contains(&key.as_str());
+    let times = common.properties.iter().filter(is_time);
+    params.extend(times.map(|(key, schema)| (key.clone(), schema.clone())));
+    outer.insert("params".to_owned(), object(params, own.required.clone()));
+    let required_outside = ["type", "on_vm", "params"].map(Value::from);
+    [object(flat, required), object(outer, required_outside.into())]
+}
+
+fn object(properties: Map<String, Value>, required: Vec<Value>) -> Value {
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}

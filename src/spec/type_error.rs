@@ -1,0 +1,116 @@
+//! Explains serde's messages about a value in the words of JSON.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::problem::hint_for_unknown;
+
+/// What serde's message means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Explained {
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// The key, if it is unknown.
+    pub unknown_key: Option<String>,
+}
+
+/// Explains a message of serde; an unknown key may also have meant one of `more_keys`.
+pub(super) fn explain(message: &str, more_keys: &[&str]) -> Explained {
+    if message.starts_with("data did not match any variant of untagged enum") {
+        return known("invalid value: it matches none of the accepted forms", None);
+    }
+    if message.starts_with("unknown ") {
+        return unknown(message, more_keys);
+    }
+    if message == "invalid IP address syntax" {
+        let hint = "write an IPv4 or IPv6 address, such as 10.0.0.1; names do not work here";
+        return known("invalid IP address", Some(hint.to_owned()));
+    }
+    if let Some(reason) = message.strip_prefix("relative URL without a base: ") {
+        let hint = "write it with its scheme and host, such as http://localhost:2283/";
+        return known(&format!("incomplete URL: {reason}"), Some(hint.to_owned()));
+    }
+    let message = message.replace("missing field", "missing key");
+    known(&in_words_of_json(&message), quoted_number(&message))
+}
+
+fn known(message: &str, hint: Option<String>) -> Explained {
+    Explained { message: message.to_owned(), hint, unknown_key: None }
+}
+
+/// "unknown field `prot`, expected one of `port`, `protocol`", and the same with "variant".
+fn unknown(message: &str, more_keys: &[&str]) -> Explained {
+    let is_key = message.starts_with("unknown field");
+    let mut words = message.split('`').skip(1).step_by(2);
+    let unknown = words.next().unwrap_or_default();
+    let mut expected: Vec<&str> = words.collect();
+    if is_key {
+        expected.extend(more_keys);
+    }
+    let hint = (!expected.is_empty()).then(|| hint_for_unknown(unknown, expected));
+    let kind = if is_key { "key" } else { "value" };
+    Explained {
+        message: format!("unknown {kind} `{unknown}`"),
+        hint,
+        unknown_key: Some(unknown.to_owned()),
+    }
+}
+
+fn in_words_of_json(message: &str) -> String {
+    // The order matters: `u16` is a part of `a nonzero u16`.
+    const WORDS: [(&str, &str); 9] = [
+        ("invalid type: sequence", "invalid type: list"),
+        ("invalid type: map", "invalid type: object"),
+        ("expected a sequence", "expected a list"),
+        ("expected a map", "expected an object"),
+        ("expected struct ", "expected an object: "),
+        ("a nonzero u16", "a number from 1 to 65535"),
+        ("expected u16", "expected a number from 0 to 65535"),
+        ("expected u32", "expected a whole number"),
+        ("expected i32", "expected a whole number"),
+    ];
+    let mut message = message.to_owned();
+    for (rust, json) in WORDS {
+        message = message.replace(rust, json);
+    }
+    message
+}
+
+/// A hint for a number that is written as a string.
+fn quoted_number(message: &str) -> Option<String> {
+    static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#"^invalid type: string "(-?\d+)", expected .*[ui]\d+"#)
+            .expect("a valid pattern")
+    });
+    let number = QUOTED.captures(message)?.get(1)?.as_str();
+    Some(format!("write {number} without quotes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_may_have_meant_a_key_from_elsewhere() {
+        let message = "unknown field `timeoutt`, expected `port` or `protocol`";
+        let explained = explain(message, &["on_vm", "timeout"]);
+        assert_eq!(explained.message, "unknown key `timeoutt`");
+        assert_eq!(explained.hint.as_deref(), Some("did you mean `timeout`?"));
+        let unlike_any = explain("unknown field `zzz`, expected `port`", &["on_vm"]);
+        assert_eq!(unlike_any.hint.as_deref(), Some("known here: port, on_vm"));
+    }
+
+    #[test]
+    fn a_number_in_quotes_is_a_mistake_with_a_hint() {
+        let explained = explain("invalid type: string \"22\", expected a nonzero u16", &[]);
+        assert_eq!(
+            explained.message,
+            "invalid type: string \"22\", expected a number from 1 to 65535"
+        );
+        assert_eq!(explained.hint.as_deref(), Some("write 22 without quotes"));
+        assert_eq!(explain("invalid type: string \"x\", expected u16", &[]).hint, None);
+    }
+}
