@@ -35,7 +35,7 @@ use bootproof::report::redact::Redactor;
 use bootproof::run::{RunSettings, Runner};
 use bootproof::settings::{self, LOCAL_INVENTORY, SettingsError};
 use bootproof::spec::plan::{AssertionId, PlannedAssertion};
-use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 
 use compare::{differences, expected_counts, instabilities, red_rows, reported_counts};
 use fault::Fault;
@@ -71,18 +71,14 @@ fn run_trials(arguments: &Arguments) -> Result<ExitCode, Problems> {
     let matrix = Arc::new(Mutex::new(Matrix::new(third, faults.len())));
     let chosen = third::choose(faults, third);
     if arguments.list {
-        return Ok(exit_code(&libtest_mimic::run(arguments, trials(chosen, "", &matrix))));
+        return Ok(libtest_mimic::run(arguments, trials(chosen, "", &matrix)).exit_code());
     }
     check_the_untouched_lab()?;
     let password = password()?;
     lab(&["snapshot"])?;
     let conclusion = libtest_mimic::run(arguments, trials(chosen, &password, &matrix));
     matrix.lock().expect("no trial panicked").publish()?;
-    Ok(exit_code(&conclusion))
-}
-
-fn exit_code(conclusion: &Conclusion) -> ExitCode {
-    if conclusion.has_failed() { ExitCode::from(101) } else { ExitCode::SUCCESS }
+    Ok(conclusion.exit_code())
 }
 
 fn trials(faults: Vec<Fault>, password: &str, matrix: &Arc<Mutex<Matrix>>) -> Vec<Trial> {
