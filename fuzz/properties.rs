@@ -1,7 +1,6 @@
-//! What must hold whatever the bytes are. A fuzz target is one of these functions; `tests/it/corpus.rs` calls them
-//! over the corpus in `cargo test`.
+//! What must hold for any bytes. Each fuzz target calls one of these functions; `cargo test` calls
+//! them with the whole corpus (`tests/it/corpus.rs`).
 
-use bootproof::obstacle::Stage;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,10 +12,10 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bootproof::assertion::Mismatch;
 use bootproof::assertion::port_listening::{Listener, Listeners, Protocol, parse_socket_tables};
 use bootproof::lab::recipe::Recipe;
+use bootproof::obstacle::Stage;
 use bootproof::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict};
 use bootproof::problem::Problems;
-use bootproof::record::Trust;
-use bootproof::record::{RunRecord, Stop, Timeline, VmRecord};
+use bootproof::record::{RunRecord, Stop, Timeline, Trust, VmRecord};
 use bootproof::report::redact::{MASK, Redactor};
 use bootproof::report::terminal::Screen;
 use bootproof::report::text::{harmless, harmless_line, shortened};
@@ -34,7 +33,7 @@ use serde_json::Value;
 const INVENTORY: &str = include_str!("../inventory/immich-photo-vault.json");
 const SUITE: &str = include_str!("../suites/immich-photo-vault-validation.json");
 
-/// Stands for a secret.
+/// Takes the place of each secret.
 const CANARY: &str = "canary-that-must-not-sing";
 
 static REFERENCE: LazyLock<Plan> = LazyLock::new(|| {
@@ -42,16 +41,16 @@ static REFERENCE: LazyLock<Plan> = LazyLock::new(|| {
     Plan::resolve(&[Suite::parse("suite.json", SUITE).unwrap()], inventory).unwrap()
 });
 
-/// An inventory that is understood can be run, and does not show its secrets.
+/// A valid inventory can be run and does not show its secrets.
 pub fn inventory(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match Inventory::parse("inventory.json", text) {
-        Err(errors) => are_told_with_their_places(&errors, text),
+        Err(errors) => have_places(&errors, text),
         Ok(inventory) => {
             can_be_run(&inventory);
             if let Some(text) = with_canaries(text) {
                 let inventory =
-                    Inventory::parse("inventory.json", &text).expect("only a secret is another");
+                    Inventory::parse("inventory.json", &text).expect("only the secrets differ");
                 assert!(!format!("{inventory:?}").contains(CANARY));
             }
         }
@@ -65,14 +64,14 @@ fn can_be_run(inventory: &Inventory) {
         assert_eq!(*name, vm.name);
         assert!(
             vm.ssh.password.is_some() || vm.ssh.key.is_some() || vm.ssh.agent,
-            "there is a way to log in"
+            "no way to log in"
         );
         let mut jumps = 0;
         let mut at = vm;
         while let Some(Via::Vm(next)) = &at.ssh.via {
             at = &inventory.vms[next];
             jumps += 1;
-            assert!(jumps < inventory.vms.len(), "the jump hosts come to an end");
+            assert!(jumps < inventory.vms.len(), "the jump hosts form a circle");
         }
     }
     for connection in &inventory.connections {
@@ -83,7 +82,7 @@ fn can_be_run(inventory: &Inventory) {
     }
 }
 
-/// The same file with another text for each secret that stands in it.
+/// The same file with the canary in place of each secret.
 fn with_canaries(text: &str) -> Option<String> {
     fn replace(value: &mut Value) {
         match value {
@@ -107,7 +106,7 @@ fn with_canaries(text: &str) -> Option<String> {
     Some(value.to_string())
 }
 
-fn are_told_with_their_places(errors: &Problems, text: &str) {
+fn have_places(errors: &Problems, text: &str) {
     assert!(!errors.0.is_empty());
     let lines = text.matches('\n').count() + 1;
     for error in &errors.0 {
@@ -120,22 +119,22 @@ fn are_told_with_their_places(errors: &Problems, text: &str) {
     }
 }
 
-/// Blanks and line ends between values mean nothing.
+/// Spaces and line ends between values mean nothing.
 fn does_not_depend_on_layout(text: &str, is_understood: impl Fn(&str) -> bool) {
-    // A key that stands twice is an error that the value does not have.
+    // A duplicate key is an error that the parsed value no longer shows.
     if let Ok(source) = Source::parse("file.json", text) {
         assert_eq!(is_understood(text), is_understood(&format!("{:#}", source.value)), "{text}");
     }
 }
 
-/// A suite that is understood and bound has an id for each assertion and each wire, and each is on a VM that there is.
+/// A valid suite has an id for each assertion and each wire, and each is on a known VM.
 pub fn suite(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match Suite::parse("suite.json", text) {
-        Err(errors) => are_told_with_their_places(&errors, text),
+        Err(errors) => have_places(&errors, text),
         Ok(suite) => match Plan::resolve(std::slice::from_ref(&suite), REFERENCE.inventory.clone())
         {
-            Err(errors) => are_told_with_their_places(&errors, text),
+            Err(errors) => have_places(&errors, text),
             Ok(plan) => is_bound(&plan, &suite, text),
         },
     }
@@ -144,7 +143,7 @@ pub fn suite(data: &[u8]) {
 
 fn is_bound(plan: &Plan, suite: &Suite, text: &str) {
     let ids: HashSet<_> = plan.assertions.iter().map(|one| one.id.as_str()).collect();
-    // Of each VM its identity, and its clock where the inventory asks for that.
+    // Each VM has its identity, and its clock if the inventory asks for that.
     let peers =
         plan.inventory.peers.map_or(0, |peers| 1 + usize::from(peers.clocks_within.is_some()));
     let derived = plan.inventory.connections.len() + peers * plan.inventory.vms.len();
@@ -162,7 +161,7 @@ fn is_bound(plan: &Plan, suite: &Suite, text: &str) {
             "{id:?}"
         );
         assert!(plan.inventory.vms.contains_key(&one.vm));
-        // A wire stands in the inventory.
+        // A wire has its line in the inventory.
         let lines =
             if one.file == suite.file { text.matches('\n').count() + 1 } else { usize::MAX };
         assert!((1..=lines).contains(&one.line));
@@ -171,16 +170,16 @@ fn is_bound(plan: &Plan, suite: &Suite, text: &str) {
     }
 }
 
-/// A recipe that is understood can be written down in a system, and does not show its passwords.
+/// A valid recipe can be written into a system and does not show its passwords.
 pub fn recipe(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match Recipe::parse("recipe.json", text) {
-        Err(errors) => are_told_with_their_places(&errors, text),
+        Err(errors) => have_places(&errors, text),
         Ok(recipe) => {
             can_be_built(&recipe);
             if let Some(text) = with_canaries(text) {
                 let recipe =
-                    Recipe::parse("recipe.json", &text).expect("only a password is another");
+                    Recipe::parse("recipe.json", &text).expect("only the passwords differ");
                 assert!(!format!("{recipe:?}").contains(CANARY));
             }
         }
@@ -206,7 +205,7 @@ fn can_be_built(recipe: &Recipe) {
     }
 }
 
-/// Socket tables are read as the kernel prints them, and what is cut off is never "nothing listens".
+/// Socket tables are read as the kernel prints them, and a cut table never means "nothing listens".
 pub fn socket_tables(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     match parse_socket_tables(&text) {
@@ -232,7 +231,7 @@ fn socket(bytes: &[u8]) -> Listener {
     }
 }
 
-/// Each socket in a table of its own, among connections that do not count.
+/// Each socket in a table of its own, next to a connection that must not count.
 fn as_the_kernel_prints(sockets: &[Listener]) -> String {
     let mut text = String::new();
     for (index, Listener { protocol, address, port }) in sockets.iter().enumerate() {
@@ -264,7 +263,8 @@ const ANOTHER: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA6rWI3G1sz07DnfFlrouTcysQlj2P+jpNSOEWD9OJ3X";
 const HOST: &str = "vm.example";
 
-/// A host key is trusted only where a file says so, a changed or revoked one never, an unknown one once.
+/// A host key is trusted only if a file names it; a changed or revoked key never is; an unknown
+/// host's key is accepted once.
 pub fn known_hosts(data: &[u8]) {
     let Some((port, content)) = data.split_first() else { return };
     let port = if port & 1 == 0 { 22 } else { 2222 };
@@ -281,7 +281,7 @@ pub fn known_hosts(data: &[u8]) {
     let before = reads.of(HOST, port).check(&ours);
     if let Ok(trust) = &before {
         assert_eq!(*trust, Trust::Known);
-        assert!(names(content, &ours), "it was trusted without standing there");
+        assert!(names(content, &ours), "trusted, but no file names it");
     }
     for (key, shown) in [(&ours, &ours), (&ours, &another)] {
         let pin = Some(key.fingerprint(HashAlg::Sha256).to_string());
@@ -289,7 +289,7 @@ pub fn known_hosts(data: &[u8]) {
         assert_eq!(
             pinned.ok(),
             (key == shown).then_some(Trust::Pinned),
-            "a pin outweighs every file"
+            "a pin overrides every file"
         );
     }
     let revoked = file("revoked", &[format!("@revoked * {OURS}\n").as_bytes(), content].concat());
@@ -322,7 +322,7 @@ fn names(content: &[u8], key: &PublicKey) -> bool {
     String::from_utf8_lossy(content).contains(base64)
 }
 
-/// A report is well-formed in every format, whatever VMs have said, and says in each what it says.
+/// Whatever VMs print, a report is well-formed in every format, and the formats agree.
 pub fn reports(data: &[u8]) {
     let report = report(&mut Bytes(data));
     let xml = junit::render(&report);
@@ -360,7 +360,7 @@ fn says_what_the_row_says(case: &Node, row: &ResultRow) {
     assert_eq!(verdict.text().unwrap_or_default(), harmless(&explain::explain(row)));
 }
 
-/// A report of the reference suite with texts from the bytes wherever a VM can say something.
+/// A report of the reference suite, with text from the bytes wherever a VM supplies text.
 fn report(bytes: &mut Bytes) -> Report {
     let plan = &*REFERENCE;
     let outcomes = plan.assertions.iter().map(|one| (one.id.clone(), outcome(bytes))).collect();
@@ -433,14 +433,14 @@ fn cause(bytes: &mut Bytes) -> Cause {
     }
 }
 
-/// Text that was made harmless does nothing to a screen, and the second time changes nothing.
+/// Harmless text does nothing to a screen, and making it harmless again changes nothing.
 pub fn harmless_text(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let safe = harmless(&text);
     assert!(is_tame(&safe), "{safe:?}");
     assert_eq!(harmless(&safe), safe);
     if is_tame(&text) {
-        assert_eq!(safe, text, "what does no harm stays as it is");
+        assert_eq!(safe, text, "harmless text must not change");
     }
     let line = harmless_line(&text);
     assert!(is_tame(&line) && !line.contains(['\n', '\t']));
@@ -455,12 +455,12 @@ pub fn harmless_text(data: &[u8]) {
     );
 }
 
-/// Wherever a secret stands in a text and however it is written, it is not there any more.
+/// A secret is masked wherever it is in a text and however it is written.
 pub fn redactor(data: &[u8]) {
     let mut bytes = Bytes(data);
     let (secret, before, after) = (bytes.text(), bytes.text(), bytes.text());
     let way = bytes.byte();
-    // The mask is made of stars. A shorter secret can come about by chance beside the mask.
+    // The mask consists of stars, and a shorter secret can appear next to it by chance.
     if secret.contains('*') || secret.len() < 4 {
         return;
     }
@@ -468,24 +468,24 @@ pub fn redactor(data: &[u8]) {
     let told = format!("{before}{written}{after}");
     let redactor = Redactor::new(&[Secret::from(secret.as_str())]);
     let clean = redactor.text(&told);
-    // A terminal escape can hold the secret; it is taken out as a whole.
+    // A terminal escape that contains the secret is removed as a whole.
     assert!(clean.contains(MASK) || told.contains('\u{1b}'), "{told:?}");
     for clean in [&clean, &redactor.line(&told)] {
         assert!(!clean.contains(&secret), "{clean:?}");
     }
-    // What stands for a control character can look like a secret by chance.
+    // The replacement of a control character can look like a secret by chance.
     if !harmless(&told).contains("\\u{") {
         assert!(!harmless(&clean).contains(&secret), "{clean:?}");
     }
     assert!(!clean.contains(&written), "{written:?} in {clean:?}");
-    assert_eq!(redactor.text(&clean), clean, "the second time changes nothing");
+    assert_eq!(redactor.text(&clean), clean, "masking again must not change it");
     let at = told.floor_char_boundary(usize::from(way) % told.len());
     let cut = Stream { text: String::new(), truncated_bytes: 9 };
     let stream = Stream { text: [&told[..at], &told[at..]].join(&cut.cut().unwrap()), ..cut };
     let stream = redactor.stream(&stream);
     let cut = stream.cut().unwrap();
     assert!(stream.text.contains(&cut));
-    // What marks a cut stands on lines of its own, and nobody's secret is in it.
+    // The cut mark is on its own lines and contains no secret.
     if !secret.contains('\n') && !cut.contains(&secret) {
         assert!(!stream.text.contains(&secret), "{:?}", stream.text);
     }
@@ -527,7 +527,7 @@ fn is_tame(text: &str) -> bool {
     })
 }
 
-/// Takes numbers and texts off the bytes; when they are used up, zeros and empty texts.
+/// Reads numbers and texts from the bytes, and zeros and empty texts after their end.
 struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {
@@ -541,7 +541,7 @@ impl Bytes<'_> {
         (0..8).fold(0, |number, _| number << 8 | u64::from(self.byte()))
     }
 
-    /// Up to the next byte that no UTF-8 has.
+    /// Up to the next 0xff, which never occurs in UTF-8.
     fn text(&mut self) -> String {
         let end = self.0.iter().position(|byte| *byte == 0xff);
         let (text, rest) = self.0.split_at(end.unwrap_or(self.0.len()));

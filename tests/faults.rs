@@ -36,7 +36,7 @@ use bootproof::report::store::Destinations;
 use bootproof::run::{Engine, RunSettings};
 use bootproof::settings::{self, LOCAL_INVENTORY};
 use bootproof::spec::plan::PlannedAssertion;
-use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 
 use compare::{differences, expected_counts, instabilities, red_rows, reported_counts};
 use fault::Fault;
@@ -73,18 +73,15 @@ fn run_trials(arguments: &Arguments) -> Result<ExitCode, Error> {
     let matrix = Arc::new(Mutex::new(Matrix::new(third, faults.len())));
     let chosen = third::choose(faults, third);
     if arguments.list {
-        return Ok(exit_code(&libtest_mimic::run(arguments, trials(chosen, "", &engine, &matrix))));
+        let trials = trials(chosen, "", &engine, &matrix);
+        return Ok(libtest_mimic::run(arguments, trials).exit_code());
     }
     check_the_untouched_lab(&engine)?;
     let password = password()?;
     lab(&["snapshot"])?;
     let conclusion = libtest_mimic::run(arguments, trials(chosen, &password, &engine, &matrix));
     matrix.lock().expect("no trial panicked").publish()?;
-    Ok(exit_code(&conclusion))
-}
-
-fn exit_code(conclusion: &Conclusion) -> ExitCode {
-    if conclusion.has_failed() { ExitCode::from(101) } else { ExitCode::SUCCESS }
+    Ok(conclusion.exit_code())
 }
 
 fn trials(

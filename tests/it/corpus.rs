@@ -1,4 +1,5 @@
-//! What is fuzzed holds for the whole corpus: seeds, what fuzzing found worth keeping, and what once broke something.
+//! Each fuzz property holds for its whole corpus: seeds, inputs that reach most of the code, and
+//! inputs that once broke something.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -34,7 +35,7 @@ fn each_property_holds_for_its_whole_corpus() {
         for path in inputs {
             let bytes = fs::read(&path).unwrap();
             let held = std::panic::catch_unwind(|| property(&bytes));
-            assert!(held.is_ok(), "it does not hold for {}", path.display());
+            assert!(held.is_ok(), "the property does not hold for {}", path.display());
         }
     }
 }
