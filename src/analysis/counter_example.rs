@@ -1,9 +1,9 @@
-//! Counter-examples: an assertion that looks at something absent, so it must fail. If it passes all the
-//! same, the original proves nothing.
+//! Counter-examples: an assertion that looks at something absent, so it must fail. If it passes all
+//! the same, the original proves nothing.
 //!
-//! What is expected never changes: with another expectation, any check would fail. A counter-example
-//! only reads: it changes ports and paths in the arguments of programs that are known to read, and
-//! replaces every other program by `false`.
+//! What is expected never changes: with another expectation, any check would fail. A
+//! counter-example only reads: it changes ports and paths in the arguments of programs that are
+//! known to read, and replaces every other program by `false`.
 
 use std::num::NonZeroU16;
 use std::ops::Range;
@@ -181,7 +181,8 @@ fn of_command(check: &CommandOutput) -> Result<Vec<CounterExample>, String> {
         return Err("none of its programs looks at the VM".to_owned());
     }
     let all_broken = || Ok(vec![broken(check, &script, &groups.concat())?]);
-    // With `||`, one of several ways is enough for the check to pass, so all of them must be broken.
+    // With `||`, one of several ways is enough for the check to pass, so all of them must be
+    // broken.
     if groups.iter().flatten().any(|program| program.place.alternative) {
         return all_broken();
     }

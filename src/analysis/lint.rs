@@ -1,4 +1,5 @@
-//! Findings about suites that can be run all the same: assertions that cannot fail or hide failures.
+//! Findings about suites that can be run all the same: assertions that cannot fail or hide
+//! failures.
 
 use super::vacuous::{self, Doubt};
 use crate::assertion::Expectation;
@@ -35,7 +36,8 @@ struct Entry<'a> {
     assertion: &'a SuiteAssertion,
 }
 
-/// Findings about suites, in their order. Looking at several suites together finds duplicates across them.
+/// Findings about suites, in their order. Looking at several suites together finds duplicates
+/// across them.
 pub fn suites(suites: &[Suite]) -> Vec<Finding> {
     let entries: Vec<Entry> = entries(suites).collect();
     let mut findings = Vec::new();

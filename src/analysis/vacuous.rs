@@ -90,7 +90,8 @@ impl<'a> Check<'a> {
         self.passes_in(World { fails: &|_| true, negated_succeeds: true, ..SILENT })
     }
 
-    /// A doubt if the check passes although the first program of a pipe has failed while the others work.
+    /// A doubt if the check passes although the first program of a pipe has failed while the others
+    /// work.
     fn lost_failure(&self, first: &Program) -> Option<Doubt> {
         let negated = self.texts(|program| program.place.negated);
         let fails = |text: &str| text == first.text || negated.contains(text);
@@ -98,7 +99,8 @@ impl<'a> Check<'a> {
         let name = first.shortened();
         let why = if self.passes_in(world) {
             format!(
-                "this check passes when `{name}` fails: a pipe has the exit status of its last command"
+                "this check passes when `{name}` fails: a pipe has the exit status of its last \
+                 command"
             )
         } else if self.passes_in(World { old_jq: true, ..world }) {
             format!(
@@ -168,7 +170,8 @@ fn forgiven(programs: &[Program]) -> Doubt {
         never_fails: false,
         why: format!("this check passes when {what}, for whatever reason"),
         hint: format!(
-            "if it should fail, write `! {name} && echo ...`; otherwise remove what discards the failure"
+            "if it should fail, write `! {name} && echo ...`; otherwise remove what discards the \
+             failure"
         ),
     }
 }

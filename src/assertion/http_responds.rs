@@ -11,12 +11,13 @@ use super::slug::slug;
 use super::text::TextExpectation;
 use crate::command::Captured;
 
-/// A server must answer a request with `status`, and the body must be as expected. bootproof does not
-/// follow redirects: the first answer counts.
+/// A server must answer a request with `status`, and the body must be as expected. bootproof does
+/// not follow redirects: the first answer counts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpResponds {
-    /// `http://` or `https://` URL. `from` says from where it is requested, so `localhost` is the VM.
+    /// `http://` or `https://` URL. `from` says from where it is requested, so `localhost` is the
+    /// VM.
     pub url: Url,
     /// The method, in capitals. Default: `GET`.
     #[serde(default = "get")]
@@ -38,8 +39,8 @@ pub struct HttpResponds {
     /// What the body must be, apart from line ends at its end.
     #[serde(default)]
     pub equals: Option<String>,
-    /// A regular expression that must match somewhere in the body; `^` and `$` match at the beginning
-    /// and end of each line.
+    /// A regular expression that must match somewhere in the body; `^` and `$` match at the
+    /// beginning and end of each line.
     #[serde(default)]
     pub matches: Option<String>,
     /// A jq program; the body must be JSON for which its last output is `true`.

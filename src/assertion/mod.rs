@@ -158,8 +158,8 @@ impl Expectation {
 
     /// Whether what was seen is what was expected.
     ///
-    /// # Panics
-    /// If the observation is of another type: the probe for a type returns observations of that type.
+    /// # Panics If the observation is of another type: the probe for a type returns observations of
+    /// that type.
     pub fn judge(&self, observation: &Observation) -> Judgement {
         match (self, observation) {
             (Self::PortListening(expected), Observation::Listeners(seen)) => expected.judge(seen),

@@ -1,6 +1,6 @@
-//! A VM among its peers: it is a machine of its own, and it agrees with the others on the time.
+//! A VM among its peers: its identity is unique, and its clock agrees with the others.
 //!
-//! As a wire, it is no word of the suite: the inventory's `peers` asks for it, of every VM.
+//! A suite cannot contain it: the `peers` of the inventory ask for it on every VM.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::judgement::{Judgement, Unclear};
 
-/// The remote command that prints what sets a machine apart; everyone may read it, on any Linux. Only devices that
-/// stand for hardware have a MAC address that must not be another VM's.
+/// The remote command that prints the identity of a machine. It works for any user on any Linux.
+/// Only the MAC addresses of hardware devices must be unique.
 pub const READ_IDENTITY: &str = "sh -c 'echo \"machine-id $(cat /etc/machine-id)\"; \
     for device in /sys/class/net/*/device; do echo \"mac $(cat ${device%device}address)\"; done; \
     cat /proc/net/fib_trie /proc/net/if_inet6; echo @end' 2>/dev/null";
@@ -18,71 +18,71 @@ pub const READ_IDENTITY: &str = "sh -c 'echo \"machine-id $(cat /etc/machine-id)
 /// The remote command that prints the time.
 pub const READ_CLOCK: &str = "date +%s.%N";
 
-/// The remote command that prints the time in an hour: what a clock that is off would say.
+/// The remote command that prints the time an hour from now, as a wrong clock would.
 pub const READ_LATE_CLOCK: &str = "date -d '+1 hour' +%s.%N";
 
-/// A VM that is compared with its peers.
+/// A VM to compare with its peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// The VM.
+    /// Name of the VM.
     pub vm: String,
-    /// The others, each with its address on the lab's network.
+    /// Names of the other VMs, each with its address on the lab's network.
     pub others: Vec<(String, Option<IpAddr>)>,
-    /// In what.
+    /// What to compare.
     pub aspect: Aspect,
 }
 
-/// In what VMs are compared.
+/// What to compare between VMs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Aspect {
-    /// Machine-id, host key and MAC addresses are nobody else's, and the VM alone has its address.
+    /// Machine-id, host key and MAC addresses are unique, and no other VM has this VM's address.
     Identity {
         /// Its address on the lab's network.
         address: Option<IpAddr>,
     },
-    /// Its clock is so close to that of the others.
+    /// Its clock is close to the median of all clocks.
     Clock {
-        /// How close.
+        /// How close it must be.
         within: Duration,
-        /// The remote command that reads the VM's own.
+        /// The remote command that reads the VM's clock.
         read: &'static str,
     },
 }
 
-/// What was seen of a VM and its peers; `None` for those that could not be asked.
+/// What was seen of a VM and its peers; `None` for peers that could not be asked.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PeerSeen {
-    /// Who they are; the VM itself first.
+    /// Their identities; the VM's own comes first.
     Identity(PeerIdentity, Vec<(String, Option<PeerIdentity>)>),
-    /// Their clocks; the VM's own first.
+    /// Their clocks; the VM's own comes first.
     Clock(Clock, Vec<(String, Option<Clock>)>),
 }
 
-/// What sets a machine apart.
+/// What is unique about a machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerIdentity {
     /// `/etc/machine-id`.
     pub machine_id: Option<String>,
     /// Fingerprint of its host key.
     pub host_key: String,
-    /// Of devices that stand for hardware.
+    /// MAC addresses of hardware devices.
     pub macs: BTreeSet<String>,
-    /// On whatever device.
+    /// IP addresses, on any device.
     pub addresses: BTreeSet<IpAddr>,
 }
 
-/// A clock that was read from afar, in seconds.
+/// A remote clock, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Clock {
-    /// How far it is ahead of ours.
+    /// How far it is ahead of the clock of this machine.
     pub ahead: f64,
-    /// By how much that can be wrong: half of what the question took.
+    /// By how much that can be wrong: half the time that the question took.
     pub doubt: f64,
 }
 
 impl PeerIdentity {
-    /// Reads what [`READ_IDENTITY`] printed; `None` when it is cut off, or when the kernel tells no address, not even
-    /// that of the loopback.
+    /// Reads what [`READ_IDENTITY`] printed; `None` if it is cut off, or if it contains no address,
+    /// not even that of the loopback.
     pub fn parse(text: &str, host_key: &str) -> Option<Self> {
         let text = text.trim_end().strip_suffix("@end")?;
         let mut identity = Self { host_key: host_key.to_owned(), ..Self::default() };
@@ -94,7 +94,7 @@ impl PeerIdentity {
                 ["mac", mac] if !mac.trim_matches(['0', ':']).is_empty() => {
                     identity.macs.insert(mac.to_owned());
                 }
-                // fib_trie: an address, and below it what it is to this machine.
+                // fib_trie: an address, and below it whether it is one of this machine.
                 [branch, address] if branch.ends_with("--") => leaf = address.parse().ok(),
                 ["/32", "host", "LOCAL"] => identity.addresses.extend(leaf),
                 // if_inet6: 32 digits, then device number, prefix length, scope, flags and name.
@@ -107,19 +107,35 @@ impl PeerIdentity {
         }
         identity.addresses.iter().any(IpAddr::is_ipv4).then_some(identity)
     }
+
+    /// What this machine, whose address is `address`, must not have in common with another one.
+    fn shared_with(&self, name: &str, other: &Self, address: Option<IpAddr>) -> Vec<String> {
+        let mut shared = Vec::new();
+        if self.machine_id.is_some() && self.machine_id == other.machine_id {
+            shared.push(format!("the machine-id of {name}"));
+        }
+        if self.host_key == other.host_key {
+            shared.push(format!("the host key of {name}"));
+        }
+        for mac in self.macs.intersection(&other.macs) {
+            shared.push(format!("the MAC address {mac} of {name}"));
+        }
+        if let Some(address) = address.filter(|address| other.addresses.contains(address)) {
+            shared.push(format!("its address {address} on {name}, too"));
+        }
+        shared
+    }
 }
 
 impl Clock {
-    /// Reads what [`READ_CLOCK`] printed, asked and answered at these times of our own, in seconds.
+    /// Reads what [`READ_CLOCK`] printed. `asked` and `answered` are times of this machine's clock,
+    /// in seconds.
     pub fn parse(text: &str, asked: f64, answered: f64) -> Option<Self> {
         let (seconds, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
         let whole: u32 = seconds.parse().ok()?;
-        // Not every `date` knows fractions.
-        let (fraction, unknown) = format!("0.{fraction}")
-            .parse::<f64>()
-            .ok()
-            .filter(|_| !fraction.is_empty())
-            .map_or((0.5, 0.5), |f| (f, 0.0));
+        // Not every `date` prints fractions.
+        let known = format!("0.{fraction}").parse::<f64>().ok().filter(|_| !fraction.is_empty());
+        let (fraction, unknown) = known.map_or((0.5, 0.5), |fraction| (fraction, 0.0));
         let ahead = f64::from(whole) + fraction - f64::midpoint(asked, answered);
         Some(Self { ahead, doubt: (answered - asked) / 2.0 + unknown })
     }
@@ -130,11 +146,11 @@ impl Peer {
     pub fn describe(&self) -> String {
         match self.aspect {
             Aspect::Identity { address: None } => {
-                "machine-id, host key and MAC addresses are its own".to_owned()
+                "machine-id, host key and MAC addresses are unique".to_owned()
             }
             Aspect::Identity { address: Some(address) } => {
                 format!(
-                    "machine-id, host key and MAC addresses are its own, and it alone has {address}"
+                    "machine-id, host key and MAC addresses are unique, and it alone has {address}"
                 )
             }
             Aspect::Clock { within, .. } => {
@@ -143,7 +159,7 @@ impl Peer {
         }
     }
 
-    /// How it is looked at, in one line.
+    /// How bootproof checks it, in one line.
     pub fn how(&self) -> String {
         let command = match self.aspect {
             Aspect::Identity { .. } => READ_IDENTITY,
@@ -153,7 +169,7 @@ impl Peer {
         format!("run: {command} (and compare with {})", names.join(", "))
     }
 
-    /// The last part of the id.
+    /// The last part of the id: `identity` or `clock`.
     pub fn slug(&self) -> String {
         match self.aspect {
             Aspect::Identity { .. } => "identity",
@@ -162,12 +178,13 @@ impl Peer {
         .to_owned()
     }
 
-    /// The VM in the place of one of its peers, or at another time: what that is, in one line, and the check.
+    /// An assertion that must fail, and what it does, in one line: it compares the VM with itself,
+    /// or reads a clock that is an hour off.
     pub fn counter_example(&self) -> (String, Self) {
         let vm = &self.vm;
         match self.aspect {
             Aspect::Identity { .. } => (
-                format!("{vm} in the place of the other VMs"),
+                format!("{vm} instead of the other VMs"),
                 Self { others: vec![(vm.clone(), None)], ..self.clone() },
             ),
             Aspect::Clock { within, .. } => {
@@ -177,10 +194,10 @@ impl Peer {
         }
     }
 
-    /// Whether it is a machine of its own, and on time.
+    /// Whether the VM is unique, or its clock is right.
     ///
     /// # Panics
-    /// When something else was seen than what the aspect asks for.
+    /// If the observation is about another aspect.
     pub fn judge(&self, seen: &PeerSeen) -> Judgement {
         match (self.aspect, seen) {
             (Aspect::Identity { address }, PeerSeen::Identity(own, others)) => {
@@ -199,7 +216,7 @@ impl Peer {
                 }
                 self.judge_clock(within, *own, &known)
             }
-            _ => unreachable!("the probe looks at what the aspect asks for"),
+            _ => unreachable!("the probe returned an observation of another aspect"),
         }
     }
 
@@ -209,43 +226,34 @@ impl Peer {
         own: &PeerIdentity,
         others: &[(&str, &PeerIdentity)],
     ) -> Judgement {
-        let mut shared = Vec::new();
-        let mut missing = Vec::new();
-        for (name, other) in others {
-            if own.machine_id.is_some() && own.machine_id == other.machine_id {
-                shared.push(format!("the machine-id of {name}"));
-            }
-            if own.host_key == other.host_key {
-                shared.push(format!("the host key of {name}"));
-            }
-            shared.extend(
-                own.macs
-                    .intersection(&other.macs)
-                    .map(|mac| format!("the MAC address {mac} of {name}")),
-            );
-            shared.extend(
-                address
-                    .filter(|address| other.addresses.contains(address))
-                    .map(|address| format!("its address {address} on {name}, too")),
-            );
+        let mut shared: Vec<String> =
+            others.iter().flat_map(|(name, other)| own.shared_with(name, other, address)).collect();
+        shared.extend(self.stolen_addresses(own));
+        let mut faults = Vec::new();
+        if !shared.is_empty() {
+            faults.push(format!("it has {}", shared.join(", and ")));
         }
-        let theirs =
-            self.others.iter().filter_map(|(name, address)| Some((name, address.as_ref()?)));
-        let taken = theirs.filter(|(_, address)| own.addresses.contains(address));
-        shared.extend(taken.map(|(name, address)| format!("{address}, the address of {name}")));
         if let Some(address) = address.filter(|address| !own.addresses.contains(address)) {
-            missing.push(format!("it does not have its address {address}"));
+            faults.push(format!("it does not have its address {address}"));
         }
-        if shared.is_empty() && missing.is_empty() {
+        if faults.is_empty() {
             return Judgement::Holds;
         }
-        if !shared.is_empty() {
-            missing.insert(0, format!("it has {}", shared.join(", and ")));
-        }
-        Judgement::differs(missing.join("; "), self.describe(), own.to_string())
+        Judgement::differs(faults.join("; "), self.describe(), own.to_string())
     }
 
-    /// The median of all clocks, ours among them, is right: one that is off does not put the others in the wrong.
+    /// Addresses of other VMs that this VM has. The other VMs need not be asked for this.
+    fn stolen_addresses(&self, own: &PeerIdentity) -> Vec<String> {
+        let addresses =
+            self.others.iter().filter_map(|(name, address)| Some((name, address.as_ref()?)));
+        addresses
+            .filter(|(_, address)| own.addresses.contains(address))
+            .map(|(name, address)| format!("{address}, the address of {name}"))
+            .collect()
+    }
+
+    /// The median of all clocks, including ours, is right, so one wrong clock does not make others
+    /// red.
     fn judge_clock(&self, within: Duration, own: Clock, others: &[(&str, &Clock)]) -> Judgement {
         let mut all: Vec<f64> =
             others.iter().map(|(_, clock)| clock.ahead).chain([own.ahead, 0.0]).collect();
@@ -261,23 +269,25 @@ impl Peer {
         }
         let direction = if off > 0.0 { "ahead" } else { "behind" };
         let by = Duration::try_from_secs_f64(off.abs().round()).unwrap_or(Duration::MAX);
-        let told = others.iter().map(|(name, clock)| format!("{name} {:+.1} s", clock.ahead));
-        let told: Vec<_> =
-            std::iter::once(format!("{} {:+.1} s", self.vm, own.ahead)).chain(told).collect();
+        let own_clock = format!("{} {:+.1} s", self.vm, own.ahead);
+        let other_clocks =
+            others.iter().map(|(name, clock)| format!("{name} {:+.1} s", clock.ahead));
+        let clocks: Vec<_> = std::iter::once(own_clock).chain(other_clocks).collect();
         Judgement::differs(
             format!("its clock is {} {direction}", humantime::format_duration(by)),
             self.describe(),
-            format!("beside ours: {}", told.join(", ")),
+            format!("compared with this machine: {}", clocks.join(", ")),
         )
     }
 }
 
-/// `IFA_F_DADFAILED`: another machine on the network answers for the address, so the kernel does not use it.
+/// `IFA_F_DADFAILED`: another machine on the network has the address, so the kernel does not use
+/// it.
 fn is_taken(flags: &str) -> bool {
     u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 0x08 != 0)
 }
 
-/// Those that could be asked. A VM that could not has its own red assertion.
+/// The peers that could be asked. The others have red assertions of their own.
 fn known<T>(others: &[(String, Option<T>)]) -> Vec<(&str, &T)> {
     others.iter().filter_map(|(name, seen)| Some((name.as_str(), seen.as_ref()?))).collect()
 }
@@ -335,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_machine_prints_is_its_identity() {
+    fn reads_an_identity() {
         let seen = PeerIdentity::parse(PRINTED, "SHA256:x").unwrap();
         assert_eq!(seen.machine_id.as_deref(), Some("3f1c"));
         assert_eq!(seen.macs, BTreeSet::from(["52:54:00:00:00:01".to_owned()]));
@@ -355,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_of_an_identity_must_be_nobody_elses() {
+    fn each_part_of_an_identity_must_be_unique() {
         let own = identity("10.71.0.40");
         let other = PeerIdentity { macs: BTreeSet::new(), ..identity("10.71.0.10") };
         let beside = |twin: PeerIdentity| judged(&own, [Some(other.clone()), Some(twin)]);
@@ -375,14 +385,14 @@ mod tests {
         );
         let mut thief = own.clone();
         thief.addresses.insert("10.71.0.10".parse().unwrap());
-        // Its owner need not be there to say so.
+        // This shows even if the owner could not be asked.
         let without_owner =
             judged(&thief, [None, Some(PeerIdentity { addresses: BTreeSet::new(), ..other })]);
         assert_eq!(message(&without_owner), "it has 10.71.0.10, the address of a");
     }
 
     #[test]
-    fn an_unknown_machine_id_is_nobodys() {
+    fn unknown_machine_ids_are_not_equal() {
         let without =
             |address| PeerIdentity { machine_id: None, macs: BTreeSet::new(), ..identity(address) };
         assert_eq!(
@@ -392,10 +402,10 @@ mod tests {
     }
 
     #[test]
-    fn without_peers_nothing_is_known() {
+    fn without_peers_it_is_unclear() {
         let judgement = judged(&identity("10.71.0.40"), [None, None]);
         assert_eq!(judgement, Judgement::Unclear(Unclear::NobodyToCompare));
-        // What it is itself is known.
+        // Its own address can be judged alone.
         let message_of = judged(&identity("10.71.0.10"), [None, None]);
         assert!(
             message(&message_of).starts_with("it has 10.71.0.10, the address of a"),
@@ -415,13 +425,13 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_that_is_off_is_the_one_that_is_wrong() {
+    fn only_the_wrong_clock_is_red() {
         assert_eq!(message(&clock(3600.0, [0.1, -0.1])), "its clock is 1h ahead");
         assert_eq!(message(&clock(-7.0, [0.1, -0.1])), "its clock is 7s behind");
         assert_eq!(clock(0.0, [3600.0, 0.1]), Judgement::Holds);
-        // Ours may be the one that is off.
+        // Our own clock may be the wrong one.
         assert_eq!(clock(3600.0, [3600.1, 3599.9]), Judgement::Holds);
-        // Within the doubt nobody knows.
+        // Within the doubt it is unclear.
         assert_eq!(clock(4.7, [0.0, 0.0]), Judgement::Holds);
         assert!(matches!(clock(4.9, [0.0, 0.0]), Judgement::Unclear(Unclear::SlowClocks(_))));
         assert!(matches!(clock(5.1, [0.0, 0.0]), Judgement::Unclear(Unclear::SlowClocks(_))));
@@ -429,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_is_read_half_way_between_question_and_answer() {
+    fn a_clock_is_compared_with_the_middle_of_question_and_answer() {
         let seen = Clock::parse("1000.500000000\n", 999.0, 1000.0).unwrap();
         assert!((seen.ahead - 1.0).abs() < 1e-6 && (seen.doubt - 0.5).abs() < 1e-6, "{seen:?}");
         // Busybox' date.

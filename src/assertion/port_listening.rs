@@ -16,7 +16,8 @@ use super::judgement::Judgement;
 pub const READ_SOCKET_TABLES: &str = "sh -c 'cd /proc/net && for t in tcp tcp6 udp udp6; do \
     echo \"@$t\"; if [ -e $t ]; then cat $t || exit 1; fi; done; echo @end'";
 
-/// A socket on the VM must listen on `port`. Whether a firewall lets others reach it is not checked.
+/// A socket on the VM must listen on `port`. Whether a firewall lets others reach it is not
+/// checked.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PortListening {
@@ -25,8 +26,8 @@ pub struct PortListening {
     /// `tcp` (default) or `udp`.
     #[serde(default)]
     pub protocol: Protocol,
-    /// The IP address on which the socket must listen, itself or through a wildcard (`0.0.0.0`, `::`).
-    /// Default: any address.
+    /// The IP address on which the socket must listen, itself or through a wildcard (`0.0.0.0`,
+    /// `::`). Default: any address.
     #[serde(default)]
     pub address: Option<IpAddr>,
 }
@@ -133,7 +134,8 @@ fn list(items: &[impl ToString]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a socket bound to `bound` answers on `wanted`. By default, Linux answers IPv4 on `::` too.
+/// Whether a socket bound to `bound` answers on `wanted`. By default, Linux answers IPv4 on `::`
+/// too.
 fn covers(bound: IpAddr, wanted: IpAddr) -> bool {
     let bound = bound.to_canonical();
     bound == wanted || (bound.is_unspecified() && (bound.is_ipv6() || wanted.is_ipv4()))

@@ -1,6 +1,7 @@
 //! Parts of ids.
 
-/// `text` in lower case, with `-` for everything but ASCII letters and digits; at most 40 characters.
+/// `text` in lower case, with `-` for everything but ASCII letters and digits; at most 40
+/// characters.
 pub fn slug(text: &str) -> String {
     let dashed: String = text
         .chars()

@@ -1,42 +1,42 @@
-//! A wire: an edge of the inventory's `connections`. One VM must reach a port of another, or must not.
+//! A wire: one of the inventory's `connections`. One VM must reach a port of another, or must not.
 //!
-//! It is no word of the suite: the topology is declared once, and tested where it is declared.
+//! A suite cannot contain it: the topology is declared once, in the inventory.
 
 use std::net::IpAddr;
 
 use super::judgement::{Judgement, Unclear};
 use super::port_listening::{Listeners, Protocol};
 
-/// An edge of the topology.
+/// A wire between two VMs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wire {
-    /// The VM that connects.
+    /// Name of the VM that connects.
     pub from: String,
-    /// The VM that answers.
+    /// Name of the VM that listens.
     pub to: String,
-    /// Its address on the lab's network.
+    /// Address of `to` on the lab's network.
     pub address: String,
-    /// Its port.
+    /// Port on `to`.
     pub port: u16,
-    /// TCP, or UDP, which nobody can try from outside: there it counts that it listens.
+    /// Nobody can try a UDP port from outside: for UDP, it is enough that the port listens.
     pub protocol: Protocol,
-    /// What the edge is for.
+    /// What the wire is for.
     pub intent: Option<String>,
-    /// There must be no way.
+    /// `from` must not reach the port.
     pub deny: bool,
 }
 
-/// What was seen of a wire from both of its ends.
+/// What was seen at both ends of a wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireSeen {
-    /// The sockets that listen at its far end; `None` when that VM could not be asked.
+    /// The listening sockets at the far end; `None` if that VM could not be asked.
     pub listeners: Option<Listeners>,
-    /// Why the near end does not reach it; `None` when it does.
+    /// Why the near end does not reach the port; `None` if it does.
     pub unreached: Option<String>,
 }
 
 impl WireSeen {
-    /// The addresses on which the far end listens; `None` when it is not known.
+    /// The addresses on which the far end listens; `None` if that is not known.
     pub fn listens_on(&self, port: u16, protocol: Protocol) -> Option<Vec<IpAddr>> {
         let sockets = self.listeners.as_ref()?.0.iter();
         let on_port = sockets.filter(|socket| socket.protocol == protocol && socket.port == port);
@@ -52,7 +52,7 @@ impl Wire {
         format!("{} {verb} {} at {}:{}{intent}", self.from, self.to, self.address, self.port)
     }
 
-    /// How it is looked at, in one line.
+    /// How bootproof checks it, in one line.
     pub fn how(&self) -> String {
         format!(
             "connect to {}:{} (through the VM's sshd); read the socket tables of {}",
@@ -60,27 +60,26 @@ impl Wire {
         )
     }
 
-    /// Address and port of the far end.
+    /// Address and port of the far end, if it is TCP.
     pub fn connects_to(&self) -> Vec<(String, u16)> {
         let end = (self.address.clone(), self.port);
         if self.protocol == Protocol::Tcp { vec![end] } else { Vec::new() }
     }
 
-    /// The far end.
+    /// The far end, such as `redis-6379` or `dns-53-udp`.
     pub fn slug(&self) -> String {
         let udp = if self.protocol == Protocol::Udp { "-udp" } else { "" };
         format!("{}-{}{udp}", self.to, self.port)
     }
 
-    /// Whether it is as declared, and if not, where it is likely to be broken.
+    /// Whether the wire is as declared, and if not, where it is probably broken.
     pub fn judge(&self, seen: &WireSeen) -> Judgement {
         let listens = seen.listens_on(self.port, self.protocol);
         if self.protocol == Protocol::Udp {
             return self.judge_udp(listens.as_deref());
         }
-        let actual = || {
-            format!("{}, {}", self.told_of_listening(listens.as_deref()), told_of_reaching(seen))
-        };
+        let actual =
+            || format!("{}, {}", self.describe_listeners(listens.as_deref()), describe_reach(seen));
         match (self.deny, &seen.unreached) {
             (false, Some(why)) => {
                 let message = format!(
@@ -88,7 +87,7 @@ impl Wire {
                     self.from,
                     self.to,
                     self.port,
-                    self.likely(listens.as_deref(), why)
+                    self.likely_cause(listens.as_deref(), why)
                 );
                 Judgement::differs(message, self.describe(), actual())
             }
@@ -97,9 +96,9 @@ impl Wire {
                     format!("{} reaches {}:{}, which is denied", self.from, self.to, self.port);
                 Judgement::differs(message, self.describe(), actual())
             }
-            // Where nothing listens, nothing connects: that says nothing about a way.
+            // Nothing connects where nothing listens, so that proves nothing about a denied wire.
             (true, Some(_)) if listens.as_ref().is_none_or(Vec::is_empty) => Judgement::Unclear(
-                Unclear::NothingToDeny(self.told_of_listening(listens.as_deref())),
+                Unclear::NothingToDeny(self.describe_listeners(listens.as_deref())),
             ),
             (false, None) | (true, Some(_)) => Judgement::Holds,
         }
@@ -118,22 +117,23 @@ impl Wire {
                     "{}:{}/udp is not served: {}",
                     self.to,
                     self.port,
-                    self.likely(listens, "")
+                    self.likely_cause(listens, "")
                 );
-                Judgement::differs(message, self.describe(), self.told_of_listening(listens))
+                Judgement::differs(message, self.describe(), self.describe_listeners(listens))
             }
-            _ => Judgement::Unclear(Unclear::NothingToDeny(self.told_of_listening(listens))),
+            _ => Judgement::Unclear(Unclear::NothingToDeny(self.describe_listeners(listens))),
         }
     }
 
-    /// The likely cause, from the two ends.
-    fn likely(&self, listens: Option<&[IpAddr]>, why: &str) -> String {
+    /// The likely cause, from what was seen at both ends.
+    fn likely_cause(&self, listens: Option<&[IpAddr]>, why: &str) -> String {
         match listens {
             None => format!("{why}, and {} cannot be asked", self.to),
             Some([]) => format!("nothing listens on {} there", self.port),
             Some(addresses) if addresses.iter().any(|bound| self.is_served_by(*bound)) => {
                 format!(
-                    "it listens there, so the way is barred: a firewall, a route, or the address on another VM ({why})"
+                    "it listens there, so the way is barred: by a firewall, a route, or another VM \
+                     with this address ({why})"
                 )
             }
             Some(addresses) => {
@@ -147,7 +147,7 @@ impl Wire {
             || self.address.parse::<IpAddr>().is_ok_and(|wanted| wanted == bound.to_canonical())
     }
 
-    fn told_of_listening(&self, listens: Option<&[IpAddr]>) -> String {
+    fn describe_listeners(&self, listens: Option<&[IpAddr]>) -> String {
         match listens {
             None => format!("{} cannot be asked", self.to),
             Some([]) => format!("nothing listens on {} of {}", self.port, self.to),
@@ -156,11 +156,11 @@ impl Wire {
     }
 }
 
-fn told_of_reaching(seen: &WireSeen) -> String {
+fn describe_reach(seen: &WireSeen) -> String {
     seen.unreached.as_ref().map_or("reached".to_owned(), |why| format!("not reached: {why}"))
 }
 
-/// The addresses, each once.
+/// The addresses, sorted, each once.
 pub fn list(addresses: &[IpAddr]) -> String {
     let mut texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     texts.sort();
@@ -205,9 +205,9 @@ mod tests {
     }
 
     #[test]
-    fn a_wire_that_is_reached_holds_and_a_denied_one_does_not() {
+    fn a_denied_wire_must_not_be_reached() {
         assert_eq!(wire(false).judge(&seen(Some(&["10.71.0.40"]), None)), Judgement::Holds);
-        // Reached is reached, whatever the far end says or does not say.
+        // If the port was reached, nobody needs to ask the far end.
         assert_eq!(wire(false).judge(&seen(None, None)), Judgement::Holds);
         assert_eq!(
             message(&wire(true), &seen(Some(&["0.0.0.0"]), None)),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_wire_is_broken_shows_from_its_two_ends() {
+    fn the_message_says_where_a_wire_is_broken() {
         let likely = |bound: Option<&[&str]>| message(&wire(false), &seen(bound, Some("refused")));
         assert!(likely(Some(&[])).ends_with("nothing listens on 6379 there"));
         assert!(
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_udp_wire_it_counts_that_it_is_served() {
+    fn a_udp_wire_holds_if_its_port_listens() {
         let udp = |bound: Option<&str>| {
             let wire = Wire { protocol: Protocol::Udp, ..wire(false) };
             let mut seen = seen(Some(bound.as_slice()), None);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denied_wire_proves_nothing_where_nothing_listens() {
+    fn a_denied_wire_is_unclear_if_nothing_listens() {
         for bound in [None, Some(&[][..])] {
             let judgement = wire(true).judge(&seen(bound, Some("refused")));
             assert!(

@@ -22,12 +22,13 @@ use crate::spec::suite::Suite;
 #[derive(Debug, Args)]
 #[command(after_help = concat!(
     "The keys of a file tell what it is: `vms` an inventory, `scenarios` a suite, `os` a recipe,\n",
-    "`nodes` a blueprint. Suites are checked against every inventory among the files. Inventories and\n",
-    "recipes are checked for the warnings of their blueprint, if it is among the files.\n\n",
-    "An assertion that can never fail is an error. One that hides a failure is a warning; to accept\n",
-    "it, add `\"lint_allow\": \"the reason\"` to the assertion.\n\n",
+    "`nodes` a blueprint. Suites are checked against every inventory among the files.\n",
+    "Inventories and recipes must contain the warnings of a blueprint among the files.\n\n",
+    "An assertion that can never fail is an error. One that hides a failure is a warning;\n",
+    "to accept it, add `\"lint_allow\": \"the reason\"` to the assertion.\n\n",
     "Example:\n  bootproof lint inventory/*.json suites/*.json recipes/*/recipe.json\n\n",
-    "Exit codes:\n  0  the files are right\n  2  a file is wrong, or --deny-warnings and there is a warning"
+    "Exit codes:\n  0  the files are right\n",
+    "  2  a file is wrong, or there is a warning and --deny-warnings"
 ))]
 pub struct LintArgs {
     /// The files

@@ -110,7 +110,8 @@ mod tests {
         for (key, value) in ports.as_object().unwrap() {
             inventory["vms"]["db"][key] = value.clone();
         }
-        let suite = json!({"scenarios": [{"name": "s", "custom_tests": [{"name": "t", "assertions": assertions}]}]});
+        let test = json!({"name": "t", "assertions": assertions});
+        let suite = json!({"scenarios": [{"name": "s", "custom_tests": [test]}]});
         let inventory = Inventory::parse("i", &inventory.to_string()).unwrap();
         let plan =
             Plan::resolve(&[Suite::parse("s", &suite.to_string()).unwrap()], inventory).unwrap();

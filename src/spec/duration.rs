@@ -73,7 +73,8 @@ impl JsonSchema for Span {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A duration: \"90s\", \"5m\", \"1h 30m\", or a number of seconds; at most a day.",
+            "description":
+                "\"90s\", \"5m\", \"1h 30m\", or a number of seconds; at most a day.",
             "oneOf": [{"type": "string", "minLength": 1}, {"type": "number", "minimum": 0}]
         })
     }

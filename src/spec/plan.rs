@@ -89,7 +89,8 @@ impl fmt::Display for AssertionId {
 }
 
 impl Plan {
-    /// Binds the suites' assertions to the inventory's VMs, and adds those that the inventory declares.
+    /// Binds the suites' assertions to the inventory's VMs, and adds those that the inventory
+    /// declares.
     ///
     /// Problems are unknown VMs, and ids that occur twice.
     pub fn resolve(suites: &[Suite], inventory: Inventory) -> Result<Self, Problems> {

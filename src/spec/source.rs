@@ -16,8 +16,8 @@ use super::strict::Strict;
 use super::{syntax, type_error};
 use crate::problem::{Problem, Problems};
 
-/// The text of a file with its name, parsed as strict JSON. It can hold a password, so its strings are
-/// wiped from memory when it is dropped.
+/// The text of a file with its name, parsed as strict JSON. It can hold a password, so its strings
+/// are wiped from memory when it is dropped.
 #[derive(Debug, Clone)]
 pub struct Source {
     file: String,
@@ -98,7 +98,8 @@ impl Source {
         self.read_with(path, value, &[])
     }
 
-    /// `value`, which is at `path`, as a `T`; a misspelt key may also have meant one of `more_keys`.
+    /// `value`, which is at `path`, as a `T`; a misspelt key may also have meant one of
+    /// `more_keys`.
     pub fn read_with<T: DeserializeOwned>(
         &self,
         path: &str,

@@ -1,4 +1,5 @@
-//! Explains why a text is not JSON: it is another format, or has a mistake that JSON does not forgive.
+//! Explains why a text is not JSON: it is another format, or has a mistake that JSON does not
+//! forgive.
 
 use std::sync::LazyLock;
 

@@ -1,11 +1,11 @@
-//! What the inventory declares and no assertion covers.
+//! Coverage: declared VMs and ports without an assertion.
 
 use serde_json::json;
 
 use crate::fake_vm::{FakeVm, Script};
 use crate::scene::Scene;
 
-/// `app` is looked at, one of its ports is not, and nobody looks at `idle`.
+/// `app` is covered, one of its ports and the VM `idle` are not.
 fn scene(vm: &FakeVm) -> Scene {
     let mut scene = Scene::new().vm("app", vm).vm("idle", vm);
     scene.inventory["vms"]["app"]["ports"] = json!([22, 9121]);
@@ -13,7 +13,7 @@ fn scene(vm: &FakeVm) -> Scene {
 }
 
 #[test]
-fn what_is_not_looked_at_is_told() {
+fn uncovered_vms_and_ports_are_listed() {
     let vm = Script::default().start();
     let scene = scene(&vm);
     let run = scene.check(&[]);
@@ -32,7 +32,7 @@ fn what_is_not_looked_at_is_told() {
 }
 
 #[test]
-fn what_is_not_looked_at_can_make_a_run_red() {
+fn fail_uncovered_makes_a_run_red() {
     let vm = Script::default().start();
     let mut scene = scene(&vm);
     let run = scene.check(&["--fail-uncovered"]);
@@ -45,7 +45,7 @@ fn what_is_not_looked_at_can_make_a_run_red() {
     ] {
         assert!(run.junit.contains(part), "{part}\n{}", run.junit);
     }
-    // It is about the suite, not about what was selected of it.
+    // Coverage is about the whole suite, whatever part of it is selected.
     scene.inventory["vms"]["app"]["ports"] = json!([22]);
     scene.inventory["vms"].as_object_mut().unwrap().shift_remove("idle");
     scene = scene.run("app", "nothing");

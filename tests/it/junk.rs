@@ -1,4 +1,4 @@
-//! Files, flags and VMs that are wrong: what is said, and the exit code. The snapshots are the messages.
+//! Wrong files, flags and VMs: messages and exit codes. The snapshots are the messages.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -37,7 +37,7 @@ const SUITE: &str = r#"{
 }
 "#;
 
-/// What is wrong, what stands in the right file, and what stands there instead.
+/// What is wrong; a part of the right file; and what to write instead of it.
 type Case = (&'static str, &'static str, &'static str);
 
 const PORT: &str = r#"{ "type": "port_listening", "on_vm": "redis", "port": 6379 }"#;
@@ -49,32 +49,45 @@ const WRONG_SUITES: &[Case] = &[
     ("unknown key in a scenario", r#""type": "group""#, r#""typ": "group""#),
     ("duplicate key", r#""port": 6379"#, r#""port": 6379, "port": 6380"#),
     ("misspelt type", "port_listening", "port_listenning"),
-    ("a type like no other", "port_listening", "user_exists"),
-    ("no type", r#""type": "port_listening", "#, ""),
-    ("jq program that does not compile", CONTAINS, r#""jq": ".a ==""#),
-    ("regular expression that does not compile", CONTAINS, r#""matches": "(""#),
+    ("unknown type", "port_listening", "user_exists"),
+    ("missing type", r#""type": "port_listening", "#, ""),
+    ("broken jq program", CONTAINS, r#""jq": ".a ==""#),
+    ("broken regular expression", CONTAINS, r#""matches": "(""#),
     ("regular expression that matches everything", CONTAINS, r#""matches": ".*""#),
     ("empty contains", CONTAINS, r#""contains": """#),
     ("empty command", r#""command": "true""#, r#""command": " ""#),
     ("missing on_vm", r#""on_vm": "redis", "#, ""),
     ("missing port", r#", "port": 6379"#, ""),
     ("port out of range", "6379", "66379"),
-    ("port 0", "6379", "0"),
-    ("address that is none", r#""port": 6379"#, r#""port": 6379, "address": "localhost""#),
-    ("non-empty tests", r#""tests": []"#, r#""tests": ["old"]"#),
-    ("no length of time", CONTAINS, r#""contains": "ok", "timeout": "soon""#),
-    ("exit status out of range", CONTAINS, r#""exit_code": 256"#),
-    ("a list for an assertion's parameters", r#""port": 6379"#, r#""params": []"#),
+    ("port as a string", "6379", r#""6379""#),
+    ("misspelt common key", r#""port": 6379"#, r#""port": 6379, "timeoutt": "5s""#),
     (
-        "a list for a scenario",
+        "misspelt common key in params",
+        r#""port": 6379"#,
+        r#""params": { "port": 6379, "timeoutt": 5 }"#,
+    ),
+    (
+        "misspelt key beside params",
+        r#""port": 6379"#,
+        r#""params": { "port": 6379 }, "timeoutt": 5"#,
+    ),
+    ("port 0", "6379", "0"),
+    ("invalid address", r#""port": 6379"#, r#""port": 6379, "address": "localhost""#),
+    ("non-empty tests", r#""tests": []"#, r#""tests": ["old"]"#),
+    ("invalid duration", CONTAINS, r#""contains": "ok", "timeout": "soon""#),
+    ("exit status out of range", CONTAINS, r#""exit_code": 256"#),
+    ("list as params", r#""port": 6379"#, r#""params": []"#),
+    (
+        "list as a scenario",
         r#"{
       "name": "scenario","#,
         r#"["scenario"], {
       "name": "scenario","#,
     ),
-    ("empty waiver", r#""port": 6379"#, r#""port": 6379, "waive": " ""#),
+    ("lint_allow without a reason", r#""port": 6379"#, r#""port": 6379, "lint_allow": " ""#),
+    ("waive, the old name of lint_allow", r#""port": 6379"#, r#""port": 6379, "waive": "why""#),
     (
-        "counter-example that is the check",
+        "counter-example that equals the assertion",
         r#""port": 6379"#,
         r#""port": 6379, "counter_example": { "port": 6379 }"#,
     ),
@@ -83,9 +96,9 @@ const WRONG_SUITES: &[Case] = &[
         r#""port": 6379"#,
         r#""port": 6379, "counter_example": { "prot": 1 }"#,
     ),
-    ("flat beside params", r#""port": 6379"#, r#""port": 6379, "params": {}"#),
+    ("key beside params", r#""port": 6379"#, r#""port": 6379, "params": {}"#),
     (
-        "twice the same assertion",
+        "duplicate assertion",
         PORT,
         r#"{ "type": "port_listening", "on_vm": "redis", "port": 6379 },
             { "type": "port_listening", "on_vm": "redis", "port": 6379 }"#,
@@ -96,9 +109,9 @@ const WRONG_SUITES: &[Case] = &[
         PORT,
         r#"{ "type": "http_responds", "on_vm": "redis", "url": "localhost:2283" }"#,
     ),
-    ("URL that is none", PORT, r#"{ "type": "http_responds", "on_vm": "redis", "url": "2283" }"#),
+    ("incomplete URL", PORT, r#"{ "type": "http_responds", "on_vm": "redis", "url": "2283" }"#),
     (
-        "method in small letters",
+        "method in lower case",
         PORT,
         r#"{ "type": "http_responds", "on_vm": "redis", "url": "http://h", "method": "get" }"#,
     ),
@@ -118,8 +131,8 @@ const WRONG_INVENTORIES: &[Case] = &[
     ("no user", r#""user": "ops", "#, ""),
     ("no way to log in", r#", "password": "x""#, ""),
     ("no address", r#""address": "127.0.0.1", "#, ""),
-    ("secret of no kind", r#""password": "x""#, r#""password": { "vault": "x" }"#),
-    ("pin that is none", r#""port": 1"#, r#""host_key": "MD5:00""#),
+    ("invalid secret", r#""password": "x""#, r#""password": { "vault": "x" }"#),
+    ("invalid host key", r#""port": 1"#, r#""host_key": "MD5:00""#),
     ("unknown jump host", r#""port": 1"#, r#""via": "bastion""#),
     (
         "jump hosts in a circle",
@@ -128,17 +141,19 @@ const WRONG_INVENTORIES: &[Case] = &[
         r#""ssh": { "via": "redis" } },
     "redis": { "address": "127.0.0.1", "ssh": { "via": "app-server" } }"#,
     ),
-    ("connection to nowhere", r#""to": "redis""#, r#""to": "redsi""#),
-    ("name that is none", r#""redis": {"#, r#""red is": {"#),
+    ("connection to an unknown VM", r#""to": "redis""#, r#""to": "redsi""#),
+    ("invalid VM name", r#""redis": {"#, r#""red is": {"#),
     ("missing lab", r#""lab": "fake","#, ""),
+    ("login port as a string", r#""port": 1"#, r#""port": "22""#),
+    ("empty list of suites", r#""lab": "fake","#, r#""lab": "fake", "suites": [],"#),
 ];
 
 fn exit_and_message(scene: &Scene, run: &Run) -> String {
     // libjq itself explains first what it cannot compile, in other words in each of its versions.
-    let said: Vec<&str> =
+    let message: Vec<&str> =
         run.stderr.lines().skip_while(|line| !line.starts_with("error: ")).collect();
     let code = run.code.map_or("killed".to_owned(), |code| code.to_string());
-    redact(&format!("exit {code}\n{}\n", said.join("\n")), scene)
+    redact(&format!("exit {code}\n{}\n", message.join("\n")), scene)
 }
 
 /// `bootproof check` with an inventory and a suite; nothing may be connected to.
@@ -162,8 +177,8 @@ fn chapter(title: &str, text: &str) -> String {
 }
 
 #[test]
-fn a_wrong_suite_is_told_with_file_line_and_hint() {
-    let mut told: String = WRONG_SUITES
+fn problems_in_a_suite_have_file_line_and_hint() {
+    let mut messages: String = WRONG_SUITES
         .iter()
         .map(|case| chapter(case.0, &check_files(INVENTORY, &changed(SUITE, case))))
         .collect();
@@ -171,7 +186,12 @@ fn a_wrong_suite_is_told_with_file_line_and_hint() {
     for (title, text) in [
         ("truncated", cut),
         ("empty", ""),
-        ("no JSON", "scenarios:\n  - name: x\n"),
+        ("byte order mark", "\u{feff}{}"),
+        ("YAML", "# my suite\nscenarios:\n  - name: x\n"),
+        ("comment with //", "{\n  // my suite\n  \"scenarios\": []\n}"),
+        ("comment with #", "{\n  \"scenarios\": [] # my suite\n}"),
+        ("trailing comma", "{\n  \"scenarios\": [],\n}"),
+        ("single quotes", "{'scenarios': []}"),
         ("a list", "[]"),
         ("no scenario", r#"{ "scenarios": [] }"#),
         (
@@ -179,29 +199,30 @@ fn a_wrong_suite_is_told_with_file_line_and_hint() {
             r#"{ "scenarios": [{ "name": "s", "custom_tests": [{ "name": "t", "assertions": [] }] }] }"#,
         ),
     ] {
-        told += &chapter(title, &check_files(INVENTORY, text));
+        messages += &chapter(title, &check_files(INVENTORY, text));
     }
-    insta::assert_snapshot!("wrong-suites", told);
+    insta::assert_snapshot!("wrong_suites", messages);
 }
 
 #[test]
-fn a_wrong_inventory_is_told_with_file_line_and_hint() {
-    let mut told: String = WRONG_INVENTORIES
+fn problems_in_an_inventory_have_file_line_and_hint() {
+    let mut messages: String = WRONG_INVENTORIES
         .iter()
         .map(|case| chapter(case.0, &check_files(&changed(INVENTORY, case), SUITE)))
         .collect();
     for (title, text) in [
         ("truncated", &INVENTORY[..INVENTORY.len() - 20]),
         ("empty", ""),
+        ("INI", "[fake]\nredis ansible_host=127.0.0.1\n"),
         ("no VM", r#"{ "lab": "fake", "vms": {} }"#),
     ] {
-        told += &chapter(title, &check_files(text, SUITE));
+        messages += &chapter(title, &check_files(text, SUITE));
     }
-    insta::assert_snapshot!("wrong-inventories", told);
+    insta::assert_snapshot!("wrong_inventories", messages);
 }
 
 #[test]
-fn lint_finds_what_check_finds_and_says_what_is_right() {
+fn lint_finds_what_check_finds() {
     let scene = Scene::new();
     scene.write("inventory.json", INVENTORY);
     scene.write("suite.json", SUITE);
@@ -223,14 +244,14 @@ const DOUBTFUL: &[&str] = &[
     r#"{ "type": "command_output", "on_vm": "redis", "command": "nc -z h 1 || echo ok", "contains": "ok" }"#,
     r#"{ "type": "command_output", "on_vm": "redis", "params": { "command": "cat /x | sort" } }"#,
     r#"{ "type": "command_output", "on_vm": "redis", "command": "curl h | jq -e .ok && echo y", "contains": "y" }"#,
-    r#"{ "type": "command_output", "on_vm": "redis", "command": "a | tail -1", "waive": "tail is enough here" }"#,
-    r#"{ "type": "command_output", "on_vm": "redis", "name": "right", "command": "a", "waive": "for nothing" }"#,
+    r#"{ "type": "command_output", "on_vm": "redis", "command": "a | tail -1", "lint_allow": "tail is enough here" }"#,
+    r#"{ "type": "command_output", "on_vm": "redis", "name": "right", "command": "a", "lint_allow": "for nothing" }"#,
     r#"{ "type": "port_listening", "on_vm": "redis", "port": 1 }"#,
     r#"{ "type": "port_listening", "on_vm": "redis", "port": 6379 }"#,
 ];
 
 #[test]
-fn lint_doubts_checks_that_cannot_fail_or_hide_a_failure() {
+fn lint_warns_about_checks_that_cannot_fail_or_hide_a_failure() {
     let scene = Scene::new();
     scene.write("inventory.json", INVENTORY);
     scene.write("suite.json", SUITE);
@@ -239,19 +260,19 @@ fn lint_doubts_checks_that_cannot_fail_or_hide_a_failure() {
         SUITE.replace("Ports", "Doubtful").replace(PORT, &DOUBTFUL.join(",\n            ")),
     );
     scene.write("warned.json", SUITE.replace(PORT, DOUBTFUL[3]));
-    scene.write("waived.json", SUITE.replace(PORT, DOUBTFUL[5]));
+    scene.write("allowed.json", SUITE.replace(PORT, DOUBTFUL[5]));
     let code = |arguments: &[&str]| scene.bootproof(&[&["lint"], arguments].concat()).code;
     assert_eq!(code(&["warned.json"]), Some(0));
     assert_eq!(code(&["warned.json", "--deny-warnings"]), Some(2));
-    assert_eq!(code(&["waived.json", "--deny-warnings"]), Some(0));
-    let told = scene.bootproof(&["lint", "inventory.json", "suite.json", "doubtful.json"]);
-    assert_eq!(told.code, Some(2), "a check that cannot fail is an error");
-    insta::assert_snapshot!("doubtful-checks", format!("{}{}", told.stdout, told.stderr));
+    assert_eq!(code(&["allowed.json", "--deny-warnings"]), Some(0));
+    let lint = scene.bootproof(&["lint", "inventory.json", "suite.json", "doubtful.json"]);
+    assert_eq!(lint.code, Some(2), "a check that cannot fail is an error");
+    insta::assert_snapshot!("doubtful_checks", format!("{}{}", lint.stdout, lint.stderr));
 }
 
-/// Every warning about our own suites is listed here, and is true.
+/// Every warning about our own suites is listed here, and is right.
 #[test]
-fn our_own_suites_are_doubted_only_where_they_hide_a_failure() {
+fn lint_warns_about_our_own_suites_only_where_they_hide_a_failure() {
     let root = env!("CARGO_MANIFEST_DIR");
     let lint = |suite: &str| {
         let told = Scene::new()
@@ -263,7 +284,8 @@ fn our_own_suites_are_doubted_only_where_they_hide_a_failure() {
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
-    // The words of the seed: curl's status is lost; jq 1.7, as on trixie, notices that it has nothing to read.
+    // The commands of the seed: the pipe loses the exit status of curl, but jq 1.7, as on trixie,
+    // notices that it has nothing to read.
     let validation = lint("validation");
     assert_eq!(validation.len(), 2, "{validation:#?}");
     assert!(validation.iter().all(|line| line.contains("jq 1.7")), "{validation:#?}");
@@ -283,7 +305,7 @@ fn check_flags(title: &str, flags: &[&str], prepare: impl FnOnce(&Scene)) -> Str
 }
 
 #[test]
-fn what_cannot_be_read_or_written_and_who_is_unknown_is_told() {
+fn problems_with_files_flags_and_secrets_have_hints() {
     let secret = |place: &'static str| {
         move |scene: &Scene| scene.write("inventory.json", INVENTORY.replace(r#""x""#, place))
     };
@@ -312,11 +334,11 @@ fn what_cannot_be_read_or_written_and_who_is_unknown_is_told() {
             fs::create_dir(scene.path("folder")).unwrap();
         }),
     ];
-    insta::assert_snapshot!("unreadable-and-unknown", told.concat());
+    insta::assert_snapshot!("unreadable_and_unknown", told.concat());
 }
 
 #[test]
-fn an_unreadable_file_is_told() {
+fn an_unreadable_file_is_an_error() {
     let scene = Scene::new();
     scene.write("inventory.json", INVENTORY);
     fs::set_permissions(scene.path("inventory.json"), fs::Permissions::from_mode(0o000)).unwrap();
@@ -326,8 +348,8 @@ fn an_unreadable_file_is_told() {
     assert!(run.stderr.starts_with("error: cannot read "), "{}", run.stderr);
 }
 
-/// One VM that cannot be used, as the screen tells it.
-fn told_of(title: &str, scene: &Scene) -> String {
+/// The cause on the screen when one VM cannot be used.
+fn cause_of(title: &str, scene: &Scene) -> String {
     let run = scene.check(&["--once"]);
     assert_eq!((run.code, run.verdicts()), (Some(3), vec!["blocked"]), "{}", run.told());
     let text = redact(&run.stdout, scene);
@@ -339,7 +361,7 @@ fn told_of(title: &str, scene: &Scene) -> String {
 }
 
 #[test]
-fn a_vm_that_cannot_be_used_is_told_with_its_stage_and_address() {
+fn the_cause_of_an_unusable_vm_has_stage_and_address() {
     let vm = Script::default().start();
     let strict = Script { login: Login::password("another"), ..Script::default() }.start();
     let scene = |vm| Scene::with(vm).run("vm", "true");
@@ -352,24 +374,24 @@ fn a_vm_that_cannot_be_used_is_told_with_its_stage_and_address() {
         old.known_hosts_line().replace(&old.port.to_string(), &vm.port.to_string()),
     );
     let told = [
-        told_of("wrong password", &scene(&strict)),
-        told_of("wrong user", &scene(&vm).ssh("vm", "user", "nobody")),
-        told_of("closed port", &Scene::new().vm_at("vm", 1).run("vm", "true")),
+        cause_of("wrong password", &scene(&strict)),
+        cause_of("wrong user", &scene(&vm).ssh("vm", "user", "nobody")),
+        cause_of("closed port", &Scene::new().vm_at("vm", 1).run("vm", "true")),
         // No name server is asked for a name with an empty part.
-        told_of("no such name", &scene(&vm).ssh("vm", "host", "no..name")),
-        told_of("changed host key, pinned", &scene(&vm).ssh("vm", "host_key", old.fingerprint())),
-        told_of("changed host key, known_hosts", &rebuilt),
-        told_of("unknown host key", &unknown),
-        told_of(
+        cause_of("no such name", &scene(&vm).ssh("vm", "host", "no..name")),
+        cause_of("changed host key, pinned", &scene(&vm).ssh("vm", "host_key", old.fingerprint())),
+        cause_of("changed host key, known_hosts", &rebuilt),
+        cause_of("unknown host key", &unknown),
+        cause_of(
             "no key file",
             &scene(&vm).ssh("vm", "password", PASSWORD).ssh("vm", "key", "absent"),
         ),
     ];
-    insta::assert_snapshot!("unusable-VMs", told.concat());
+    insta::assert_snapshot!("unusable_vms", told.concat());
 }
 
 #[test]
-fn a_reader_that_leaves_early_changes_nothing() {
+fn a_closed_pipe_does_not_change_the_exit_code() {
     let vm = Script::default().prints("true", "").start();
     let scene = Scene::with(&vm).run("vm", "true");
     scene.write_files();

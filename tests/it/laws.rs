@@ -1,12 +1,12 @@
-//! Laws of the pure core, for whatever proptest thinks of.
+//! Laws of the pure core, for whatever input proptest makes up.
 
-use bootproof::obstacle::Stage;
 use std::collections::HashMap;
 use std::time::Duration;
 
 use bootproof::assertion::port_listening::parse_socket_tables;
-use bootproof::assertion::{Mismatch, TYPES};
+use bootproof::assertion::{AssertionType, Mismatch};
 use bootproof::lab::blueprint::Blueprint;
+use bootproof::obstacle::Stage;
 use bootproof::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict};
 use bootproof::record::{RunRecord, Stop, Timeline, VmRecord};
 use bootproof::report::redact::Redactor;
@@ -31,7 +31,7 @@ const SUITE: &str = include_str!("../../suites/immich-photo-vault-validation.jso
 const BLUEPRINT: &str = include_str!("labs/immich-photo-vault.blueprint.json");
 const RECIPE: &str = include_str!("../../recipes/redis/recipe.json");
 
-/// Text with everything in it that is ever special.
+/// Text with every kind of special character.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -62,7 +62,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// JSON with the words of our formats in it.
+/// JSON with keys of our formats.
 fn any_json() -> impl Strategy<Value = Value> {
     let key = || {
         let words = vec![
@@ -98,7 +98,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         any::<String>().prop_map(Value::from),
-        select(TYPES.to_vec()).prop_map(Value::from),
+        select(AssertionType::ALL.to_vec()).prop_map(|kind| Value::from(kind.word())),
     ];
     leaf.prop_recursive(6, 60, 6, move |inner| {
         prop_oneof![
@@ -152,7 +152,7 @@ fn pointers_of(prefix: &str, value: &Value, all: &mut Vec<String>) {
     }
 }
 
-/// One of our own files with some bytes gone, doubled or replaced.
+/// One of our own files with some bytes removed, repeated or replaced.
 fn torn(file: &'static str) -> impl Strategy<Value = String> {
     vec(
         (
@@ -254,7 +254,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
     )
 }
 
-/// A report of the reference suite in which nothing is as one would wish.
+/// A report of the reference suite with arbitrary outcomes.
 fn reports() -> impl Strategy<Value = Report> {
     (vec(outcomes(), 10), text(), text(), option::of(causes())).prop_map(
         |(outcomes, lab, seen, cause)| {
@@ -284,7 +284,7 @@ fn reports() -> impl Strategy<Value = Report> {
     )
 }
 
-/// Lines of a known_hosts file, most of them about the host that is asked for.
+/// Lines of a known_hosts file, most of them about `vm.example`.
 fn known_hosts() -> impl Strategy<Value = String> {
     let ours = "AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
     let another = "AAAAC3NzaC1lZDI1NTE5AAAAIA6rWI3G1sz07DnfFlrouTcysQlj2P+jpNSOEWD9OJ3X";
@@ -311,7 +311,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
-    fn no_text_brings_the_socket_table_parser_down(
+    fn the_socket_table_parser_never_panics(
         text in text(),
         addresses in vec("[0-9A-Fä]{0,34}", 0..10),
         lines in vec("[ 0-9A-F:a-z@]{0,60}", 0..10),
@@ -324,7 +324,7 @@ proptest! {
     }
 
     #[test]
-    fn harmless_text_has_no_control_characters_and_is_not_changed_again(text in text()) {
+    fn harmless_text_has_no_control_characters_and_stays_as_it_is(text in text()) {
         let safe = harmless(&text).into_owned();
         prop_assert!(is_tame(&safe), "{safe:?}");
         prop_assert_eq!(harmless(&safe).into_owned(), safe.clone());
@@ -342,7 +342,7 @@ proptest! {
     }
 
     #[test]
-    fn no_json_brings_the_parsers_down(value in any_json()) {
+    fn the_parsers_never_panic_on_json(value in any_json()) {
         let suite = json!({"scenarios": [{"name": "s", "custom_tests": [{"name": "t", "assertions": [value]}]}]});
         let assertion = json!({"type": "port_listening", "on_vm": "v", "params": value});
         let with_params = json!({"scenarios": [{"name": "s", "custom_tests": [{"name": "t", "assertions": [assertion]}]}]});
@@ -354,14 +354,14 @@ proptest! {
     }
 
     #[test]
-    fn no_torn_file_brings_the_parsers_down_and_each_error_has_its_line(text in prop_oneof![torn(INVENTORY), torn(SUITE)]) {
+    fn problems_of_a_torn_file_have_a_line(text in prop_oneof![torn(INVENTORY), torn(SUITE)]) {
         for place in parse_both(&text) {
             prop_assert!(place.is_some_and(|(line, column)| line > 0 && column > 0));
         }
     }
 
     #[test]
-    fn each_error_of_a_file_that_was_changed_has_a_line_of_that_file(
+    fn problems_of_a_changed_file_have_a_line_of_that_file(
         text in prop_oneof![mutated(INVENTORY), mutated(SUITE)]
     ) {
         let lines = text.lines().count();
@@ -380,7 +380,7 @@ proptest! {
     }
 
     #[test]
-    fn keys_that_stand_once_are_never_told_to_stand_twice(value in any_json()) {
+    fn only_duplicate_keys_are_called_duplicate(value in any_json()) {
         prop_assert!(Source::parse("f", &value.to_string()).is_ok(), "{value}");
     }
 
@@ -432,12 +432,12 @@ proptest! {
     }
 }
 
-// What is fuzzed, for what proptest thinks of.
+// The properties that are fuzzed, for whatever input proptest makes up.
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
     #[test]
-    fn a_file_that_was_changed_is_understood_as_a_whole_or_told_where_it_is_wrong(
+    fn a_changed_file_is_understood_or_has_problems_with_places(
         inventory in prop_oneof![torn(INVENTORY), mutated(INVENTORY)],
         suite in prop_oneof![torn(SUITE), mutated(SUITE)],
         recipe in prop_oneof![torn(RECIPE), mutated(RECIPE)],
@@ -448,18 +448,18 @@ proptest! {
     }
 
     #[test]
-    fn socket_tables_are_read_as_the_kernel_prints_them(bytes in vec(any::<u8>(), 0..400), text in text()) {
+    fn socket_tables_are_read_as_the_kernel_writes_them(bytes in vec(any::<u8>(), 0..400), text in text()) {
         properties::socket_tables(&bytes);
         properties::socket_tables(format!("@tcp\n{text}\n@end\n").as_bytes());
     }
 
     #[test]
-    fn no_host_key_is_trusted_that_no_file_names(port in any::<u8>(), lines in known_hosts()) {
+    fn only_host_keys_in_a_known_hosts_file_are_trusted(port in any::<u8>(), lines in known_hosts()) {
         properties::known_hosts(&[&[port][..], lines.as_bytes()].concat());
     }
 
     #[test]
-    fn no_way_to_write_a_secret_gets_past_the_mask(
+    fn every_spelling_of_a_secret_is_masked(
         secret in "[a-z]{4,12}|[ -)+-~\u{e4}\u{1f511}\n\t]{4,20}|\\PC{4,12}",
         around in (text(), text()),
         way in any::<u8>(),

@@ -10,8 +10,8 @@ pub struct Script<'a> {
     tree: Tree,
 }
 
-/// A program that a command runs. The shell's own words that look at nothing, such as `echo`, do not
-/// count as programs.
+/// A program that a command runs. The shell's own words that look at nothing, such as `echo`, do
+/// not count as programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program<'a> {
     /// The program with its arguments, as written.

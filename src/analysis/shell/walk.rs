@@ -49,8 +49,8 @@ pub fn end_in(script: &Script, world: World) -> Option<End> {
     walk.end(script.root(), false)
 }
 
-/// A walk through a command. In all of it, `starved` means that there is nothing to read, because the
-/// program that should have written it has failed.
+/// A walk through a command. In all of it, `starved` means that there is nothing to read, because
+/// the program that should have written it has failed.
 struct Walk<'a, 'b> {
     script: &'b Script<'a>,
     world: World<'b>,

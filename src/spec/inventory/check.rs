@@ -10,7 +10,8 @@ use crate::problem::{Problem, hint_for_unknown};
 use crate::spec::duration::Span;
 use crate::spec::source::Source;
 
-/// `prove` shows that a clock that is an hour off is noticed, so a larger bound could not be proven.
+/// `prove` shows that a clock that is an hour off is noticed, so a larger bound could not be
+/// proven.
 const CLOCKS_WITHIN_AT_MOST: Duration = Duration::from_mins(30);
 
 /// All problems that do not belong to one VM.

@@ -1,4 +1,5 @@
-//! The inventory file as written. The doc comments of its types are the descriptions in its JSON Schema.
+//! The inventory file as written. The doc comments of its types are the descriptions in its JSON
+//! Schema.
 
 use std::fmt;
 use std::num::NonZeroU16;
@@ -29,9 +30,9 @@ pub struct InventoryFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub suites: Option<Vec<PathBuf>>,
-    /// Path of a `known_hosts` file, relative to the inventory. bootproof accepts the key of an unknown
-    /// host once, writes it there and shows it in the report; it refuses a changed key. Without this
-    /// file, it refuses hosts whose key is unknown.
+    /// Path of a `known_hosts` file, relative to the inventory. bootproof accepts the key of an
+    /// unknown host once, writes it there and shows it in the report; it refuses a changed key.
+    /// Without this file, it refuses hosts whose key is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_hosts: Option<PathBuf>,
     /// How to log in; applies to every VM, unless its own `ssh` says otherwise.
@@ -41,17 +42,19 @@ pub struct InventoryFile {
     /// otherwise.
     #[serde(default, skip_serializing_if = "Readiness::is_empty")]
     pub readiness: Readiness,
-    /// The VMs by name; reports keep their order. A name consists of letters, digits, `-`, `_` and `.`.
+    /// The VMs by name; reports keep their order. A name consists of letters, digits, `-`, `_` and
+    /// `.`.
     pub vms: IndexMap<String, VmEntry>,
     /// Which VM must reach which port of another VM, or must not. bootproof tests each of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<Connection>,
-    /// What must hold between the VMs. If this key is present, even as `{}`, then the machine-id, host
-    /// key, MAC addresses and address of each VM must be unique in the lab; a cloned VM fails this.
+    /// What must hold between the VMs. If this key is present, even as `{}`, then the machine-id,
+    /// host key, MAC addresses and address of each VM must be unique in the lab; a cloned VM fails
+    /// this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peers: Option<Peers>,
-    /// What remains to be done when the lab is deployed. bootproof keeps these texts and does nothing
-    /// else with them.
+    /// What remains to be done when the lab is deployed. bootproof keeps these texts and does
+    /// nothing else with them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -60,8 +63,8 @@ pub struct InventoryFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Peers {
-    /// How far a VM's clock may be from the median of all clocks, including that of the machine that
-    /// runs bootproof; at most 30 minutes. Default: clocks are not compared.
+    /// How far a VM's clock may be from the median of all clocks, including that of the machine
+    /// that runs bootproof; at most 30 minutes. Default: clocks are not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clocks_within: Option<Span>,
 }
@@ -85,8 +88,8 @@ pub struct VmEntry {
     /// How to log in to this VM; keys that are absent come from `defaults`.
     #[serde(default, skip_serializing_if = "Access::is_empty")]
     pub ssh: Access,
-    /// Time limits for the steps of this VM's boot; keys that are absent come from the `readiness` of
-    /// the lab.
+    /// Time limits for the steps of this VM's boot; keys that are absent come from the `readiness`
+    /// of the lab.
     #[serde(default, skip_serializing_if = "Readiness::is_empty")]
     pub readiness: Readiness,
     /// Memory in GiB. For people; bootproof does not check it.
@@ -100,8 +103,8 @@ pub struct VmEntry {
     pub position: Option<Position>,
 }
 
-/// Time limits for the steps of a boot, each counted from the end of the step before. Default: no limit
-/// but that of the run.
+/// Time limits for the steps of a boot, each counted from the end of the step before. Default: no
+/// limit but that of the run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Readiness {
@@ -154,7 +157,8 @@ pub struct Access {
     /// Password for sudo, if it differs from the one for the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sudo_password: Option<SecretSource>,
-    /// Path of a private key file (OpenSSH or PEM), relative to the inventory; `~/` is the home folder.
+    /// Path of a private key file (OpenSSH or PEM), relative to the inventory; `~/` is the home
+    /// folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
     /// Passphrase of `key`.

@@ -56,8 +56,8 @@ pub struct Lines {
 }
 
 impl Inventory {
-    /// Reads an inventory; `file` names it in messages, and relative paths in it start from its folder.
-    /// Returns all problems, not only the first.
+    /// Reads an inventory; `file` names it in messages, and relative paths in it start from its
+    /// folder. Returns all problems, not only the first.
     pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
         let source = Source::parse(file, text)?;
         let written: InventoryFile = source.read()?;
@@ -123,11 +123,20 @@ mod tests {
         Inventory::parse("labs/lab.json", &text)
     }
 
+    /// An inventory with one VM and these keys.
+    fn with_keys(keys: &str) -> Result<Inventory, Problems> {
+        let access = r#""defaults": {"user": "ops", "agent": true}"#;
+        let vms = r#""vms": {"a": {"address": "h"}}"#;
+        Inventory::parse("labs/lab.json", &format!(r#"{{"lab": "l", {access}, {vms}, {keys}}}"#))
+    }
+
     #[test]
     fn a_vm_inherits_the_defaults() {
-        let lab =
-            parse(r#"{"a": {"address": "10.0.0.1"}, "b": {"ssh": {"host": "::1", "port": 2202, "user": "root"}}}"#)
-                .unwrap();
+        let lab = parse(
+            r#"{"a": {"address": "10.0.0.1"},
+                    "b": {"ssh": {"host": "::1", "port": 2202, "user": "root"}}}"#,
+        )
+        .unwrap();
         let (a, b) = (&lab.vms["a"].ssh, &lab.vms["b"].ssh);
         assert_eq!((a.address().as_str(), a.user.as_str()), ("10.0.0.1:22", "ops"));
         assert_eq!((b.address().as_str(), b.user.as_str()), ("[::1]:2202", "root"));
@@ -188,10 +197,7 @@ mod tests {
 
     #[test]
     fn suites_are_relative_to_the_inventory() {
-        let with_suites = |suites: &str| {
-            let text = r#"{"lab": "l", "defaults": {"user": "ops", "agent": true}, "vms": {"a": {"address": "h"}},"#;
-            Inventory::parse("labs/lab.json", &format!(r#"{text} "suites": {suites}}}"#))
-        };
+        let with_suites = |suites: &str| with_keys(&format!(r#""suites": {suites}"#));
         let lab = with_suites(r#"["../suites/a.json", "/etc/b.json"]"#).unwrap();
         assert_eq!(lab.suites, ["labs/../suites/a.json", "/etc/b.json"].map(PathBuf::from));
         let empty = with_suites("[]").unwrap_err().to_string();
@@ -216,7 +222,8 @@ mod tests {
     #[test]
     fn a_circle_of_jump_hosts_is_refused() {
         let errors = parse(
-            r#"{"a": {"address": "h", "ssh": {"via": "b"}}, "b": {"address": "h", "ssh": {"via": "a"}}}"#,
+            r#"{"a": {"address": "h", "ssh": {"via": "b"}},
+                "b": {"address": "h", "ssh": {"via": "a"}}}"#,
         );
         assert!(errors.unwrap_err().to_string().contains("circle"));
         let itself = parse(r#"{"a": {"address": "h", "ssh": {"via": "a"}}}"#);
@@ -226,7 +233,8 @@ mod tests {
     #[test]
     fn all_problems_are_reported_at_once() {
         let errors = parse(
-            r#"{"a": {}, "b": {"address": "h", "ssh": {"host_key": "MD5:00"}}, "c d": {"address": "h"}}"#,
+            r#"{"a": {}, "b": {"address": "h", "ssh": {"host_key": "MD5:00"}},
+                "c d": {"address": "h"}}"#,
         );
         assert_eq!(errors.unwrap_err().0.len(), 3);
     }
@@ -236,22 +244,16 @@ mod tests {
         let twice =
             parse(r#"{"a": {"address": "h", "ports": [1, 2, 1]}}"#).unwrap_err().to_string();
         assert!(twice.contains("duplicate port 1"), "{twice}");
-        let peers = |within: &str| {
-            let text = r#"{"lab": "l", "defaults": {"user": "ops", "agent": true}, "vms": {"a": {"address": "h"}},"#;
-            Inventory::parse("i", &format!(r#"{text} "peers": {{"clocks_within": "{within}"}}}}"#))
-        };
+        let peers =
+            |within: &str| with_keys(&format!(r#""peers": {{"clocks_within": "{within}"}}"#));
         assert!(peers("30m").is_ok() && peers("31m").is_err());
     }
 
     #[test]
     fn an_empty_warning_is_refused() {
-        let text = |warnings: &str| {
-            format!(
-                r#"{{"lab": "l", "defaults": {{"user": "ops", "agent": true}}, "vms": {{"a": {{"address": "h"}}}}, "warnings": {warnings}}}"#
-            )
-        };
-        assert_eq!(Inventory::parse("i", &text(r#"["one"]"#)).unwrap().warnings, ["one"]);
-        assert!(Inventory::parse("i", &text(r#"["one", " "]"#)).is_err());
+        let warnings = |warnings: &str| with_keys(&format!(r#""warnings": {warnings}"#));
+        assert_eq!(warnings(r#"["one"]"#).unwrap().warnings, ["one"]);
+        assert!(warnings(r#"["one", " "]"#).is_err());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The suite file as written. The doc comments of its types are the descriptions in its JSON Schema.
+//! The suite file as written. The doc comments of its types are the descriptions in its JSON
+//! Schema.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -28,7 +29,8 @@ pub struct ScenarioEntry {
     /// One line for the reader of the suite.
     #[serde(default)]
     pub description: Option<String>,
-    /// `group` if the scenario is about several VMs. It changes nothing about how the scenario runs.
+    /// `group` if the scenario is about several VMs. It changes nothing about how the scenario
+    /// runs.
     #[serde(default, rename = "type")]
     pub kind: Option<ScenarioKind>,
     /// Must be empty: assertions belong in `custom_tests`.
@@ -91,8 +93,8 @@ pub(super) struct CommonKeys {
     /// Once the assertion holds, it must go on holding for this long.
     #[serde(default)]
     pub consistently: Option<Span>,
-    /// The systemd unit on the VM that the assertion depends on. If systemd has given up on the unit,
-    /// bootproof stops waiting for the assertion.
+    /// The systemd unit on the VM that the assertion depends on. If systemd has given up on the
+    /// unit, bootproof stops waiting for the assertion.
     #[serde(default)]
     pub unit: Option<String>,
     /// Why the warnings of `bootproof lint` about this assertion are acceptable. This only silences
@@ -100,8 +102,8 @@ pub(super) struct CommonKeys {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub lint_allow: Option<String>,
-    /// For `bootproof prove`: keys that turn this assertion into one that must fail, such as another
-    /// `command` or `port`. Default: bootproof makes counter-examples itself where it can.
+    /// For `bootproof prove`: keys that turn this assertion into one that must fail, such as
+    /// another `command` or `port`. Default: bootproof makes counter-examples itself where it can.
     #[serde(default)]
     pub counter_example: Option<Map<String, Value>>,
 }
@@ -119,5 +121,6 @@ pub(super) const COMMON_KEYS: [&str; 9] = [
     "counter_example",
 ];
 
-/// Common keys that may also be written under `params`; the format's original documentation does so.
+/// Common keys that may also be written under `params`; the format's original documentation does
+/// so.
 pub(super) const TIME_KEYS: [&str; 3] = ["timeout", "wait", "consistently"];

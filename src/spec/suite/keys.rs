@@ -1,4 +1,5 @@
-//! The keys of one assertion, sorted into those of its type and those that every assertion can have.
+//! The keys of one assertion, sorted into those of its type and those that every assertion can
+//! have.
 
 use serde_json::{Map, Value};
 
@@ -107,7 +108,8 @@ fn read_type(
 mod tests {
     use super::*;
 
-    /// Otherwise a key of the type that is written beside `params` would be taken for a misspelt one.
+    /// Otherwise a key of the type that is written beside `params` would be taken for a misspelt
+    /// one.
     #[test]
     fn no_key_of_a_type_resembles_a_common_key() {
         for key in [

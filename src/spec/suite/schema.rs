@@ -23,8 +23,9 @@ impl JsonSchema for AssertionEntry {
             .flat_map(|kind| forms(kind, &own_keys(kind, generator), &common))
             .collect();
         json_schema!({
-            "description": "An assertion: what must hold on one VM. The keys of its type are written \
-                            beside `type` and `on_vm`, or under `params`.",
+            "description":
+                "What must hold on one VM. Write the keys of its type beside `type` and `on_vm`, \
+                 or under `params`.",
             "oneOf": forms,
         })
     }
