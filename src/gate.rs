@@ -176,7 +176,7 @@ mod tests {
     };
 
     #[test]
-    fn the_worst_definite_answer_decides() {
+    fn the_worst_verdict_decides() {
         let of = |kinds: &[VerdictKind]| {
             exit_code(None, Totals::count(kinds.iter().copied()), true, true)
         };
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_ended_early_is_never_green() {
+    fn a_stopped_run_is_never_green() {
         let green = Totals::count([Passed]);
         for (stop, code) in [
             (Stop::Deadline(Duration::from_secs(1)), 124),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_on_a_vm_that_did_not_stay_the_same_is_not_green() {
+    fn an_unstable_vm_is_never_green() {
         assert_eq!(exit_code(None, Totals::count([Passed]), false, true), ExitCode::CouldNotTell);
         assert_eq!(exit_code(None, Totals::count([Passed, Failed]), false, true), ExitCode::Failed);
     }

@@ -1,7 +1,7 @@
 //! What `lab up` leaves for others: the inventory for bootproof, the host keys for OpenSSH.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
@@ -49,7 +49,7 @@ pub(super) fn write_inventory(
     let unpinned = state.vms.iter().any(|vm| !vm.built_here);
     let inventory = InventoryFile {
         schema: None,
-        suites: None,
+        suites: declared.as_ref().and_then(|lab| suites_of(lab, path)),
         lab: first.lab.clone(),
         description: Some(
             "Written by `bootproof lab up`; removed by `bootproof lab down`.".to_owned(),
@@ -131,4 +131,11 @@ fn connections_among(
 fn login(user: &User) -> Access {
     let password = Some(SecretSource::Literal(user.password.clone().into()));
     Access { user: Some(user.name.clone()), password, ..Access::default() }
+}
+
+/// The suites that the declared inventory names; both files are in the same folder.
+fn suites_of(declared: &Inventory, path: &Path) -> Option<Vec<PathBuf>> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let relative = |suite: &PathBuf| suite.strip_prefix(folder).unwrap_or(suite).to_owned();
+    (!declared.suites.is_empty()).then(|| declared.suites.iter().map(relative).collect())
 }

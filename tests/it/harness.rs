@@ -37,7 +37,7 @@ fn ends(run: &Run, code: i32, result: &str) {
 }
 
 #[test]
-fn list_prints_names_and_nothing_else_and_connects_to_nothing() {
+fn list_prints_only_names_and_connects_to_nothing() {
     let vm = vm();
     let scene = scene(&vm).vm_at("dead", 1).run("dead", "true");
     let run = scene.lab(&["--list"]);
@@ -54,7 +54,7 @@ fn list_prints_names_and_nothing_else_and_connects_to_nothing() {
 }
 
 #[test]
-fn a_failed_assertion_is_a_failed_trial_and_exit_code_101() {
+fn a_failed_assertion_is_a_failed_trial_and_exits_101() {
     let vm = vm();
     let scene = scene(&vm);
     let run = scene.lab(&[]);
@@ -65,7 +65,7 @@ fn a_failed_assertion_is_a_failed_trial_and_exit_code_101() {
 }
 
 #[test]
-fn all_green_is_exit_code_0_and_the_first_line_names_inventory_and_suite() {
+fn all_passed_exits_0_and_names_inventory_and_suite_first() {
     let vm = vm();
     let scene = Scene::with(&vm).run("vm", "yes");
     let run = scene.lab(&[]);
@@ -78,7 +78,7 @@ fn all_green_is_exit_code_0_and_the_first_line_names_inventory_and_suite() {
 }
 
 #[test]
-fn filters_exact_and_skip_run_no_more_than_they_name() {
+fn filters_exact_and_skip_select_trials() {
     for (flags, runs) in [
         (&["vm::yes"][..], [1, 0, 0]),
         (&["--exact", "t::vm::also"], [0, 1, 0]),
@@ -98,7 +98,7 @@ fn filters_exact_and_skip_run_no_more_than_they_name() {
 }
 
 #[test]
-fn under_nextest_no_report_is_written_and_the_exit_code_stays() {
+fn nextest_gets_no_report_and_the_same_exit_code() {
     let vm = vm();
     let scene = scene(&vm).env("NEXTEST", "1");
     ends(&scene.lab(&["--exact", "t::vm::no", "--nocapture"]), 101, "1 failed;");
@@ -107,7 +107,7 @@ fn under_nextest_no_report_is_written_and_the_exit_code_stays() {
 }
 
 #[test]
-fn reports_go_where_the_environment_says() {
+fn bootproof_reports_names_the_folder_of_the_reports() {
     let vm = vm();
     let scene = scene(&vm).env("BOOTPROOF_REPORTS", "elsewhere/deep");
     ends(&scene.lab(&["yes"]), 0, "1 passed;");
@@ -118,7 +118,7 @@ fn reports_go_where_the_environment_says() {
 }
 
 #[test]
-fn a_dead_vm_is_red_and_never_ignored() {
+fn a_dead_vm_is_red_and_not_ignored() {
     let vm = vm();
     let scene = scene(&vm).vm_at("dead", 1).run("dead", "true");
     let run = scene.lab(&["--skip", "::no", "--skip", "::also"]);
@@ -131,7 +131,7 @@ fn a_dead_vm_is_red_and_never_ignored() {
 }
 
 #[test]
-fn a_refused_login_is_red_at_once_also_when_there_is_time_to_wait() {
+fn a_refused_login_is_red_at_once() {
     let vm = Script { login: Login::password("another"), ..Script::default() }.start();
     let scene = Scene::with(&vm).run("vm", "true").env("BOOTPROOF_WAIT", "5m");
     ends(&scene.lab(&[]), 101, "0 passed; 1 failed;");
@@ -150,7 +150,7 @@ fn the_deadline_ends_the_trials_that_still_run() {
 }
 
 #[test]
-fn what_cannot_start_is_exit_code_101_with_the_reason() {
+fn a_run_that_cannot_start_exits_101_with_the_reason() {
     let vm = vm();
     let run = scene(&vm).env("BOOTPROOF_WAIT", "soon").lab(&[]);
     assert_eq!(run.code, Some(101));

@@ -13,7 +13,7 @@ use crate::scene::Scene;
 const POINTS: u32 = 50;
 
 #[test]
-fn killed_at_any_point_a_run_leaves_no_torn_report_and_none_that_looks_finished() {
+fn a_killed_run_leaves_no_torn_report_and_none_that_looks_finished() {
     let slow = [Step::Repeat(b"x".to_vec(), 10, Duration::from_millis(10)), Step::Exit(0)];
     let vm = Script::default().answer("work", slow).start();
     let scene = Scene::with(&vm).run("vm", "work");
@@ -61,7 +61,7 @@ fn beside(scene: &Scene) -> Vec<String> {
 }
 
 #[test]
-fn what_a_killed_run_left_half_written_is_swept_up_unless_somebody_writes() {
+fn leftovers_of_a_killed_run_are_removed_unless_another_run_writes() {
     let vm = Script::default().prints("work", "").start();
     let scene = Scene::with(&vm).run("vm", "work");
     for name in [".bootproof-unfinished-a1B2c3", ".bootproof-mine", ".report"] {
@@ -78,7 +78,7 @@ fn what_a_killed_run_left_half_written_is_swept_up_unless_somebody_writes() {
 }
 
 #[test]
-fn killed_while_it_asks_a_url_it_leaves_nothing_in_the_temporary_folder() {
+fn a_run_killed_during_a_request_leaves_no_temporary_file() {
     let vm = Script::default().start();
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     server.set_nonblocking(true).unwrap();

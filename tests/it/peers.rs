@@ -69,7 +69,7 @@ fn told(rows: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn peers_are_assertions_with_the_same_ids_everywhere() {
+fn peers_have_the_same_ids_in_every_output() {
     let (scene, _vms) = scene([&APP, &DB, &QUEUE]);
     let run = scene.check(&[]);
     run.expect(0, &["passed"; 7]);
@@ -84,7 +84,7 @@ fn peers_are_assertions_with_the_same_ids_everywhere() {
 }
 
 #[test]
-fn what_two_vms_share_is_told_at_both() {
+fn a_shared_identity_fails_on_both_vms() {
     let cloned = Machine { id: APP.id, host_key: APP.host_key, ..QUEUE };
     let message = |other| format!("it has the machine-id of {other}, and the host key of {other}");
     let expected =
@@ -111,7 +111,7 @@ fn an_address_has_one_owner() {
 }
 
 #[test]
-fn the_clock_that_is_off_is_red_and_no_other() {
+fn only_the_wrong_clock_fails() {
     let early = Machine { ahead: 3600, ..DB };
     let rows = red([&APP, &early, &QUEUE]);
     let [(id, message)] = rows.as_slice() else { panic!("{rows:?}") };
@@ -120,7 +120,7 @@ fn the_clock_that_is_off_is_red_and_no_other() {
 }
 
 #[test]
-fn a_vm_that_is_down_blocks_its_own_and_the_others_are_compared_without_it() {
+fn a_dead_vm_is_left_out_of_the_comparison_of_the_others() {
     let (mut scene, _vms) = scene([&APP, &DB, &QUEUE]);
     scene.inventory["vms"]["db"]["ssh"]["port"] = json!(1);
     let run = scene.check(&[]);
@@ -138,7 +138,7 @@ fn a_vm_that_is_down_blocks_its_own_and_the_others_are_compared_without_it() {
 }
 
 #[test]
-fn a_vm_beside_itself_and_a_late_clock_prove_that_the_checks_can_fail() {
+fn prove_shows_that_peers_can_fail() {
     let (scene, _vms) = scene([&APP, &DB, &QUEUE]);
     scene.write_files();
     let files = ["prove", "-i", "inventory.json", "-s", "suite.json"];

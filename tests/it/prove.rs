@@ -62,7 +62,7 @@ fn verdicts(checks: &[Value]) -> (Option<i32>, Vec<String>) {
 }
 
 #[test]
-fn a_check_that_notices_can_fail() {
+fn an_honest_assertion_can_fail() {
     let port = serve_http(http("200 OK", "pong"));
     let (code, told) = verdicts(&[
         json!({"command": "grep -q '^root:' /etc/passwd && echo root-ok", "contains": "root-ok"}),
@@ -78,7 +78,7 @@ fn a_check_that_notices_can_fail() {
 }
 
 #[test]
-fn a_check_that_passes_whatever_the_vm_is_like_is_listed() {
+fn an_assertion_that_passes_anyway_is_listed() {
     // This server gives everyone the same answer, so a path proves nothing.
     let port = serve_http(http("200 OK", "pong"));
     let (code, told) = verdicts(&[
@@ -96,7 +96,7 @@ fn a_check_that_passes_whatever_the_vm_is_like_is_listed() {
 }
 
 #[test]
-fn what_writes_or_is_red_as_it_is_is_not_proven() {
+fn an_assertion_that_writes_or_is_red_is_not_proven() {
     let (code, told) = verdicts(&[
         json!({"command": "cat /etc/passwd > /no/such/folder/x", "name": "writes"}),
         json!({"command": "test -d /etc; my-own-tool --fix", "name": "unknown"}),
@@ -118,7 +118,7 @@ fn a_suite_can_bring_its_own_counter_example() {
 }
 
 #[test]
-fn the_screen_says_what_was_asked_instead_and_hides_secrets() {
+fn the_screen_shows_counter_examples_and_masks_secrets() {
     let checks = [
         json!({"command": "cat /etc/passwd || true", "name": "vacuous"}),
         json!({"command": format!("test {PASSWORD} = {PASSWORD}"), "name": "secret"}),

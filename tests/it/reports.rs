@@ -113,7 +113,7 @@ fn schema(format: &str) -> Value {
 }
 
 #[test]
-fn every_verdict_stands_in_junit_as_its_readers_expect() {
+fn junit_has_every_verdict_as_its_readers_expect() {
     let vm = vm();
     let run = scene(&vm).check(&FILTERS);
     run.expect(1, &["passed", "failed", "errored", "blocked", "not-selected"]);
@@ -127,7 +127,7 @@ fn every_verdict_stands_in_junit_as_its_readers_expect() {
 }
 
 #[test]
-fn a_run_that_was_stopped_leaves_sound_junit_too() {
+fn a_stopped_run_leaves_valid_junit() {
     let vm = Script::default().answer("hangs", [Step::Hang]).prints("yes", "").start();
     let run = Scene::with(&vm).run("vm", "hangs").run("vm", "yes").check(&["--deadline", "5s"]);
     run.expect(124, &["not-run", "passed"]);
@@ -197,7 +197,7 @@ pub fn is_tame(text: &str) {
 }
 
 #[test]
-fn hostile_output_breaks_no_report_and_reaches_no_terminal() {
+fn hostile_output_breaks_no_report_and_no_terminal() {
     let out = || {
         vec![Step::Out(hostile().into_bytes()), Step::Err(hostile().into_bytes()), Step::Exit(1)]
     };
@@ -229,7 +229,7 @@ fn hostile_output_breaks_no_report_and_reaches_no_terminal() {
 }
 
 #[test]
-fn a_hostile_greeting_reaches_no_terminal() {
+fn a_hostile_banner_is_made_harmless() {
     let wire = crate::fake_vm::Wire::Says(hostile().into_bytes());
     let vm = Script { wire, ..Script::default() }.start();
     let scene = Scene::with(&vm).run("vm", "true");
@@ -305,7 +305,7 @@ fn suite_of(assertion: &Value) -> Value {
 }
 
 #[test]
-fn schema_and_parser_take_the_same_assertions() {
+fn schema_and_parser_accept_the_same_assertions() {
     for right in [
         json!({"type": "port_listening", "on_vm": "v", "port": 1}),
         json!({"type": "port_listening", "on_vm": "v", "port": 65535, "protocol": "udp", "address": "::1"}),
@@ -353,7 +353,7 @@ fn schema_and_parser_take_the_same_assertions() {
 }
 
 #[test]
-fn schema_and_parser_take_the_same_inventories() {
+fn schema_and_parser_accept_the_same_inventories() {
     let with = |key: &str, value: Value| {
         let mut inventory = json!({"lab": "l", "defaults": {"user": "u", "password": "p"}, "vms": {"v": {"address": "h"}}});
         inventory[key] = value;
@@ -389,7 +389,7 @@ fn schema_and_parser_take_the_same_inventories() {
 }
 
 #[test]
-fn a_panic_in_one_assertion_takes_nothing_with_it() {
+fn a_panic_in_one_assertion_leaves_the_others_alone() {
     let (vm, other) = (vm(), vm());
     let scene = Scene::with(&vm)
         .vm("other", &other)
@@ -432,7 +432,7 @@ fn on_a_small_disk(scene: &Scene, script: &str) -> Option<Output> {
 }
 
 #[test]
-fn a_full_disk_under_one_report_is_told_and_keeps_the_other_report() {
+fn a_full_disk_under_one_report_keeps_the_other_report() {
     let vm = Script::default().prints("work", "x".repeat(60_000)).start();
     let scene = Scene::with(&vm).run("vm", "work");
     scene.write_files();

@@ -37,7 +37,7 @@ fn totals(run: &Run) -> &Value {
 }
 
 #[test]
-fn what_holds_is_passed_and_the_exit_code_is_0() {
+fn all_passed_exits_0() {
     let vm = Script { listening: vec![22, 6379], ..healthy() }.start();
     let scene = Scene::with(&vm)
         .run("vm", "yes")
@@ -56,7 +56,7 @@ fn what_holds_is_passed_and_the_exit_code_is_0() {
 }
 
 #[test]
-fn what_can_never_fail_passes_and_is_told() {
+fn warns_about_checks_that_cannot_fail() {
     let vm = healthy().prints("true", "").start();
     let scene =
         Scene::with(&vm).run("vm", "yes").assert(json!({"command": "true", "name": "sure"}));
@@ -72,7 +72,7 @@ fn what_can_never_fail_passes_and_is_told() {
 }
 
 #[test]
-fn what_is_not_so_is_failed_and_the_exit_code_is_1() {
+fn a_failed_assertion_exits_1() {
     let vm = healthy().start();
     let scene = Scene::with(&vm)
         .run("vm", "yes")
@@ -87,7 +87,7 @@ fn what_is_not_so_is_failed_and_the_exit_code_is_1() {
 }
 
 #[test]
-fn what_cannot_be_told_is_errored_and_the_exit_code_is_3() {
+fn an_errored_assertion_exits_3() {
     let vm = healthy().start();
     let run = Scene::with(&vm)
         .run("vm", "yes")
@@ -98,7 +98,7 @@ fn what_cannot_be_told_is_errored_and_the_exit_code_is_3() {
 }
 
 #[test]
-fn a_proven_failure_outweighs_what_could_not_be_told() {
+fn failed_outranks_errored_and_blocked() {
     let vm = healthy().start();
     Scene::with(&vm)
         .run("vm", "no")
@@ -108,7 +108,7 @@ fn a_proven_failure_outweighs_what_could_not_be_told() {
 }
 
 #[test]
-fn a_dead_vm_is_one_cause_that_blocks_its_assertions_and_no_others() {
+fn a_dead_vm_is_one_cause_and_blocks_only_its_own_assertions() {
     let vm = healthy().start();
     let scene = Scene::with(&vm).vm_at("dead", closed_port()).run("vm", "yes");
     let scene = scene.run("dead", "a").run("dead", "b").run("dead", "c");
@@ -124,7 +124,7 @@ fn a_dead_vm_is_one_cause_that_blocks_its_assertions_and_no_others() {
 }
 
 #[test]
-fn nothing_selected_is_exit_code_4_and_connects_to_nothing() {
+fn an_empty_selection_exits_4_and_connects_to_nothing() {
     let vm = healthy().start();
     let scene = Scene::with(&vm).vm_at("idle", closed_port()).run("vm", "yes");
     scene.check(&["--filter", "nowhere"]).expect(4, &["not-selected"]);
@@ -133,7 +133,7 @@ fn nothing_selected_is_exit_code_4_and_connects_to_nothing() {
 }
 
 #[test]
-fn what_is_not_selected_stays_out_of_the_verdict() {
+fn assertions_that_are_not_selected_do_not_count() {
     let vm = healthy().start();
     let scene = Scene::with(&vm)
         .vm_at("dead", closed_port())
@@ -147,7 +147,7 @@ fn what_is_not_selected_stays_out_of_the_verdict() {
 }
 
 #[test]
-fn a_service_that_comes_up_late_passes_with_every_try_kept() {
+fn a_late_service_passes_and_keeps_every_attempt() {
     let down =
         |then: Vec<Step>| vec![Step::Become(then), Step::Err(b"down\n".to_vec()), Step::Exit(3)];
     let up = vec![Step::Out(b"up\n".to_vec()), Step::Exit(0)];
@@ -162,7 +162,7 @@ fn a_service_that_comes_up_late_passes_with_every_try_kept() {
 }
 
 #[test]
-fn a_vm_that_comes_up_late_is_waited_for_on_the_same_address() {
+fn the_run_waits_for_a_late_vm() {
     let port = closed_port();
     let scene = Scene::new().vm_at("vm", port).run("vm", "yes");
     let started = scene.start_check(&["--wait", "60s"]);
@@ -176,7 +176,7 @@ fn a_vm_that_comes_up_late_is_waited_for_on_the_same_address() {
 }
 
 #[test]
-fn once_asks_once_whatever_the_suite_says() {
+fn once_overrides_the_wait_of_the_suite() {
     let vm = healthy().start();
     let run = Scene::with(&vm).assert(json!({"command": "no", "wait": "5m"})).check(&["--once"]);
     run.expect(1, &["failed"]);
@@ -184,7 +184,7 @@ fn once_asks_once_whatever_the_suite_says() {
 }
 
 #[test]
-fn the_wait_of_an_assertion_outweighs_that_of_the_run() {
+fn the_wait_of_an_assertion_overrides_that_of_the_run() {
     let vm = healthy().start();
     let scene = Scene::with(&vm).assert(json!({"command": "no", "wait": 0}));
     scene.check(&["--wait", "5m"]).expect(1, &["failed"]);
@@ -192,7 +192,7 @@ fn the_wait_of_an_assertion_outweighs_that_of_the_run() {
 }
 
 #[test]
-fn the_deadline_ends_the_run_with_exit_code_124_and_a_whole_report() {
+fn the_deadline_exits_124_with_a_whole_report() {
     let vm = healthy().answer(GIVES_UP, [Step::Hang]).start();
     let run = Scene::with(&vm).run("vm", "yes").run("vm", GIVES_UP).check(&["--deadline", "5s"]);
     run.expect(124, &["passed", "not-run"]);
@@ -202,7 +202,7 @@ fn the_deadline_ends_the_run_with_exit_code_124_and_a_whole_report() {
 }
 
 #[test]
-fn at_the_deadline_an_assertion_keeps_what_was_seen_last() {
+fn at_the_deadline_an_assertion_keeps_its_last_verdict() {
     let vm = healthy().start();
     let run = Scene::with(&vm).run("vm", "no").check(&["--wait", "5m", "--deadline", "5s"]);
     run.expect(124, &["failed"]);
@@ -210,7 +210,7 @@ fn at_the_deadline_an_assertion_keeps_what_was_seen_last() {
 }
 
 #[test]
-fn a_vm_that_is_waited_for_at_the_deadline_leaves_not_run() {
+fn assertions_of_a_vm_that_is_late_at_the_deadline_are_not_run() {
     let run = Scene::new().vm_at("vm", closed_port()).run("vm", "yes").check(&[
         "--wait",
         "5m",
@@ -237,7 +237,7 @@ fn a_signal_leaves_a_whole_report(name: &str, code: i32, says: &str) {
 }
 
 #[test]
-fn sigint_leaves_a_whole_report_and_exit_code_130() {
+fn sigint_exits_130_with_a_whole_report() {
     a_signal_leaves_a_whole_report("INT", 130, "interrupted (SIGINT)");
 }
 
@@ -262,12 +262,12 @@ fn a_signal_ends_the_test_harness_with_a_whole_report() {
 }
 
 #[test]
-fn sigterm_leaves_a_whole_report_and_exit_code_143() {
+fn sigterm_exits_143_with_a_whole_report() {
     a_signal_leaves_a_whole_report("TERM", 143, "terminated (SIGTERM)");
 }
 
 #[test]
-fn a_refused_login_is_not_tried_again_however_long_the_wait() {
+fn a_refused_login_is_final_despite_wait() {
     let vm = Script { login: Login::password("another"), ..healthy() }.start();
     let scene = Scene::with(&vm)
         .run("vm", "yes")
@@ -281,7 +281,7 @@ fn a_refused_login_is_not_tried_again_however_long_the_wait() {
 }
 
 #[test]
-fn many_jq_programs_side_by_side_do_not_disturb_each_other() {
+fn many_jq_programs_run_side_by_side() {
     let number = |n: u32| format!("{{\"n\": {n}, \"list\": [1, 2.5, \"x\"]}}\n");
     let vm =
         (0..60).fold(Script::default(), |vm, n| vm.prints(&format!("echo {n}"), number(n))).start();
@@ -292,7 +292,7 @@ fn many_jq_programs_side_by_side_do_not_disturb_each_other() {
 }
 
 #[test]
-fn a_usage_mistake_is_exit_code_2() {
+fn a_usage_mistake_exits_2() {
     let scene = Scene::new();
     assert_eq!(scene.bootproof(&["check", "--wait", "soon"]).code, Some(2));
     assert_eq!(scene.bootproof(&["check", "--once", "--wait", "5s"]).code, Some(2));

@@ -18,19 +18,19 @@ fn closed_port() -> u16 {
     open_port().1
 }
 
-/// `app` and `redis` with one edge between them; the kernel of `redis` says that these ports listen.
-fn scene(edge: &Value, listening: &[u16]) -> Scene {
+/// `app` and `redis` with one wire between them; the kernel of `redis` says that these ports listen.
+fn scene(wire: &Value, listening: &[u16]) -> Scene {
     let app = Script::default().prints("true", "").start();
     let redis = Script { listening: listening.to_vec(), ..Script::default() }.start();
     let mut scene = Scene::new().vm("app", &app).vm("redis", &redis).run("app", "true");
     scene.inventory["vms"]["redis"]["address"] = json!("127.0.0.1");
-    scene.inventory["connections"] = json!([edge]);
+    scene.inventory["connections"] = json!([wire]);
     // They live as long as the scene is used.
     std::mem::forget((app, redis));
     scene
 }
 
-fn edge(port: u16) -> Value {
+fn wire(port: u16) -> Value {
     json!({"from": "app", "to": "redis", "port": port, "intent": "queue"})
 }
 
@@ -39,9 +39,9 @@ fn denied(port: u16) -> Value {
 }
 
 #[test]
-fn an_edge_is_an_assertion_with_the_same_id_everywhere() {
+fn a_wire_has_the_same_id_in_every_output() {
     let (_open, port) = open_port();
-    let scene = scene(&edge(port), &[22, port]);
+    let scene = scene(&wire(port), &[22, port]);
     let run = scene.check(&[]);
     run.expect(0, &["passed", "passed"]);
     let row = &run.rows()[1];
@@ -66,12 +66,12 @@ fn an_edge_is_an_assertion_with_the_same_id_everywhere() {
 }
 
 #[test]
-fn an_edge_that_is_broken_names_the_end_at_which_it_is() {
+fn a_broken_wire_names_the_end_that_is_broken() {
     let port = closed_port();
     for (listening, why) in
         [(vec![22], "nothing listens on"), (vec![22, port], "the way is barred")]
     {
-        let run = scene(&edge(port), &listening).check(&[]);
+        let run = scene(&wire(port), &listening).check(&[]);
         run.expect(1, &["passed", "failed"]);
         let message = run.rows()[1]["message"].as_str().unwrap();
         assert!(
@@ -84,7 +84,7 @@ fn an_edge_that_is_broken_names_the_end_at_which_it_is() {
 }
 
 #[test]
-fn a_denied_edge_must_not_connect_and_proves_something_only_where_something_listens() {
+fn a_denied_wire_fails_if_it_connects_and_errors_if_nothing_listens() {
     let (_open, port) = open_port();
     scene(&denied(port), &[port]).check(&[]).expect(1, &["passed", "failed"]);
     let port = closed_port();
@@ -99,9 +99,9 @@ fn a_denied_edge_must_not_connect_and_proves_something_only_where_something_list
 }
 
 #[test]
-fn what_the_near_end_reaches_is_reached_though_the_far_end_cannot_be_asked() {
+fn a_wire_passes_although_its_far_end_cannot_be_asked() {
     let (_open, port) = open_port();
-    let mut scene = scene(&edge(port), &[port]);
+    let mut scene = scene(&wire(port), &[port]);
     scene.inventory["vms"]["redis"]["ssh"]["password"] = json!("wrong");
     let run = scene.check(&[]);
     run.expect(0, &["passed", "passed"]);
@@ -110,9 +110,9 @@ fn what_the_near_end_reaches_is_reached_though_the_far_end_cannot_be_asked() {
 }
 
 #[test]
-fn an_edge_that_stands_twice_is_an_error_also_when_one_denies() {
-    let mut scene = scene(&edge(6379), &[6379]);
-    scene.inventory["connections"] = json!([edge(6379), denied(6379)]);
+fn a_duplicate_wire_is_an_error_even_if_one_is_denied() {
+    let mut scene = scene(&wire(6379), &[6379]);
+    scene.inventory["connections"] = json!([wire(6379), denied(6379)]);
     let run = scene.check(&[]);
     assert_eq!(run.code, Some(2), "{}", run.told());
     assert!(
@@ -120,5 +120,5 @@ fn an_edge_that_stands_twice_is_an_error_also_when_one_denies() {
         "{}",
         run.told()
     );
-    assert!(run.stderr.contains("the other one is that of inventory.json:"), "{}", run.told());
+    assert!(run.stderr.contains("the other one is in inventory.json:"), "{}", run.told());
 }

@@ -66,12 +66,13 @@ fn convert(spelled: &Spelled, written: &BlueprintFile) -> Result<Blueprint, Prob
         Ok(Some(suite)) if errors.is_empty() => suite,
         _ => return Err(Problems(errors)),
     };
-    let inventory = generated::json(&inventory(written, &lab, &drafts));
     let assertions = suite.assertions.len();
     let scenario = suite.scenarios.concat();
+    let suite_path = format!("suites/{scenario}.json");
+    let inventory = generated::json(&inventory(written, &lab, &drafts, &suite_path));
     check_together(spelled, written, suite, &inventory)?;
     let inventory = GeneratedFile::new(format!("inventory/{lab}.json"), inventory);
-    let suite = GeneratedFile::new(format!("suites/{scenario}.json"), suite_text);
+    let suite = GeneratedFile::new(suite_path, suite_text);
     Ok(Blueprint {
         nodes: drafts.iter().map(|draft| draft.recipe.name.clone()).collect(),
         assertions,
@@ -158,7 +159,12 @@ fn check_together(
     plan.map(|_| ()).map_err(|errors| from_suite(spelled, written, errors))
 }
 
-fn inventory(written: &BlueprintFile, lab: &str, drafts: &[RecipeDraft]) -> InventoryFile {
+fn inventory(
+    written: &BlueprintFile,
+    lab: &str,
+    drafts: &[RecipeDraft],
+    suite: &str,
+) -> InventoryFile {
     let defaults = drafts.first().and_then(login).unwrap_or_default();
     let entry = |draft: &RecipeDraft| {
         let recipe = &draft.recipe;
@@ -179,7 +185,7 @@ fn inventory(written: &BlueprintFile, lab: &str, drafts: &[RecipeDraft]) -> Inve
     };
     let vms: IndexMap<_, _> = drafts.iter().map(entry).collect();
     InventoryFile {
-        suites: None,
+        suites: Some(vec![PathBuf::from(format!("../{suite}"))]),
         schema: None,
         lab: lab.to_owned(),
         description: written.description.clone(),
