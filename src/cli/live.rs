@@ -66,7 +66,7 @@ impl LiveLines {
         let text = harmless_line(text);
         match self.bars.get(vm) {
             Some(bar) if self.on_terminal => bar.set_message(text),
-            _ => self.print(vm, text),
+            _ => self.print(vm, &text),
         }
     }
 
@@ -77,10 +77,11 @@ impl LiveLines {
         }
     }
 
-    fn print(&self, vm: &str, text: String) {
-        let line = if vm.is_empty() { text.clone() } else { format!("{vm}: {text}") };
+    fn print(&self, vm: &str, text: &str) {
+        let line = if vm.is_empty() { text.to_owned() } else { format!("{vm}: {text}") };
         let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
-        if printed.insert(vm.to_owned(), text.clone()).as_ref() == Some(&text) {
+        let last = printed.insert(vm.to_owned(), text.to_owned());
+        if last.as_deref() == Some(text) {
             return;
         }
         if self.on_terminal {

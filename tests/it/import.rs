@@ -249,7 +249,7 @@ fn mistakes_are_reported_with_file_line_and_hint() {
         assert_eq!(run.code, Some(2), "{title}: {}", run.told());
         messages += &format!("# {title}\n{}\n", run.stderr);
     }
-    insta::assert_snapshot!("wrong-blueprints", messages);
+    insta::assert_snapshot!("wrong_blueprints", messages);
 }
 
 #[test]
@@ -759,20 +759,24 @@ fn the_schema_accepts_every_spelling_and_nothing_else() {
 #[test]
 fn the_next_steps_work_in_the_folder_of_the_lab() {
     let scene = Scene::new();
-    scene.write("blueprint.json", SMALL);
+    scene.write("blueprint.json", PAPERLESS);
     let here = scene.bootproof(&["import", "blueprint.json"]).stdout;
-    let there = scene.bootproof(&["import", "blueprint.json", "--into", "my labs/small"]).stdout;
+    let there = scene.bootproof(&["import", "blueprint.json", "--into", "my labs/one"]).stdout;
     let steps = |printed: &str| printed.split_once("\nNext:\n").unwrap().1.to_owned();
-    assert_eq!(steps(&there), format!("  cd 'my labs/small'\n{}", steps(&here)));
-    for line in steps(&here).lines().filter(|line| line.starts_with("  bootproof ")) {
-        let local = "bootproof check -i inventory/local.json -s suites/small-validation.json";
-        assert!(!line.contains("local.json") || line.contains(local), "{line}");
-        // The shell expands the pattern of the recipes.
-        let words = line.trim().replace("recipes/*/", "recipes/web/");
-        let arguments: Vec<&str> = words.split(' ').skip(1).collect();
+    assert_eq!(steps(&there), format!("  cd 'my labs/one'\n{}", steps(&here)));
+    let suite = "suites/paperless-documents-validation.json";
+    let local = format!("\n  bootproof check -i inventory/local.json -s {suite} --wait 5m\n");
+    assert!(here.contains(&local), "{here}");
+    let mut commands = 0;
+    for line in steps(&here).lines().filter_map(|line| line.strip_prefix("  bootproof ")) {
+        // A shell expands the pattern of the recipes.
+        let words = line.replace("recipes/*/", "recipes/paperless-db/");
+        let arguments: Vec<&str> = words.split(' ').collect();
         if ["lint", "plan"].contains(&arguments[0]) {
             let run = scene.bootproof(&arguments);
             assert_eq!(run.code, Some(0), "{line}: {}", run.told());
+            commands += 1;
         }
     }
+    assert_eq!(commands, 2);
 }
