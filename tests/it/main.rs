@@ -5,6 +5,7 @@
 mod aftermath;
 mod corpus;
 mod coverage;
+mod docs;
 mod fake_vm;
 mod harness;
 mod import;
@@ -15,7 +16,6 @@ mod layers;
 mod misbehaviour;
 mod peers;
 mod prove;
-mod readme;
 mod reports;
 mod scene;
 mod secrets;
