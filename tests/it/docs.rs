@@ -159,7 +159,21 @@ fn all_blocks(languages: &[&str]) -> Vec<Block> {
 /// A VM of a scene, and the address that the page shows for it.
 struct Host {
     address: &'static str,
-    vm: FakeVm,
+    port: u16,
+    known_hosts_line: String,
+    /// `None`: it is off.
+    _vm: Option<FakeVm>,
+}
+
+impl Host {
+    fn start(address: &'static str, script: Script) -> Self {
+        let vm = script.start();
+        Self { address, port: vm.port, known_hosts_line: vm.known_hosts_line(), _vm: Some(vm) }
+    }
+
+    fn off(self) -> Self {
+        Self { _vm: None, ..self }
+    }
 }
 
 /// The key with which everybody logs in to the fake VMs of a scene.
@@ -169,32 +183,37 @@ fn user_key() -> PrivateKey {
 
 /// The VMs of the shop that README.md checks.
 fn scene(name: &str) -> Vec<Host> {
-    let postgresql_runs = match name {
-        "shop" => true,
-        "shop, but postgresql is stopped" => false,
+    let postgresql_runs = name == "shop";
+    let web = Host::start("10.0.0.10", web(postgresql_runs));
+    let db = Host::start("10.0.0.20", db(postgresql_runs));
+    match name {
+        "shop" | "shop, but postgresql is stopped" => vec![web, db],
+        "shop, but db is off" => vec![web, db.off()],
         other => panic!("there is no scene `{other}`"),
-    };
-    let login = || Login::key(user_key().public_key());
+    }
+}
+
+fn web(reaches_postgresql: bool) -> Script {
     let health = serve_http(http("200 OK", "{\"status\":\"ok\"}"));
-    let web = Script {
-        login: login(),
+    let script = Script {
+        login: Login::key(user_key().public_key()),
         host_key: 1,
         listening: vec![22, 8080],
-        paths: HashMap::from([(8080, health), (5432, far_end(postgresql_runs))]),
+        paths: HashMap::from([(8080, health), (5432, far_end(reaches_postgresql))]),
         ..Script::default()
     };
-    let db = Script {
-        login: login(),
+    script.prints("findmnt -n -o SOURCE /srv/uploads", "/dev/vdb1\n")
+}
+
+fn db(postgresql_runs: bool) -> Script {
+    let script = Script {
+        login: Login::key(user_key().public_key()),
         host_key: 2,
         listening: if postgresql_runs { vec![22, 5432] } else { vec![22] },
         evidence: POSTGRESQL_JOURNAL.to_owned(),
         ..Script::default()
     };
-    let web = web.prints("findmnt -n -o SOURCE /srv/uploads", "/dev/vdb1\n");
-    let db = db.prints(&read_candidates(), POSTGRESQL);
-    [("10.0.0.10", web), ("10.0.0.20", db)]
-        .map(|(address, script)| Host { address, vm: script.start() })
-        .into()
+    script.prints(&read_candidates(), POSTGRESQL)
 }
 
 const POSTGRESQL: &str = "Type=notify\nNRestarts=0\nResult=success\nId=postgresql@17-main.service\n\
@@ -238,10 +257,14 @@ impl Desk {
         fs::write(at(".ssh/id_ed25519"), key).expect("a file");
         fs::set_permissions(at(".ssh/id_ed25519"), fs::Permissions::from_mode(0o600))
             .expect("permissions");
-        let files = blocks(page).into_iter().filter_map(|block| match &block.mark {
-            Some(Mark::File(name)) => Some((name.clone(), block.text())),
-            _ => None,
-        });
+        // Every page can use the files of the first one.
+        let files =
+            ["README.md", page].into_iter().flat_map(blocks).filter_map(|block| {
+                match &block.mark {
+                    Some(Mark::File(name)) => Some((name.clone(), block.text())),
+                    _ => None,
+                }
+            });
         Self { folder, files: files.collect() }
     }
 
@@ -252,12 +275,12 @@ impl Desk {
                 // On the same line: messages name lines.
                 let address = format!("\"address\": \"{}\"", host.address);
                 let ssh =
-                    format!("\"ssh\": {{ \"host\": \"127.0.0.1\", \"port\": {} }}", host.vm.port);
+                    format!("\"ssh\": {{ \"host\": \"127.0.0.1\", \"port\": {} }}", host.port);
                 text.replace(&address, &format!("{address}, {ssh}"))
             });
             fs::write(self.folder.path().join(name), moved).expect("a file");
         }
-        let known: String = hosts.iter().map(|host| host.vm.known_hosts_line()).collect();
+        let known: String = hosts.iter().map(|host| host.known_hosts_line.as_str()).collect();
         fs::write(self.folder.path().join(".ssh/known_hosts"), known).expect("a file");
     }
 
@@ -277,7 +300,7 @@ impl Desk {
         }
         let printed = String::from_utf8(shell.output().expect("sh").stdout).expect("UTF-8");
         hosts.iter().fold(printed, |text, host| {
-            text.replace(&format!("127.0.0.1:{}", host.vm.port), &format!("{}:22", host.address))
+            text.replace(&format!("127.0.0.1:{}", host.port), &format!("{}:22", host.address))
         })
     }
 
@@ -379,7 +402,9 @@ fn bootproof_commands(text: &str) -> Vec<Vec<String>> {
     static COMMAND: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"(?:^|[\s;&|])bootproof ([^;&|#>\n]*)").expect("a pattern"));
     let found = COMMAND.captures_iter(text).map(|captures| captures[1].to_owned());
-    found.map(|arguments| shlex::split(&arguments).expect("words")).collect()
+    let words = found.map(|arguments| shlex::split(&arguments).expect("words"));
+    // What comes after `--` is a command for a VM.
+    words.map(|words| words.into_iter().take_while(|word| word != "--").collect()).collect()
 }
 
 #[track_caller]
@@ -487,6 +512,16 @@ fn assert_leads_somewhere(page: &str, number: usize, target: &str) {
         let found = headings.any(|(_, line)| anchor(line) == heading);
         assert!(found, "{page}:{number}: {} has no heading {heading}", file.display());
     }
+}
+
+#[test]
+fn the_number_of_faults_is_right() {
+    let faults: Value =
+        serde_json::from_str(&read("tests/faults/immich-photo-vault.json")).expect("JSON");
+    let count = format!("| {} |", faults.as_array().expect("a list").len());
+    let page = read("docs/proof.md");
+    let mut rows = page.lines().filter(|line| line.starts_with("| faults"));
+    assert!(rows.any(|row| row.contains(&count)), "{count}");
 }
 
 #[test]
