@@ -532,7 +532,7 @@ fn the_readme_is_short() {
 
 #[test]
 fn the_prose_has_short_lines() {
-    for page in pages().into_iter().filter(|page| page != "CHANGELOG.md") {
+    for page in pages().into_iter().filter(|page| !page.ends_with("/README.md")) {
         for (number, line) in prose(&page) {
             let length = line.chars().count();
             assert!(length <= COLUMNS, "{page}:{number}: {length} columns");
