@@ -518,6 +518,14 @@ fn links_lead_to_files_and_headings() {
     }
 }
 
+#[test]
+fn the_readme_links_to_every_page() {
+    let readme = read("README.md");
+    for page in pages().into_iter().filter(|page| page.starts_with("docs/")) {
+        assert!(readme.contains(&format!("]({page})")), "{page}");
+    }
+}
+
 fn assert_leads_somewhere(page: &str, number: usize, target: &str) {
     let (file, heading) = target.split_once('#').unwrap_or((target, ""));
     let folder = Path::new(page).parent().expect("a folder");
