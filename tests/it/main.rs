@@ -5,6 +5,7 @@
 mod aftermath;
 mod corpus;
 mod coverage;
+mod docs;
 mod fake_vm;
 mod harness;
 mod help;
@@ -17,7 +18,6 @@ mod layers;
 mod misbehaviour;
 mod peers;
 mod prove;
-mod readme;
 mod real_sshd;
 mod reports;
 mod scene;
