@@ -120,5 +120,5 @@ fn an_edge_that_stands_twice_is_an_error_also_when_one_denies() {
         "{}",
         run.told()
     );
-    assert!(run.stderr.contains("the other one is that of inventory.json:"), "{}", run.told());
+    assert!(run.stderr.contains("the other one is in inventory.json:"), "{}", run.told());
 }

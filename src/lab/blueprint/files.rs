@@ -38,9 +38,12 @@ pub(super) fn make(spelled: &Spelled, written: &BlueprintFile) -> Result<Bluepri
             return Err(Problems(errors));
         }
     };
-    let inventory = json(&inventory(written, &lab, &drafts));
     let assertions = suite.assertions.len();
     let scenario = suite.scenarios.concat();
+    let inventory = json(&InventoryFile {
+        suites: Some(vec![format!("../suites/{scenario}.json").into()]),
+        ..inventory(written, &lab, &drafts)
+    });
     check_together(spelled, written, suite, &inventory)?;
     let inventory = text_file(format!("inventory/{lab}.json"), inventory);
     let suite = text_file(format!("suites/{scenario}.json"), suite_text);
