@@ -168,16 +168,13 @@ impl Files {
 
     /// Whether files that should have the warning are here, and none of them has it.
     fn have_lost(&self, lab: &str, node: Option<&str>, text: &String) -> bool {
-        let kept: Vec<bool> = match node {
-            Some(node) => {
-                let recipes = self.recipes.iter().map(|folder| &folder.recipe);
-                let of_node = recipes.filter(|recipe| recipe.lab == lab && recipe.name == node);
-                of_node.map(|recipe| recipe.warnings.contains(text)).collect()
-            }
-            None => {
-                let of_lab = self.inventories.iter().filter(|inventory| inventory.lab == lab);
-                of_lab.map(|inventory| inventory.warnings.contains(text)).collect()
-            }
+        let kept: Vec<bool> = if let Some(node) = node {
+            let recipes = self.recipes.iter().map(|folder| &folder.recipe);
+            let of_node = recipes.filter(|recipe| recipe.lab == lab && recipe.name == node);
+            of_node.map(|recipe| recipe.warnings.contains(text)).collect()
+        } else {
+            let of_lab = self.inventories.iter().filter(|inventory| inventory.lab == lab);
+            of_lab.map(|inventory| inventory.warnings.contains(text)).collect()
         };
         !kept.is_empty() && !kept.contains(&true)
     }

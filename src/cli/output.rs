@@ -37,7 +37,9 @@ pub(super) fn tell(level: &str, what: &impl Display) {
 
 /// Prints each problem on standard error, with its level before each.
 pub(super) fn tell_all(level: &str, problems: &[Problem]) {
-    problems.iter().for_each(|problem| tell(level, problem));
+    for problem in problems {
+        tell(level, problem);
+    }
 }
 
 /// Prints text for people on standard output.

@@ -72,6 +72,7 @@ impl AssertionId {
     }
 
     /// The id of something that belongs to this assertion.
+    #[must_use]
     pub fn below(&self, name: &str) -> Self {
         Self(format!("{self}::{name}"))
     }

@@ -13,7 +13,8 @@ use serde_json::Value;
 use zeroize::Zeroize;
 
 use super::strict::Strict;
-use super::{syntax, type_error};
+use super::syntax;
+use super::type_error::{Unknown, explain};
 use crate::problem::{Problem, Problems};
 
 /// The text of a file with its name, parsed as strict JSON. It can hold a password, so its strings
@@ -108,10 +109,13 @@ impl Source {
     ) -> Result<T, Problem> {
         serde_path_to_error::deserialize(Strict(value)).map_err(|error| {
             let path = join(path, &error.path().to_string());
-            let explained = type_error::explain(&error.into_inner().to_string(), more_keys);
-            let path = match explained.unknown_key {
-                // Some deserializers count the unknown key into the path, some do not.
-                Some(key) if !path.ends_with(&key) => join(&path, &key),
+            let explained = explain(&error.into_inner().to_string(), more_keys);
+            let path = match explained.unknown {
+                // Some deserializers add the unknown word to the path, some do not.
+                Some(Unknown::Key(key)) if !path.ends_with(&key) => join(&path, &key),
+                Some(Unknown::Value(word)) => {
+                    path.strip_suffix(&format!(".{word}")).unwrap_or(&path).to_owned()
+                }
                 _ => path,
             };
             self.error(&path, explained.message, explained.hint)

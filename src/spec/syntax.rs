@@ -7,7 +7,7 @@ use regex::Regex;
 
 use crate::problem::Problem;
 
-/// What is wrong with a text that serde_json refused.
+/// What is wrong with a text that `serde_json` refused.
 pub(super) fn problem(file: &str, text: &str, error: &serde_json::Error) -> Problem {
     let from_the_start = Some((1, 1));
     let at_the_error = Some((error.line(), error.column().max(1)));
@@ -83,7 +83,7 @@ fn mistake(text: &str, error: &serde_json::Error) -> Problem {
     Problem::new(message)
 }
 
-/// The text from a line and column of serde_json on, both from 1.
+/// The text from a line and column of `serde_json` on, both from 1.
 fn from_place(text: &str, line: usize, column: usize) -> &str {
     let line_start = match line.checked_sub(2) {
         Some(line_feed) => {

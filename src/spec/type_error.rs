@@ -13,8 +13,17 @@ pub(super) struct Explained {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
-    /// The key, if it is unknown.
-    pub unknown_key: Option<String>,
+    /// What is unknown, if that is the problem.
+    pub unknown: Option<Unknown>,
+}
+
+/// Something that bootproof does not know.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// A key of an object.
+    Key(String),
+    /// A word that is not among those that a value can be.
+    Value(String),
 }
 
 /// Explains a message of serde; an unknown key may also have meant one of `more_keys`.
@@ -38,25 +47,25 @@ pub(super) fn explain(message: &str, more_keys: &[&str]) -> Explained {
 }
 
 fn known(message: &str, hint: Option<String>) -> Explained {
-    Explained { message: message.to_owned(), hint, unknown_key: None }
+    Explained { message: message.to_owned(), hint, unknown: None }
 }
 
 /// "unknown field `prot`, expected one of `port`, `protocol`", and the same with "variant".
 fn unknown(message: &str, more_keys: &[&str]) -> Explained {
     let is_key = message.starts_with("unknown field");
     let mut words = message.split('`').skip(1).step_by(2);
-    let unknown = words.next().unwrap_or_default();
+    let word = words.next().unwrap_or_default();
     let mut expected: Vec<&str> = words.collect();
     if is_key {
         expected.extend(more_keys);
     }
-    let hint = (!expected.is_empty()).then(|| hint_for_unknown(unknown, expected));
-    let kind = if is_key { "key" } else { "value" };
-    Explained {
-        message: format!("unknown {kind} `{unknown}`"),
-        hint,
-        unknown_key: Some(unknown.to_owned()),
-    }
+    let hint = (!expected.is_empty()).then(|| hint_for_unknown(word, expected));
+    let (kind, unknown) = if is_key {
+        ("key", Unknown::Key(word.to_owned()))
+    } else {
+        ("value", Unknown::Value(word.to_owned()))
+    };
+    Explained { message: format!("unknown {kind} `{word}`"), hint, unknown: Some(unknown) }
 }
 
 fn in_words_of_json(message: &str) -> String {

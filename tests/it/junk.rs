@@ -325,7 +325,7 @@ fn problems_with_files_flags_and_secrets_have_hints() {
         ),
         check_flags("missing secret file", &[], secret(r#"{ "file": "secrets/absent" }"#)),
         check_flags("missing inventory", &[], |scene| {
-            fs::remove_file(scene.path("inventory.json")).unwrap()
+            fs::remove_file(scene.path("inventory.json")).unwrap();
         }),
         check_flags("a folder as suite", &["-s", "."], |_| {}),
         check_flags("a suite that is not UTF-8", &[], |scene| scene.write("suite.json", b"{\xff}")),

@@ -81,12 +81,12 @@ fn forms(kind: AssertionType, own: &Keys, common: &Keys) -> [Value; 2] {
     let is_time = |(key, _): &(&String, &Value)| TIME_KEYS.contains(&key.as_str());
     let times = common.properties.iter().filter(is_time);
     params.extend(times.map(|(key, schema)| (key.clone(), schema.clone())));
-    outer.insert("params".to_owned(), object(params, own.required.clone()));
+    outer.insert("params".to_owned(), object(&params, &own.required));
     let required_outside = ["type", "on_vm", "params"].map(Value::from);
-    [object(flat, required), object(outer, required_outside.into())]
+    [object(&flat, &required), object(&outer, &required_outside)]
 }
 
-fn object(properties: Map<String, Value>, required: Vec<Value>) -> Value {
+fn object(properties: &Map<String, Value>, required: &[Value]) -> Value {
     json!({
         "type": "object",
         "properties": properties,
