@@ -1,7 +1,9 @@
-//! bootproof beside a shell script with OpenSSH: the same ten checks on the same four real sshd's, by turns.
+//! bootproof beside a shell script with OpenSSH: the same ten checks on the same four real sshd's,
+//! by turns.
 //!
-//! The servers run on loopback and belong to this process. It ends with an error when bootproof takes more than 0.75
-//! of the script's time (median of the pairs), 60 ms of CPU or 40 MB. `make bench` runs it.
+//! The servers run on loopback and belong to this process. It ends with an error when bootproof
+//! takes more than 0.75 of the script's time (median of the pairs), 60 ms of CPU or 40 MB. `make
+//! bench` runs it.
 
 use std::error::Error;
 use std::fs;

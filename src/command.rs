@@ -1,4 +1,5 @@
-//! How a remote command ended and what it printed. Plain data that `ssh` fills and `assertion` judges.
+//! How a remote command ended and what it printed. Plain data that `ssh` fills and `assertion`
+//! judges.
 
 /// How a command ended and what it printed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -12,8 +12,8 @@ pub enum ExitCode {
     Failed = 1,
     /// The command line or a file is wrong; nothing was looked at.
     Usage = 2,
-    /// No assertion failed, but at least one errored, was blocked or did not run, a VM was unstable,
-    /// or, where coverage is required, something declared has no assertion.
+    /// No assertion failed, but at least one errored, was blocked or did not run, a VM was
+    /// unstable, or, where coverage is required, something declared has no assertion.
     CouldNotTell = 3,
     /// Nothing was selected.
     NothingSelected = 4,

@@ -1,8 +1,9 @@
-//! The one sequence of a run: secrets, the unfinished report, the run, the final report, the exit code.
+//! The one sequence of a run: secrets, the unfinished report, the run, the final report, the exit
+//! code.
 //!
-//! Every face goes through here: `check`, `prove`, `cargo test --test lab` and the fault matrix. A face
-//! loads a plan, selects, and says how to run and where reports go; [`Gate::prepare`] and [`Gate::run`]
-//! do the rest.
+//! Every face goes through here: `check`, `prove`, `cargo test --test lab` and the fault matrix. A
+//! face loads a plan, selects, and says how to run and where reports go; [`Gate::prepare`] and
+//! [`Gate::run`] do the rest.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -114,8 +115,8 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits for the outcome of an assertion, and for those that can explain it; `None` for an id that
-    /// is not in the plan.
+    /// Waits for the outcome of an assertion, and for those that can explain it; `None` for an id
+    /// that is not in the plan.
     pub fn row(&self, id: &AssertionId) -> Option<ResultRow> {
         let plan = self.gate.plan();
         let assertion = plan.assertions.iter().find(|assertion| assertion.id == *id)?;
@@ -138,7 +139,8 @@ impl Running {
 }
 
 /// What a run ends with. A stop comes first: what was seen until then is not the whole answer.
-/// A proven failure comes before what could not be told, such as what was seen while it was not `sound`.
+/// A proven failure comes before what could not be told, such as what was seen while it was not
+/// `sound`.
 pub fn exit_code(
     stop: Option<Stop>,
     totals: Totals,

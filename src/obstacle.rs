@@ -1,5 +1,5 @@
-//! Why something could not be looked at, and at which stage. Every layer below a run reports it: SSH,
-//! sudo, a missing tool, jq.
+//! Why something could not be looked at, and at which stage. Every layer below a run reports it:
+//! SSH, sudo, a missing tool, jq.
 
 use schemars::JsonSchema;
 use serde::Serialize;

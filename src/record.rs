@@ -44,8 +44,8 @@ pub struct VmRecord {
     pub identity: SystemIdentity,
     /// Why its verdicts are not reliable: it rebooted, restarted services or ran out of memory.
     pub unstable: Vec<String>,
-    /// Services that failed or do not run although they are enabled, each with its state; empty unless
-    /// an assertion is red.
+    /// Services that failed or do not run although they are enabled, each with its state; empty
+    /// unless an assertion is red.
     pub suspects: Vec<(String, String)>,
     /// What an operator would look at next; empty unless an assertion is red.
     pub evidence: Vec<EvidenceItem>,

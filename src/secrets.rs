@@ -1,4 +1,5 @@
-//! Secrets: read once before a run, handed to the logins, masked in every report. They never show in `Debug`.
+//! Secrets: read once before a run, handed to the logins, masked in every report. They never show
+//! in `Debug`.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -38,8 +38,8 @@ pub fn span_variable(name: &str) -> Result<Option<Duration>, Problem> {
 
 /// Reads an inventory and suites, and binds them.
 ///
-/// Without suites, the inventory names them (`suites`). Without an inventory and without suites, the
-/// files of this repository are used: the inventory of the local lab if one is up.
+/// Without suites, the inventory names them (`suites`). Without an inventory and without suites,
+/// the files of this repository are used: the inventory of the local lab if one is up.
 pub fn load_plan(inventory: Option<&Path>, suites: &[PathBuf]) -> Result<Plan, Problems> {
     let file = match inventory {
         Some(file) => file.to_owned(),
@@ -53,7 +53,8 @@ pub fn load_plan(inventory: Option<&Path>, suites: &[PathBuf]) -> Result<Plan, P
     Plan::resolve(&suites, parsed)
 }
 
-/// The inventory when none is named: that of the local lab if one is up, else that of this repository.
+/// The inventory when none is named: that of the local lab if one is up, else that of this
+/// repository.
 fn default_inventory(suites: &[PathBuf]) -> Result<PathBuf, Problem> {
     let known = [LOCAL_INVENTORY, DEFAULT_INVENTORY].map(Path::new);
     match known.into_iter().find(|file| file.exists()) {
@@ -98,8 +99,8 @@ pub fn read(path: &Path) -> Result<String, Problem> {
     })
 }
 
-/// The ids on the VMs of `limit` (all VMs, if it is empty) that contain one of `filters` (all ids, if
-/// it is empty).
+/// The ids on the VMs of `limit` (all VMs, if it is empty) that contain one of `filters` (all ids,
+/// if it is empty).
 pub fn select(
     plan: &Plan,
     limit: &[String],

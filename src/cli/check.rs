@@ -130,7 +130,8 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, Error> {
     Ok(ending.exit_code)
 }
 
-/// Warns of checks that can never fail: green says nothing about them, and not everybody runs `lint`.
+/// Warns of checks that can never fail: green says nothing about them, and not everybody runs
+/// `lint`.
 fn vacuous(gate: &Gate) -> Vec<Problem> {
     let mut warnings = Vec::new();
     for assertion in &gate.plan().assertions {

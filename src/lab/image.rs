@@ -456,8 +456,8 @@ WantedBy=multi-user.target
 }
 
 /// `persistence`: a disk with this label keeps what the system writes; without one, memory does.
-/// `tsc=unstable`: when a snapshot is restored, QEMU's emulated TSC does not go back as other clocks
-/// do.
+/// `tsc=unstable`: when a snapshot is restored, QEMU's emulated TSC does not go back as other
+/// clocks do.
 const GRUB: &str = "\
 serial --unit=0 --speed=115200
 terminal_input console serial

@@ -34,8 +34,8 @@ pub fn because(
     plan.explained_by(assertion).iter().filter_map(explanation).collect()
 }
 
-/// Why an assertion did not pass, in full: for the end of the screen, the message of a trial, and the
-/// text in JUnit.
+/// Why an assertion did not pass, in full: for the end of the screen, the message of a trial, and
+/// the text in JUnit.
 pub fn explain(row: &ResultRow) -> String {
     let mut text = String::new();
     if let Some(message) = &row.message {

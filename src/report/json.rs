@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::Report;
 use super::text::is_harmful;
 
-/// Renders the report. Escapes every character that could do harm on a terminal; JSON itself requires
-/// that only below U+0020.
+/// Renders the report. Escapes every character that could do harm on a terminal; JSON itself
+/// requires that only below U+0020.
 ///
 /// # Panics
 /// Never: a report has text keys and finite numbers only.

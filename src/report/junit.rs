@@ -1,6 +1,7 @@
 //! The report as JUnit XML, as Jenkins, GitLab and others read it: one test suite for each VM.
 //!
-//! The message is in the attribute (for Jenkins) and in the text (for GitLab). `failed` is a `failure`;
+//! The message is in the attribute (for Jenkins) and in the text (for GitLab). `failed` is a
+//! `failure`;
 //! `errored`, `blocked` and `not-run` are an `error`; only what is not selected is `skipped`.
 
 use std::io;

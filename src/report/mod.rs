@@ -116,8 +116,8 @@ impl Report {
         self.is_stable() && self.coverage.failures().is_empty()
     }
 
-    /// The report that is on the disk during the run. A killed run leaves this one, not an older one
-    /// that looks new.
+    /// The report that is on the disk during the run. A killed run leaves this one, not an older
+    /// one that looks new.
     pub fn unfinished(plan: &Plan, redactor: &Redactor) -> Self {
         let now = Utc::now();
         let why = "the run has not come to its end";

@@ -1,8 +1,9 @@
-//! Masks secrets in everything that came from outside, such as messages and output, in every form that
+//! Masks secrets in everything that came from outside, such as messages and output, in every form
+//! that
 //! `spelling.rs` knows.
 //!
-//! Names that the user chose (ids, VMs, tests) stay as they are: a password that is a common word must
-//! not break them.
+//! Names that the user chose (ids, VMs, tests) stay as they are: a password that is a common word
+//! must not break them.
 
 use super::spelling::Spelling;
 use super::text::{harmless, shortened};
@@ -12,8 +13,8 @@ use crate::secrets::Secret;
 /// What replaces a secret.
 pub const MASK: &str = "***";
 
-/// Replaces [`MASK`] while escapes are removed: stars can be part of an escape, and would be removed
-/// with it.
+/// Replaces [`MASK`] while escapes are removed: stars can be part of an escape, and would be
+/// removed with it.
 const PLACEHOLDER: &str = "\u{e000}";
 
 /// The most characters of a message: it must fit an attribute and one line of a screen.
@@ -35,7 +36,8 @@ impl Redactor {
         Self { spellings }
     }
 
-    /// `text` without secrets, also those with terminal escapes in them, such as `grep --color` writes.
+    /// `text` without secrets, also those with terminal escapes in them, such as `grep --color`
+    /// writes.
     pub fn text(&self, text: &str) -> String {
         if !text.contains('\u{1b}') {
             return self.mask(text);

@@ -1,7 +1,9 @@
-//! How a secret can be written: as it is, escaped for JSON, Rust, URLs, XML or a form, and in base64.
+//! How a secret can be written: as it is, escaped for JSON, Rust, URLs, XML or a form, and in
+//! base64.
 //!
-//! Escapes are undone while comparing, so any mixture of them is found: whether a writer escapes `/` or not, in
-//! upper-case or lower-case digits, does not matter. Not known: hashes, hexadecimal dumps, other codes.
+//! Escapes are undone while comparing, so any mixture of them is found: whether a writer escapes
+//! `/` or not, in upper-case or lower-case digits, does not matter. Not known: hashes, hexadecimal
+//! dumps, other codes.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -109,7 +111,8 @@ impl Spelling {
         ends_of(self.word.expose(), self.code, text).into_iter().max()
     }
 
-    /// The letters before and after a piece of base64 have some bits of the secret, too; padding tells its length.
+    /// The letters before and after a piece of base64 have some bits of the secret, too; padding
+    /// tells its length.
     fn with_mixed_ends(&self, text: &str, start: usize, end: usize) -> (usize, usize) {
         if self.code == Code::Plain {
             return (start, end);
@@ -122,8 +125,8 @@ impl Spelling {
     }
 }
 
-/// The letters that do not depend on what surrounds the secret, for each of the three places at which
-/// it can begin within a group of three bytes; and those of the secret alone.
+/// The letters that do not depend on what surrounds the secret, for each of the three places at
+/// which it can begin within a group of three bytes; and those of the secret alone.
 fn base64_of(secret: &Secret) -> Vec<Secret> {
     let bytes = secret.expose().as_bytes();
     let encode = |bytes: &[u8]| Zeroizing::new(STANDARD_NO_PAD.encode(bytes));
@@ -239,7 +242,8 @@ fn entity(text: &str) -> Option<(usize, char)> {
     Some((end + 1, one))
 }
 
-/// `\n`, `\"`, `\u00e4`, `\u{e4}`, `\xe4`; with more backslashes when a quoted text was quoted again.
+/// `\n`, `\"`, `\u00e4`, `\u{e4}`, `\xe4`; with more backslashes when a quoted text was quoted
+/// again.
 fn backslashed(text: &str) -> Vec<(usize, char)> {
     let run = text.len() - text.trim_start_matches('\\').len();
     let mut all: Vec<_> = (1..4)

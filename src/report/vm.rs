@@ -49,7 +49,8 @@ pub struct VmReport {
     pub cause: Option<Cause>,
     /// Why its verdicts are not reliable: it rebooted, restarted services or ran out of memory.
     pub unstable: Vec<String>,
-    /// Services that failed, or do not run although they are enabled; empty unless an assertion is red.
+    /// Services that failed, or do not run although they are enabled; empty unless an assertion is
+    /// red.
     pub suspects: Vec<Suspect>,
     /// What an operator would look at next; empty unless an assertion is red.
     pub evidence: Vec<Evidence>,

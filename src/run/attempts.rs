@@ -176,8 +176,8 @@ impl Attempts<'_> {
         };
     }
 
-    /// Judges beside the runtime: a jq program that never ends must hold up neither the deadline nor
-    /// other VMs.
+    /// Judges beside the runtime: a jq program that never ends must hold up neither the deadline
+    /// nor other VMs.
     async fn judge(&self, seen: Result<Observation, Unanswered>, deadline: Instant) -> Tried {
         let observation = match seen {
             Ok(observation) => observation,
@@ -248,7 +248,8 @@ impl Attempts<'_> {
     }
 }
 
-/// Whether nothing came back, and the VM does not answer either when it is asked on the same connection.
+/// Whether nothing came back, and the VM does not answer either when it is asked on the same
+/// connection.
 async fn lost_the_vm(seen: &Result<Observation, Unanswered>, session: &Session) -> bool {
     let Err(Unanswered { obstacle, .. }) = seen else { return false };
     matches!(obstacle.stage, Stage::Timeout | Stage::Channel)
@@ -275,33 +276,33 @@ fn explain(unclear: Unclear) -> Obstacle {
     match unclear {
         Unclear::MissingTool(tool) => Obstacle::passing(
             Stage::MissingTool,
-            format!("`{tool}` is not installed there, so the command cannot tell"),
+            format!("`{tool}` is not installed on the VM, so the command proves nothing"),
         )
-        .hint(format!("install `{tool}` on the VM, or ask in a way that does not need it")),
+        .hint(format!("install `{tool}` on the VM, or use a command that does not need it")),
         Unclear::TooMuchOutput(kept) => Obstacle::passing(
             Stage::Answer,
-            format!("more than {kept} bytes came, and the first ones do not tell"),
+            format!("the output is longer than {kept} bytes, and the first ones do not decide"),
         )
-        .hint("let it print less"),
+        .hint("make the command print less"),
         Unclear::NothingToDeny(why) => Obstacle::passing(
             Stage::Answer,
-            format!("{why}, so it proves nothing that there is no connection"),
+            format!("{why}, so a refused connection proves nothing"),
         )
-        .hint("start what listens there, then ask again"),
+        .hint("start the service that listens there, then run again"),
         Unclear::NobodyToCompare => Obstacle::passing(
             Stage::Answer,
-            "no other VM could be asked, so there is nothing to compare it with",
+            "no other VM could be asked, so there is nothing to compare with",
         ),
         Unclear::SlowClocks(doubt) => Obstacle::passing(
             Stage::Answer,
-            format!("the VMs answer slowly: clocks are known to {doubt} only"),
+            format!("the VMs answer too slowly to read their clocks to better than {doubt}"),
         )
-        .hint("ask again, or allow more in `clocks_within`"),
+        .hint("run again, or allow more in `clocks_within`"),
         Unclear::UdpCannotBeTried => Obstacle::lasting(
             Stage::Answer,
-            "whether a UDP service is reached cannot be seen from outside",
+            "bootproof cannot see from outside whether a UDP service is reached",
         )
-        .hint("deny TCP edges only"),
+        .hint("use `deny` for TCP connections only"),
         Unclear::Jq(why) => Obstacle::passing(Stage::Answer, format!("jq failed: {why}")),
     }
 }

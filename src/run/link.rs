@@ -95,8 +95,9 @@ impl Link {
         }
     }
 
-    /// The VM's connection. Whoever asks first connects, and tries until `until`; the others wait for
-    /// the same answer. A VM that is given up stays so: it is one cause, not one for each assertion.
+    /// The VM's connection. Whoever asks first connects, and tries until `until`; the others wait
+    /// for the same answer. A VM that is given up stays so: it is one cause, not one for each
+    /// assertion.
     pub(super) fn session<'a>(
         &'a self,
         shared: &'a Shared,
@@ -186,8 +187,8 @@ impl Link {
         self.lost.get_or_init(|| cause).clone()
     }
 
-    /// Drops a connection on which nothing is answered any more: the next one who needs the VM connects
-    /// anew, or, when the time is up, the VM is given up for all.
+    /// Drops a connection on which nothing is answered any more: the next one who needs the VM
+    /// connects anew, or, when the time is up, the VM is given up for all.
     pub(super) async fn abandon(
         &self,
         shared: &Shared,
@@ -205,8 +206,8 @@ impl Link {
         self.lost.get().cloned().unwrap_or(cause)
     }
 
-    /// Looks once more at a VM whose assertions are done: did it stay the same, and, if an assertion is
-    /// red, why?
+    /// Looks once more at a VM whose assertions are done: did it stay the same, and, if an
+    /// assertion is red, why?
     pub(super) async fn look_back(&self, shared: &Shared, red: bool, units: &[String]) {
         let looking = async {
             let session = self.session.lock().await.clone();

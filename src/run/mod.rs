@@ -1,8 +1,8 @@
 //! Runs a plan: all VMs at once, one connection for each VM, every assertion a task.
 //!
-//! [`Engine`] owns the runtime and watches the signals; a [`Runner`] is one run on it. Outside of this
-//! module and what it calls, nothing is async. It prints nothing: it reports [`Event`]s while it runs,
-//! and a [`crate::record::RunRecord`] at the end.
+//! [`Engine`] owns the runtime and watches the signals; a [`Runner`] is one run on it. Outside of
+//! this module and what it calls, nothing is async. It prints nothing: it reports [`Event`]s while
+//! it runs, and a [`crate::record::RunRecord`] at the end.
 
 mod attempts;
 mod engine;

@@ -1,5 +1,5 @@
-//! The health of one VM during a run: a first look at the login, and a look back when its assertions
-//! are done.
+//! The health of one VM during a run: a first look at the login, and a look back when its
+//! assertions are done.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,8 +77,8 @@ impl HealthWatch {
         }));
     }
 
-    /// Compares a VM whose assertions are done with the first look, and collects evidence if something
-    /// is wrong.
+    /// Compares a VM whose assertions are done with the first look, and collects evidence if
+    /// something is wrong.
     pub(super) async fn look_back(
         &self,
         shared: &Shared,
@@ -117,8 +117,8 @@ impl HealthWatch {
         }
     }
 
-    /// What has changed since the first look. A VM that the run waited for may still have been coming
-    /// up: what counts is whether it has settled.
+    /// What has changed since the first look. A VM that the run waited for may still have been
+    /// coming up: what counts is whether it has settled.
     async fn changes(&self, shared: &Shared, session: &Session) -> Vec<String> {
         let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(before) = before else { return Vec::new() };

@@ -31,19 +31,19 @@ fn green_run(later: &str, services: &str, flags: &[&str]) -> Run {
         .prints("true", "")
         .start();
     let run = Scene::with(&vm).run("vm", "true").check(flags);
-    assert_eq!(run.verdicts(), ["passed"], "{}", run.told());
+    assert_eq!(run.verdicts(), ["passed"], "{}", run.transcript());
     run
 }
 
 #[track_caller]
 fn is_unstable(run: &Run, why: &str) {
-    assert_eq!(run.code, Some(3), "{}", run.told());
+    assert_eq!(run.code, Some(3), "{}", run.transcript());
     assert!(
         run.vm("vm")["unstable"][0].as_str().unwrap_or_default().contains(why),
         "{}",
-        run.told()
+        run.transcript()
     );
-    assert!(run.stdout.contains("unstable vm") && run.stdout.contains(why), "{}", run.told());
+    assert!(run.stdout.contains("unstable vm") && run.stdout.contains(why), "{}", run.transcript());
     let junit = roxmltree::Document::parse(&run.junit).expect("XML");
     let suites = junit.root_element();
     let cases = junit.descendants().filter(|node| node.has_tag_name("testcase"));
@@ -56,7 +56,12 @@ fn is_unstable(run: &Run, why: &str) {
 #[test]
 fn a_vm_that_stays_the_same_is_stable() {
     let run = green_run(HEALTH, "", &[]);
-    assert_eq!((run.code, &run.vm("vm")["unstable"]), (Some(0), &json!([])), "{}", run.told());
+    assert_eq!(
+        (run.code, &run.vm("vm")["unstable"]),
+        (Some(0), &json!([])),
+        "{}",
+        run.transcript()
+    );
 }
 
 #[test]
@@ -79,7 +84,7 @@ fn a_reboot_that_ends_the_connection_is_unstable() {
     ];
     let vm = Script::default().answer(READ_HEALTH, health).answer("true", cut).start();
     let run = Scene::with(&vm).run("vm", "true").check(&["--wait", "30s"]);
-    assert_eq!((run.verdicts(), vm.connections()), (vec!["passed"], 2), "{}", run.told());
+    assert_eq!((run.verdicts(), vm.connections()), (vec!["passed"], 2), "{}", run.transcript());
     is_unstable(&run, "it rebooted during the run");
 }
 
@@ -105,7 +110,12 @@ fn a_green_run_while_memory_runs_out_is_unstable() {
 fn a_vm_may_settle_while_bootproof_waits() {
     let later = HEALTH.replace("service 1 100.0", "service 2 999.0");
     let run = green_run(&later, &service("active", "running", 1), &["--wait", "30s"]);
-    assert_eq!((run.code, &run.vm("vm")["unstable"]), (Some(0), &json!([])), "{}", run.told());
+    assert_eq!(
+        (run.code, &run.vm("vm")["unstable"]),
+        (Some(0), &json!([])),
+        "{}",
+        run.transcript()
+    );
     // A reboot remains: earlier answers are about another boot.
     is_unstable(
         &green_run(&HEALTH.replace("boot-id a", "boot-id b"), "", &["--wait", "30s"]),
@@ -132,7 +142,7 @@ fn a_boot_has_a_timeline() {
     assert!(
         run.stdout.contains("system degraded") && run.junit.contains("running_after"),
         "{}",
-        run.told()
+        run.transcript()
     );
 }
 
@@ -143,8 +153,8 @@ fn a_vm_without_systemd_is_not_booting() {
     let run = Scene::with(&vm).run("vm", "true").check(&["--wait", "30s"]);
     run.expect(0, &["passed"]);
     assert_eq!(run.vm("vm")["timeline"]["system"], "no systemd");
-    assert!(run.stdout.contains(", no systemd"), "{}", run.told());
-    assert!(!run.stdout.contains("system no systemd"), "{}", run.told());
+    assert!(run.stdout.contains(", no systemd"), "{}", run.transcript());
+    assert!(!run.stdout.contains("system no systemd"), "{}", run.transcript());
     assert_eq!(vm.runs(READ_BOOT_STATE), 0);
 }
 
@@ -196,18 +206,18 @@ fn evidence_is_taken_when_something_is_red_and_contains_no_secret() {
         about,
         ["redis-server.service", "sockets", "addresses", "disk", "memory"],
         "{}",
-        run.told()
+        run.transcript()
     );
     assert_eq!(run.vm("vm")["suspects"][0]["state"], "failed (exit-code), restarted 5 times");
     for sink in [&run.stdout, &run.junit, &run.report.to_string()] {
         assert!(sink.contains("Stopped redis with ***") && !sink.contains(PASSWORD), "{sink}");
     }
     let quiet = scene.check(&["--no-evidence"]);
-    assert_eq!(quiet.vm("vm")["evidence"], json!([]), "{}", quiet.told());
+    assert_eq!(quiet.vm("vm")["evidence"], json!([]), "{}", quiet.transcript());
     let green = Scene::with(&vm).run("vm", "true").check(&[]);
-    assert_eq!(green.vm("vm")["evidence"], json!([]), "{}", green.told());
+    assert_eq!(green.vm("vm")["evidence"], json!([]), "{}", green.transcript());
     let trials = scene.env("BOOTPROOF_REPORTS", ".").lab(&[]);
-    assert!(trials.stderr.contains("Stopped redis with ***"), "{}", trials.told());
+    assert!(trials.stderr.contains("Stopped redis with ***"), "{}", trials.transcript());
 }
 
 #[test]
@@ -220,7 +230,7 @@ fn a_check_that_connects_to_a_dead_port_says_so() {
     let run = scene.check(&[]);
     run.expect(1, &["failed", "passed", "failed"]);
     let because = json!(["t::vm::2283: nothing listens on 2283/tcp"]);
-    assert_eq!(run.rows()[2]["because"], because, "{}", run.told());
+    assert_eq!(run.rows()[2]["because"], because, "{}", run.transcript());
     assert_eq!((&run.rows()[0]["because"], &run.rows()[1]["because"]), (&json!([]), &json!([])));
     for text in [&run.stdout, &run.junit, &scene.lab(&[]).stdout] {
         assert!(text.contains("because:  t::vm::2283: nothing listens"), "{text}");
@@ -241,7 +251,7 @@ fn consistently_looks_for_the_whole_span() {
         message.starts_with("held for 1.") && message.contains("of 2.0 s, then: exit status 1"),
         "{message}"
     );
-    assert!(run.rows()[1]["attempts"].as_array().unwrap().len() >= 3, "{}", run.told());
+    assert!(run.rows()[1]["attempts"].as_array().unwrap().len() >= 3, "{}", run.transcript());
     assert!(!run.junit.contains("flakyFailure"), "it held all the time: {}", run.junit);
 }
 
@@ -268,6 +278,6 @@ fn a_vm_on_which_every_channel_times_out_is_the_cause() {
     });
     let run = scene.check(&[]);
     run.expect(3, &["blocked", "blocked", "blocked"]);
-    assert_eq!(run.stdout.matches("it stopped answering").count(), 1, "{}", run.told());
-    assert!(run.stdout.contains("blocks:   3 assertions"), "{}", run.told());
+    assert_eq!(run.stdout.matches("it stopped answering").count(), 1, "{}", run.transcript());
+    assert!(run.stdout.contains("blocks:   3 assertions"), "{}", run.transcript());
 }

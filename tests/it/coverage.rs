@@ -18,16 +18,16 @@ fn uncovered_vms_and_ports_are_listed() {
     let scene = scene(&vm);
     let run = scene.check(&[]);
     run.expect(0, &["passed"]);
-    let told = "uncovered 2 of 4 declared VMs and ports have assertions\n  no assertion covers 9121/tcp of app\n  \
+    let printed = "uncovered 2 of 4 declared VMs and ports have assertions\n  no assertion covers 9121/tcp of app\n  \
                 no assertion covers idle\n";
-    assert!(run.stdout.contains(told), "{}", run.told());
+    assert!(run.stdout.contains(printed), "{}", run.transcript());
     assert_eq!(run.report["coverage"]["uncovered"][0]["id"], "uncovered::app::9121");
     assert!(!run.junit.contains("uncovered"), "{}", run.junit);
     let plan = scene.bootproof(&["plan", "-i", "inventory.json", "-s", "suite.json"]);
     assert!(
         plan.stdout.contains("2 of 4 declared VMs and ports have assertions"),
         "{}",
-        plan.told()
+        plan.transcript()
     );
 }
 
@@ -37,7 +37,7 @@ fn fail_uncovered_makes_a_run_red() {
     let mut scene = scene(&vm);
     let run = scene.check(&["--fail-uncovered"]);
     run.expect(3, &["passed"]);
-    assert!(run.stdout.contains("1 passed; 0 failed; 2 uncovered in "), "{}", run.told());
+    assert!(run.stdout.contains("1 passed; 0 failed; 2 uncovered in "), "{}", run.transcript());
     for part in [
         r#"tests="3" failures="0" errors="2""#,
         r#"name="uncovered::app::9121""#,

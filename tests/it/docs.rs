@@ -57,7 +57,8 @@ fn pages() -> Vec<String> {
     let docs = fs::read_dir(root().join("docs")).expect("docs");
     let names =
         docs.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
-    let mut names: Vec<_> = names.filter(|name| name.ends_with(".md")).collect();
+    let mut names: Vec<_> =
+        names.filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "md")).collect();
     names.sort();
     pages.extend(names.into_iter().map(|name| format!("docs/{name}")));
     pages

@@ -32,8 +32,8 @@ fn verdicts(report: &Value) -> Vec<&str> {
 
 #[track_caller]
 fn ends(run: &Run, code: i32, result: &str) {
-    assert_eq!(run.code, Some(code), "{}", run.told());
-    assert!(run.stdout.contains(result), "{}", run.told());
+    assert_eq!(run.code, Some(code), "{}", run.transcript());
+    assert!(run.stdout.contains(result), "{}", run.transcript());
 }
 
 #[test]

@@ -169,7 +169,7 @@ const WRONG: &[Case] = &[
     ("a name that is no host name", r#"{ "name": "db", "role""#, r#"{ "name": "../db", "role""#),
     ("two nodes with one alias", "10.9.0.2", "10.9.0.1"),
     ("no alias", r#""alias": "10.9.0.2/24", "#, ""),
-    ("an alias that is none", "10.9.0.2/24", "10.9.0.2"),
+    ("an invalid alias", "10.9.0.2/24", "10.9.0.2"),
     (
         "no role, no alias and no disk",
         r#""role": "database", "alias": "10.9.0.2/24", "memoryGb": 1, "diskGb": 8"#,
@@ -237,7 +237,7 @@ fn mistakes_are_reported_with_file_line_and_hint() {
     assert_eq!((right.code, right.stderr.as_str()), (Some(0), ""));
     for case in WRONG {
         let (scene, run) = lint(&wrong(case));
-        assert_eq!(run.code, Some(2), "{}: {}", case.0, run.told());
+        assert_eq!(run.code, Some(2), "{}: {}", case.0, run.transcript());
         messages += &format!("# {}\n{}\n", case.0, redact(&run.stderr, &scene));
     }
     for (title, text) in [
@@ -246,7 +246,7 @@ fn mistakes_are_reported_with_file_line_and_hint() {
         ("truncated", SMALL[..SMALL.len() / 2].to_owned()),
     ] {
         let (_, run) = lint(&text);
-        assert_eq!(run.code, Some(2), "{title}: {}", run.told());
+        assert_eq!(run.code, Some(2), "{title}: {}", run.transcript());
         messages += &format!("# {title}\n{}\n", run.stderr);
     }
     insta::assert_snapshot!("wrong_blueprints", messages);
@@ -267,7 +267,7 @@ fn imported(blueprint: &str) -> Scene {
     let scene = Scene::new();
     scene.write("blueprint.json", blueprint);
     let run = scene.bootproof(&["import", "blueprint.json", "--into", "lab"]);
-    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.told());
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.transcript());
     scene
 }
 
@@ -395,7 +395,7 @@ fn lint_reports_warnings_that_the_lab_lost() {
     let scene = imported(PAPERLESS);
     let files = ["lab/inventory/paperless-documents.json", "lab/recipes/paperless-db/recipe.json"];
     let lint = || scene.bootproof(&[&["lint", "blueprint.json"], &files[..]].concat());
-    assert_eq!(lint().code, Some(0), "{}", lint().told());
+    assert_eq!(lint().code, Some(0), "{}", lint().transcript());
     for (file, warning) in [(files[0], "Mail accounts"), (files[1], "Backup")] {
         let text = scene.read(file);
         scene.write(file, text.replace(warning, "Other"));
@@ -453,7 +453,7 @@ fn a_script_can_be_a_file_beside_the_blueprint() {
     let script = "#!/bin/sh -e\nip addr add 10.9.0.2/24 dev eth0\n";
     scene.write("from/scripts/db.sh", script);
     let run = scene.bootproof(&["import", "from/blueprint.json"]);
-    assert_eq!(run.code, Some(0), "{}", run.told());
+    assert_eq!(run.code, Some(0), "{}", run.transcript());
     assert_eq!(scene.read("recipes/db/db.sh"), script);
     assert_eq!(scene.bootproof(&["lint", "recipes/db/recipe.json"]).code, Some(0));
 }
@@ -477,7 +477,7 @@ fn importing_twice_changes_nothing() {
         |path: &PathBuf| fs::metadata(scene.path("lab").join(path)).unwrap().modified().unwrap();
     let times: Vec<_> = before.keys().map(written).collect();
     let run = scene.bootproof(&["import", "blueprint.json", "--into", "lab"]);
-    assert_eq!(run.code, Some(0), "{}", run.told());
+    assert_eq!(run.code, Some(0), "{}", run.transcript());
     assert_eq!(run.stdout.matches("unchanged ").count(), before.len(), "{}", run.stdout);
     assert_eq!(tree(&scene.path("lab")), before);
     assert_eq!(before.keys().map(written).collect::<Vec<_>>(), times);
@@ -500,7 +500,7 @@ fn files_with_other_content_are_listed_and_kept_unless_forced() {
     );
     assert_eq!(tree(&scene.path("lab")), before);
     let run = scene.bootproof(&["import", "blueprint.json", "--into", "lab", "--force"]);
-    assert_eq!(run.code, Some(0), "{}", run.told());
+    assert_eq!(run.code, Some(0), "{}", run.transcript());
     assert!(
         run.stdout.contains("replaced   lab/recipes/paperless-db/startup.sh\n"),
         "{}",
@@ -535,7 +535,7 @@ fn a_failed_import_leaves_nothing() {
     fs::create_dir(scene.path("lab")).unwrap();
     scene.write("lab/recipes", "a file");
     let run = scene.bootproof(&["import", "blueprint.json", "--into", "lab", "--force"]);
-    assert_eq!(run.code, Some(70), "{}", run.told());
+    assert_eq!(run.code, Some(70), "{}", run.transcript());
     assert!(run.stderr.contains("hint: nothing was changed"), "{}", run.stderr);
     let left: Vec<_> =
         fs::read_dir(scene.path("lab")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -549,7 +549,7 @@ fn a_failed_import_leaves_nothing() {
     fs::create_dir_all(scene.path("lab/recipes/db/startup.sh")).unwrap();
     let before = tree(&scene.path("lab"));
     let run = scene.bootproof(&["import", "blueprint.json", "--into", "lab", "--force"]);
-    assert_eq!(run.code, Some(70), "{}", run.told());
+    assert_eq!(run.code, Some(70), "{}", run.transcript());
     assert_eq!(tree(&scene.path("lab")), before);
 }
 
@@ -558,7 +558,7 @@ fn ids(scene: &Scene, lab: &str) -> Vec<String> {
     let (inventory, suite) =
         (format!("lab/inventory/{lab}.json"), format!("lab/suites/{lab}-validation.json"));
     let run = scene.bootproof(&["plan", "-i", &inventory, "-s", &suite]);
-    assert_eq!(run.code, Some(0), "{}", run.told());
+    assert_eq!(run.code, Some(0), "{}", run.transcript());
     run.stdout
         .lines()
         .filter(|line| line.starts_with("  ") && line.contains("::"))
@@ -581,7 +581,7 @@ fn lint_all(scene: &Scene, lab: &str) {
     let arguments: Vec<&str> =
         ["lint"].into_iter().chain(files.iter().map(String::as_str)).collect();
     let run = scene.bootproof(&arguments);
-    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.told());
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", run.transcript());
 }
 
 /// `bootproof check` on an imported lab with fake VMs.
@@ -774,7 +774,7 @@ fn the_next_steps_work_in_the_folder_of_the_lab() {
         let arguments: Vec<&str> = words.split(' ').collect();
         if ["lint", "plan"].contains(&arguments[0]) {
             let run = scene.bootproof(&arguments);
-            assert_eq!(run.code, Some(0), "{line}: {}", run.told());
+            assert_eq!(run.code, Some(0), "{line}: {}", run.transcript());
             commands += 1;
         }
     }

@@ -162,7 +162,7 @@ fn check_files(inventory: &str, suite: &str) -> String {
     scene.write("inventory.json", inventory);
     scene.write("suite.json", suite);
     let run = scene.bootproof(&["check", "-i", "inventory.json", "-s", "suite.json", "--once"]);
-    assert_eq!(run.code, Some(2), "{}", run.told());
+    assert_eq!(run.code, Some(2), "{}", run.transcript());
     assert!(!scene.path("reports").exists(), "a file that is wrong leaves no report");
     exit_and_message(&scene, &run)
 }
@@ -275,10 +275,11 @@ fn lint_warns_about_checks_that_cannot_fail_or_hide_a_failure() {
 fn lint_warns_about_our_own_suites_only_where_they_hide_a_failure() {
     let root = env!("CARGO_MANIFEST_DIR");
     let lint = |suite: &str| {
-        let told = Scene::new()
+        let printed = Scene::new()
             .bootproof(&["lint", &format!("{root}/suites/immich-photo-vault-{suite}.json")]);
-        assert_eq!(told.code, Some(0), "{}", told.told());
-        told.stderr
+        assert_eq!(printed.code, Some(0), "{}", printed.transcript());
+        printed
+            .stderr
             .lines()
             .filter(|line| line.contains("warning: "))
             .map(str::to_owned)
@@ -300,7 +301,7 @@ fn check_flags(title: &str, flags: &[&str], prepare: impl FnOnce(&Scene)) -> Str
     prepare(&scene);
     let files = ["check", "-i", "inventory.json", "-s", "suite.json"];
     let run = scene.bootproof(&[&files[..], flags].concat());
-    assert_ne!(run.code, Some(0), "{}", run.told());
+    assert_ne!(run.code, Some(0), "{}", run.transcript());
     chapter(title, &exit_and_message(&scene, &run))
 }
 
@@ -310,7 +311,7 @@ fn problems_with_files_flags_and_secrets_have_hints() {
         move |scene: &Scene| scene.write("inventory.json", INVENTORY.replace(r#""x""#, place))
     };
     let empty = Scene::new();
-    let told = [
+    let printed = [
         chapter("no files at all", &exit_and_message(&empty, &empty.bootproof(&["check"]))),
         check_flags(
             "nothing is selected",
@@ -334,7 +335,7 @@ fn problems_with_files_flags_and_secrets_have_hints() {
             fs::create_dir(scene.path("folder")).unwrap();
         }),
     ];
-    insta::assert_snapshot!("unreadable_and_unknown", told.concat());
+    insta::assert_snapshot!("unreadable_and_unknown", printed.concat());
 }
 
 #[test]
@@ -351,7 +352,7 @@ fn an_unreadable_file_is_an_error() {
 /// The cause on the screen when one VM cannot be used.
 fn cause_of(title: &str, scene: &Scene) -> String {
     let run = scene.check(&["--once"]);
-    assert_eq!((run.code, run.verdicts()), (Some(3), vec!["blocked"]), "{}", run.told());
+    assert_eq!((run.code, run.verdicts()), (Some(3), vec!["blocked"]), "{}", run.transcript());
     let text = redact(&run.stdout, scene);
     let cause = text
         .lines()
@@ -373,7 +374,7 @@ fn the_cause_of_an_unusable_vm_has_stage_and_address() {
         "known_hosts",
         old.known_hosts_line().replace(&old.port.to_string(), &vm.port.to_string()),
     );
-    let told = [
+    let printed = [
         cause_of("wrong password", &scene(&strict)),
         cause_of("wrong user", &scene(&vm).ssh("vm", "user", "nobody")),
         cause_of("closed port", &Scene::new().vm_at("vm", 1).run("vm", "true")),
@@ -387,7 +388,7 @@ fn the_cause_of_an_unusable_vm_has_stage_and_address() {
             &scene(&vm).ssh("vm", "password", PASSWORD).ssh("vm", "key", "absent"),
         ),
     ];
-    insta::assert_snapshot!("unusable_vms", told.concat());
+    insta::assert_snapshot!("unusable_vms", printed.concat());
 }
 
 #[test]

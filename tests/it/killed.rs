@@ -48,7 +48,7 @@ fn a_killed_run_leaves_no_torn_report_and_none_that_looks_finished() {
     assert_eq!(beside(&scene), [""; 0], "the next run sweeps up");
 }
 
-/// What stands in the scene's folder under a hidden name.
+/// The hidden files in the scene's folder.
 fn beside(scene: &Scene) -> Vec<String> {
     let names = scene
         .path(".")

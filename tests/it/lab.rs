@@ -34,13 +34,13 @@ fn unknown_vms_and_images_are_usage_errors() {
         (&["--recipes", "absent", "build"], "cannot read absent: "),
     ] {
         let run = lab(arguments);
-        assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.told());
+        assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.transcript());
         assert!(run.stderr.contains(message), "{arguments:?}: {}", run.stderr);
     }
     let scene = with_recipe(|text| text);
     scene.write("image.iso", "");
     let run = scene.bootproof(&["lab", "up", "--image", "rediss=image.iso"]);
-    assert_eq!(run.code, Some(2), "{}", run.told());
+    assert_eq!(run.code, Some(2), "{}", run.transcript());
     assert_eq!(
         run.stderr,
         "error: unknown VM `rediss` in --image\n  hint: did you mean `redis`?\n"
@@ -51,7 +51,7 @@ fn unknown_vms_and_images_are_usage_errors() {
 fn an_invalid_recipe_is_a_usage_error_with_its_line() {
     let scene = with_recipe(|text| text.replace("debian-trixie", "debian-sid"));
     let run = scene.bootproof(&["lab", "build"]);
-    assert_eq!(run.code, Some(2), "{}", run.told());
+    assert_eq!(run.code, Some(2), "{}", run.transcript());
     assert!(run.stderr.starts_with("error: recipes/redis/recipe.json:"), "{}", run.stderr);
 }
 
@@ -67,7 +67,7 @@ fn commands_that_need_a_lab_say_that_it_is_not_up() {
         &["reboot", "redis"],
     ] {
         let run = lab(arguments);
-        assert_eq!(run.code, Some(70), "{arguments:?}: {}", run.told());
+        assert_eq!(run.code, Some(70), "{arguments:?}: {}", run.transcript());
         let message = "error: the lab is not up\n  hint: boot it with `bootproof lab up`\n";
         assert_eq!(run.stderr, message, "{arguments:?}");
     }

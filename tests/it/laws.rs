@@ -390,7 +390,7 @@ proptest! {
         parts in vec((text(), any::<Index>(), 0..4), 0..6),
     ) {
         let redactor = Redactor::new(&secrets(&words));
-        let told: String = parts.iter().map(|(text, index, how)| {
+        let printed: String = parts.iter().map(|(text, index, how)| {
             let word = index.get(&words);
             match how {
                 0 => format!("{text}{word}"),
@@ -399,7 +399,7 @@ proptest! {
                 _ => text.clone(),
             }
         }).collect();
-        for clean in [redactor.text(&told), harmless(&redactor.text(&told)).into_owned(), redactor.line(&told)] {
+        for clean in [redactor.text(&printed), harmless(&redactor.text(&printed)).into_owned(), redactor.line(&printed)] {
             for word in &words {
                 prop_assert!(!clean.contains(word.as_str()), "{word:?} in {clean:?}");
             }

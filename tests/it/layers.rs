@@ -7,7 +7,8 @@ use std::path::Path;
 use regex::Regex;
 use syn::visit::Visit;
 
-/// What each module of the library may import. Below are the rules that this table must itself obey.
+/// What each module of the library may import. Below are the rules that this table must itself
+/// obey.
 const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("atomic_file", &[]),
     ("command", &[]),
@@ -199,7 +200,8 @@ fn imports() -> BTreeMap<String, BTreeSet<String>> {
     imports
 }
 
-/// The file of the deepest module that a path goes through; `None` for other crates and local names.
+/// The file of the deepest module that a path goes through; `None` for other crates and local
+/// names.
 fn resolve<'a>(
     path: &[String],
     own: &[String],

@@ -1,6 +1,8 @@
-//! Everything that needs no real VM: the command and the harness against SSH servers in this process.
+//! Everything that needs no real VM: the command and the harness against SSH servers in this
+//! process.
 //!
-//! A module is a surface. [`fake_vm`] is the other end, [`scene`] writes the files and runs the real binaries.
+//! A module is a surface. [`fake_vm`] is the other end, [`scene`] writes the files and runs the
+//! real binaries.
 
 mod aftermath;
 mod corpus;

@@ -115,7 +115,7 @@ impl Case {
         let run = scene.check(&[]);
         println!("{} MiB at its peak, {:?}", run.peak_memory / MIB, run.took);
         is(&run, self.verdict, self.stage, self.says);
-        assert_eq!(run.verdicts()[1], "passed", "the healthy VM beside it: {}", run.told());
+        assert_eq!(run.verdicts()[1], "passed", "the healthy VM beside it: {}", run.transcript());
         let code = match self.verdict {
             "passed" => 0,
             "failed" => 1,
@@ -133,9 +133,9 @@ impl Case {
 /// Checks the verdict, stage and message of the first assertion.
 #[track_caller]
 fn is(run: &Run, verdict: &str, stage: Option<&str>, says: &str) {
-    let row = &run.rows().first().unwrap_or_else(|| panic!("{}", run.told()));
+    let row = &run.rows().first().unwrap_or_else(|| panic!("{}", run.transcript()));
     let message = row["message"].as_str().unwrap_or_default();
-    assert_eq!(row["verdict"], verdict, "{message}\n{}", run.told());
+    assert_eq!(row["verdict"], verdict, "{message}\n{}", run.transcript());
     assert_eq!(row["cause"]["stage"].as_str(), stage, "{message}");
     assert!(message.contains(says), "{message:?} does not say {says:?}");
 }
@@ -374,7 +374,7 @@ misbehaviours! {
         .failed("no HTTP answer");
     its_body_is_empty =>
         web(Http::Says(http("200 OK", "").into())).failed("does not contain \"ok\"");
-    its_body_is_a_gzip_bomb => web(gzip_bomb()).errored("answer", "the first ones do not tell");
+    its_body_is_a_gzip_bomb => web(gzip_bomb()).errored("answer", "the first ones do not decide");
     its_chunks_are_garbage =>
         web(answers("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nok\r\n"))
             .failed("no HTTP answer");
@@ -420,10 +420,10 @@ fn a_cut_connection_never_makes_an_assertion_pass() {
         let output = row["output"]["stdout"]["text"].as_str();
         match row["verdict"].as_str() {
             Some("passed") => {
-                assert_eq!((run.code, output), (Some(0), Some("ok\n")), "cut after {limit}")
+                assert_eq!((run.code, output), (Some(0), Some("ok\n")), "cut after {limit}");
             }
             Some("blocked" | "errored") => assert_eq!(run.code, Some(3), "cut after {limit}"),
-            other => panic!("cut after {limit}: {other:?} {}", run.told()),
+            other => panic!("cut after {limit}: {other:?} {}", run.transcript()),
         }
     }
 }

@@ -64,7 +64,7 @@ fn red(machines: [&Machine; 3]) -> Vec<(String, String)> {
     .collect()
 }
 
-fn told(rows: &[(&str, &str)]) -> Vec<(String, String)> {
+fn printed(rows: &[(&str, &str)]) -> Vec<(String, String)> {
     rows.iter().map(|(vm, message)| (format!("peers::{vm}"), (*message).to_owned())).collect()
 }
 
@@ -88,19 +88,19 @@ fn a_shared_identity_fails_on_both_vms() {
     let cloned = Machine { id: APP.id, host_key: APP.host_key, ..QUEUE };
     let message = |other| format!("it has the machine-id of {other}, and the host key of {other}");
     let expected =
-        told(&[("app::identity", &message("queue")), ("queue::identity", &message("app"))]);
+        printed(&[("app::identity", &message("queue")), ("queue::identity", &message("app"))]);
     assert_eq!(red([&APP, &DB, &cloned]), expected);
     let twin = Machine { mac: DB.mac, ..QUEUE };
     let message = |other| format!("it has the MAC address 52:54:00:00:00:02 of {other}");
     let expected =
-        told(&[("db::identity", &message("queue")), ("queue::identity", &message("db"))]);
+        printed(&[("db::identity", &message("queue")), ("queue::identity", &message("db"))]);
     assert_eq!(red([&APP, &DB, &twin]), expected);
 }
 
 #[test]
 fn an_address_has_one_owner() {
     let thief = Machine { address: DB.address, ..QUEUE };
-    let expected = told(&[
+    let expected = printed(&[
         ("db::identity", "it has its address 10.9.0.2 on queue, too"),
         (
             "queue::identity",
@@ -133,7 +133,7 @@ fn a_dead_vm_is_left_out_of_the_comparison_of_the_others() {
     assert!(
         run.rows()[1]["message"].as_str().unwrap().contains("no other VM could be asked"),
         "{}",
-        run.told()
+        run.transcript()
     );
 }
 
@@ -143,6 +143,6 @@ fn prove_shows_that_peers_can_fail() {
     scene.write_files();
     let files = ["prove", "-i", "inventory.json", "-s", "suite.json"];
     let run = scene.bootproof(&[&files[..], &["--filter", "peers::"]].concat());
-    assert_eq!(run.code, Some(0), "{}", run.told());
-    assert!(run.stdout.contains("6 can fail; 0 pass anyway; 0 not proven"), "{}", run.told());
+    assert_eq!(run.code, Some(0), "{}", run.transcript());
+    assert!(run.stdout.contains("6 can fail; 0 pass anyway; 0 not proven"), "{}", run.transcript());
 }

@@ -56,7 +56,7 @@ fn verdicts(checks: &[Value]) -> (Option<i32>, Vec<String>) {
     let vm = real_shell(script, checks);
     let run = prove(&scene(&vm, checks), &["--format", "json"]);
     let report: Value =
-        serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{}", run.told()));
+        serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{}", run.transcript()));
     let word = |row: &Value| row["verdict"].as_str().unwrap().to_owned();
     (run.code, report["results"].as_array().unwrap().iter().map(word).collect())
 }
@@ -64,7 +64,7 @@ fn verdicts(checks: &[Value]) -> (Option<i32>, Vec<String>) {
 #[test]
 fn an_honest_assertion_can_fail() {
     let port = serve_http(http("200 OK", "pong"));
-    let (code, told) = verdicts(&[
+    let (code, printed) = verdicts(&[
         json!({"command": "grep -q '^root:' /etc/passwd && echo root-ok", "contains": "root-ok"}),
         json!({"command": "id -un | sort", "name": "user", "matches": "."}),
         json!({"command": "test -e /no/such/file", "exit_code": 1}),
@@ -74,14 +74,14 @@ fn an_honest_assertion_can_fail() {
         json!({"type": "port_listening", "port": 6379}),
         json!({"type": "http_responds", "url": format!("http://localhost:{port}/"), "equals": "pong"}),
     ]);
-    assert_eq!((code, told), (Some(0), vec!["can-fail".to_owned(); 8]));
+    assert_eq!((code, printed), (Some(0), vec!["can-fail".to_owned(); 8]));
 }
 
 #[test]
 fn an_assertion_that_passes_anyway_is_listed() {
     // This server gives everyone the same answer, so a path proves nothing.
     let port = serve_http(http("200 OK", "pong"));
-    let (code, told) = verdicts(&[
+    let (code, printed) = verdicts(&[
         json!({"command": "cat /etc/passwd || true"}),
         json!({"command": "grep -q nobody-like-this /etc/passwd || echo none", "contains": "none"}),
         json!({"command": "test -d /etc; echo dir-ok", "contains": "dir-ok"}),
@@ -91,30 +91,30 @@ fn an_assertion_that_passes_anyway_is_listed() {
         json!({"command": "test -d /etc", "name": "sound"}),
     ]);
     assert_eq!(code, Some(1));
-    assert_eq!(told[..6], ["passes-anyway"; 6]);
-    assert_eq!(told[6], "can-fail");
+    assert_eq!(printed[..6], ["passes-anyway"; 6]);
+    assert_eq!(printed[6], "can-fail");
 }
 
 #[test]
 fn an_assertion_that_writes_or_is_red_is_not_proven() {
-    let (code, told) = verdicts(&[
+    let (code, printed) = verdicts(&[
         json!({"command": "cat /etc/passwd > /no/such/folder/x", "name": "writes"}),
         json!({"command": "test -d /etc; my-own-tool --fix", "name": "unknown"}),
         json!({"command": "test -d /no/such/folder", "name": "red"}),
         json!({"command": "test -d /etc", "name": "sound"}),
     ]);
     assert_eq!(code, Some(3));
-    assert_eq!(told, ["not-proven", "not-proven", "not-proven", "can-fail"]);
+    assert_eq!(printed, ["not-proven", "not-proven", "not-proven", "can-fail"]);
 }
 
 #[test]
 fn a_suite_can_bring_its_own_counter_example() {
-    let (code, told) = verdicts(&[
+    let (code, printed) = verdicts(&[
         json!({"command": "cd /etc && my-own-tool || echo ok", "name": "own", "contains": "ok",
                "counter_example": {"command": "cd /no/such/folder && my-own-tool"}}),
         json!({"command": "true; echo yes", "contains": "yes", "counter_example": {"command": "false; echo yes"}}),
     ]);
-    assert_eq!((code, told), (Some(1), vec!["can-fail".to_owned(), "passes-anyway".to_owned()]));
+    assert_eq!((code, printed), (Some(1), vec!["can-fail".to_owned(), "passes-anyway".to_owned()]));
 }
 
 #[test]
@@ -128,9 +128,9 @@ fn the_screen_shows_counter_examples_and_masks_secrets() {
     let vm = real_shell(Script::default(), &checks);
     let scene = scene(&vm, &checks);
     let dry = prove(&scene, &["--dry-run"]);
-    assert_eq!((dry.code, vm.connections()), (Some(0), 0), "{}", dry.told());
+    assert_eq!((dry.code, vm.connections()), (Some(0), 0), "{}", dry.transcript());
     let run = prove(&scene, &[]);
-    assert_eq!((run.code, vm.connections()), (Some(1), 1), "{}", run.told());
+    assert_eq!((run.code, vm.connections()), (Some(1), 1), "{}", run.transcript());
     assert_eq!(prove(&scene, &["--filter", "nothing-like-this"]).code, Some(4));
     insta::assert_snapshot!("prove", run.stdout);
 }

@@ -173,7 +173,7 @@ impl Sleeps {
     }
 
     fn await_start(&self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !self.0.iter().all(|sleep| is_running(sleep)) {
             assert!(Instant::now() < deadline, "the commands did not start");
             std::thread::sleep(Duration::from_millis(20));
@@ -235,7 +235,7 @@ fn a_run_that_reaches_its_deadline_leaves_no_command_behind() {
     for sshd in servers() {
         let sleeps = Sleeps::new();
         let run = sleeps.add_to(sshd.scene(), "80s").check(&["--deadline", "5s"]);
-        assert_eq!(run.verdicts(), ["not-run"; 3], "{}", run.told());
+        assert_eq!(run.verdicts(), ["not-run"; 3], "{}", run.transcript());
         sleeps.are_gone(&sshd.user);
     }
 }
@@ -264,7 +264,7 @@ fn a_host_without_systemd_says_so() {
     run.expect(0, &["passed"]);
     let has_systemd = Path::new("/run/systemd/system").exists();
     let system = run.vm("vm")["timeline"]["system"].as_str().unwrap_or_default();
-    assert_eq!(system == "no systemd", !has_systemd, "{}", run.told());
-    assert_eq!(run.stdout.contains(", no systemd"), !has_systemd, "{}", run.told());
-    assert!(!run.stdout.contains("system offline"), "{}", run.told());
+    assert_eq!(system == "no systemd", !has_systemd, "{}", run.transcript());
+    assert_eq!(run.stdout.contains(", no systemd"), !has_systemd, "{}", run.transcript());
+    assert!(!run.stdout.contains("system offline"), "{}", run.transcript());
 }

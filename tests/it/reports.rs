@@ -87,7 +87,8 @@ pub fn is_sound_junit(xml: &str) {
     is_read_by_expat(xml);
 }
 
-/// Python's reader, which many CI systems are built on; where there is no Python, roxmltree's word must do.
+/// Python's reader, which many CI systems are built on; where there is no Python, roxmltree's word
+/// must do.
 fn is_read_by_expat(xml: &str) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("junit.xml");
@@ -289,7 +290,7 @@ fn our_own_files_are_clean_under_lint() {
     let arguments: Vec<&str> =
         ["lint"].into_iter().chain(files.iter().map(String::as_str)).collect();
     let run = Scene::new().bootproof(&arguments);
-    assert_eq!(run.code, Some(0), "{}", run.told());
+    assert_eq!(run.code, Some(0), "{}", run.transcript());
 }
 
 /// Whether the schema, and whether `bootproof lint`, takes it.
@@ -405,7 +406,7 @@ fn a_panic_in_one_assertion_leaves_the_others_alone() {
     let request = Request { plan, selected, destinations, coverage_required: false };
     // The listener is called in the middle of an assertion: the only place of ours there.
     let listener = Arc::new(|event: Event| {
-        assert!(!matches!(event, Event::Ready { vm } if vm == "vm"), "on purpose")
+        assert!(!matches!(event, Event::Ready { vm } if vm == "vm"), "on purpose");
     });
     let engine = gate::engine().unwrap();
     let gate = Gate::prepare(request).unwrap();
@@ -418,8 +419,8 @@ fn a_panic_in_one_assertion_leaves_the_others_alone() {
     is_sound_junit(&junit::render(&report));
 }
 
-/// Runs `script` with a file system of 16 KiB on the scene's folder `full`, which nobody else sees; `None` where
-/// this user may not do that.
+/// Runs `script` with a file system of 16 KiB on the scene's folder `full`, which nobody else sees;
+/// `None` where this user may not do that.
 fn on_a_small_disk(scene: &Scene, script: &str) -> Option<Output> {
     std::fs::create_dir(scene.path("full")).unwrap();
     let within = |script: &str| {

@@ -289,7 +289,7 @@ impl Run {
     }
 
     /// Everything that it left, for a test that is red.
-    pub fn told(&self) -> String {
+    pub fn transcript(&self) -> String {
         format!("exit {:?}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
     }
 
@@ -299,17 +299,19 @@ impl Run {
             (self.code, self.verdicts()),
             (Some(code), verdicts.to_vec()),
             "{}",
-            self.told()
+            self.transcript()
         );
     }
 }
 
-/// The `lab` harness: `test = false` keeps it away from plain `cargo test`, so it is built here, once.
+/// The `lab` harness: `test = false` keeps it away from plain `cargo test`, so it is built here,
+/// once.
 static LAB: LazyLock<PathBuf> = LazyLock::new(|| {
     let arguments = ["test", "--offline", "--test", "lab", "--no-run", "--message-format", "json"];
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
-    // Build scripts look at what cargo tells a test about its package; seeing it, cargo would build everything anew.
+    // Build scripts look at what cargo tells a test about its package; seeing it, cargo would build
+    // everything anew.
     let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "JQ_LIB_DIR"];
     for (name, _) in std::env::vars_os().filter(|(name, _)| {
         told.iter().any(|told| name.as_encoded_bytes().starts_with(told.as_bytes()))

@@ -132,7 +132,7 @@ fn everything(run: &Run) -> Vec<String> {
 /// No secret, no escaped form of it, and no half of it.
 #[track_caller]
 fn is_silent(run: &Run, canaries: &[&str]) {
-    assert!(!run.stdout.is_empty(), "{}", run.told());
+    assert!(!run.stdout.is_empty(), "{}", run.transcript());
     for text in everything(run) {
         for canary in canaries {
             let half = canary.floor_char_boundary(canary.len() / 2);
@@ -156,7 +156,7 @@ fn no_secret_appears_in_reports_or_on_the_screen() {
     let scene = scene(&vm);
     for flags in [&[][..], &["--format", "json"], &["--color", "always"], &["--wait", "1s"]] {
         let run = scene.check(flags);
-        assert_eq!(run.code, Some(1), "{}", run.told());
+        assert_eq!(run.code, Some(1), "{}", run.transcript());
         assert!(
             run.report.to_string().contains("***") && run.junit.contains("***"),
             "the VM did say it"
@@ -195,7 +195,7 @@ fn no_secret_appears_in_the_output_of_plan_and_lint() {
         &["lint", "inventory.json", "suite.json"],
     ] {
         let run = scene.bootproof(arguments);
-        assert_eq!(run.code, Some(0), "{}", run.told());
+        assert_eq!(run.code, Some(0), "{}", run.transcript());
         is_silent(&run, &[LOGIN, SUDO]);
     }
 }
@@ -216,11 +216,15 @@ fn plan_masks_secrets_in_commands_and_needs_none() {
     scene.write("sudo", SUDO);
     scene.write_files();
     let run = scene.bootproof(&["plan", "-i", "inventory.json", "-s", "suite.json"]);
-    assert_eq!(run.code, Some(0), "{}", run.told());
-    assert!(run.stdout.contains("Basic *** ") || run.stdout.contains("***"), "{}", run.told());
+    assert_eq!(run.code, Some(0), "{}", run.transcript());
+    assert!(
+        run.stdout.contains("Basic *** ") || run.stdout.contains("***"),
+        "{}",
+        run.transcript()
+    );
     let printed: String = run.stdout.lines().filter(|line| line.starts_with("    ")).collect();
     for secret in [LOGIN, SUDO, &basic[8..], &json] {
-        assert!(!printed.contains(secret), "{}", run.told());
+        assert!(!printed.contains(secret), "{}", run.transcript());
     }
 }
 
@@ -243,7 +247,7 @@ fn no_secret_appears_in_the_report_of_an_unfinished_run() {
     }
     started.signal("KILL");
     let run = started.wait();
-    assert_eq!(run.report["complete"], false, "{}", run.told());
+    assert_eq!(run.report["complete"], false, "{}", run.transcript());
     assert!(run.report.to_string().contains("***") && run.junit.contains("***"));
     for text in everything(&run) {
         assert!(!text.contains("l0gin-canary"), "{text}");
@@ -259,7 +263,7 @@ fn secrets_from_the_environment_and_from_files_are_masked_too() {
         .env("BOOTPROOF_TEST_LOGIN", LOGIN);
     scene.write("sudo.secret", format!("{SUDO}\n"));
     let run = scene.check(&[]);
-    assert_eq!(run.code, Some(1), "{}", run.told());
+    assert_eq!(run.code, Some(1), "{}", run.transcript());
     assert_eq!(vm.logins(), ["password"]);
     is_silent(&run, &[LOGIN, SUDO]);
 }
@@ -283,7 +287,7 @@ fn the_passphrase_of_a_key_is_masked_too() {
         folder.path("id").display().to_string(),
     );
     let run = scene.check(&[]);
-    assert_eq!(run.code, Some(1), "{}", run.told());
+    assert_eq!(run.code, Some(1), "{}", run.transcript());
     assert_eq!(vm.logins(), ["publickey"]);
     is_silent(&run, &[LOGIN, SUDO, PASSPHRASE]);
 }
@@ -292,7 +296,7 @@ fn the_passphrase_of_a_key_is_masked_too() {
 fn a_refused_password_is_masked() {
     let vm = talkative(Login::password("another"));
     let run = scene(&vm).check(&["--wait", "1s"]);
-    assert_eq!(run.code, Some(3), "{}", run.told());
+    assert_eq!(run.code, Some(3), "{}", run.transcript());
     is_silent(&run, &[LOGIN, SUDO]);
 }
 
@@ -306,10 +310,10 @@ fn a_greeting_that_contains_the_password_is_masked_while_waiting() {
         SUDO,
     );
     let run = scene.check(&["--wait", "1s"]);
-    assert!(run.stderr.contains("***"), "{}", run.told());
+    assert!(run.stderr.contains("***"), "{}", run.transcript());
     is_silent(&run, &[LOGIN, SUDO]);
     let run = scene.env("BOOTPROOF_WAIT", "1s").env("BOOTPROOF_REPORTS", ".").lab(&[]);
-    assert!(run.stderr.contains("***"), "{}", run.told());
+    assert!(run.stderr.contains("***"), "{}", run.transcript());
     is_silent(&run, &[LOGIN, SUDO]);
 }
 

@@ -338,7 +338,7 @@ fn a_dead_jump_host_is_one_cause_for_all_vms_behind_it() {
         .ssh("b", "via", "jump");
     let run = scene.run("a", "true").run("b", "true").run("jump", "true").check(&[]);
     blocked(&run, "tcp", "no TCP connection");
-    assert!(run.rows().iter().all(|row| row["cause"]["vm"] == "jump"), "{}", run.told());
+    assert!(run.rows().iter().all(|row| row["cause"]["vm"] == "jump"), "{}", run.transcript());
     assert_eq!(run.stdout.matches("no TCP connection").count(), 1, "{}", run.stdout);
     assert_eq!(inner.connections(), 0);
     let jump = script(Login::password(PASSWORD)).start();
@@ -453,7 +453,7 @@ fn revoked_and_changed_host_keys_are_not_learnt() {
         scene.write(".ssh/known_hosts", format!("# a comment\n{line}"));
         let run = scene.check(&[]);
         blocked(&run, "host-key", says);
-        assert!(run.stdout.contains(".ssh/known_hosts:2"), "{}", run.told());
+        assert!(run.stdout.contains(".ssh/known_hosts:2"), "{}", run.transcript());
         assert!(!scene.path("known_hosts").exists(), "it was not learnt");
     }
 }

@@ -63,7 +63,7 @@ fn warns_about_checks_that_cannot_fail() {
     let run = scene.check(&[]);
     run.expect(0, &["passed"; 2]);
     let told: Vec<_> = run.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
-    assert_eq!(told.len(), 1, "{}", run.told());
+    assert_eq!(told.len(), 1, "{}", run.transcript());
     assert!(
         told[0].contains("suite.json:") && told[0].contains("::sure: this check cannot fail"),
         "{}",
@@ -250,8 +250,8 @@ fn a_signal_ends_the_test_harness_with_a_whole_report() {
         until("the commands run", || vm.runs(GIVES_UP) == 1 && vm.runs("yes") == 1);
         started.signal(name);
         let run = started.wait();
-        assert_eq!(run.code, Some(101), "{}", run.told());
-        assert!(run.stdout.contains(&format!("not run: {says}")), "{}", run.told());
+        assert_eq!(run.code, Some(101), "{}", run.transcript());
+        assert!(run.stdout.contains(&format!("not run: {says}")), "{}", run.transcript());
         let report: Value = serde_json::from_str(&scene.read("reports/report.json")).unwrap();
         assert_eq!(
             (&report["stopped"], &report["results"][1]["verdict"]),

@@ -1,4 +1,5 @@
-//! The edges of the inventory's `connections`: what the far end listens on, and whether the near end reaches it.
+//! Wires: the inventory's `connections`: what the far end listens on, and whether the near
+//! end reaches it.
 
 use std::net::TcpListener;
 
@@ -18,7 +19,8 @@ fn closed_port() -> u16 {
     open_port().1
 }
 
-/// `app` and `redis` with one wire between them; the kernel of `redis` says that these ports listen.
+/// `app` and `redis` with one wire between them; the kernel of `redis` says that these ports
+/// listen.
 fn scene(wire: &Value, listening: &[u16]) -> Scene {
     let app = Script::default().prints("true", "").start();
     let redis = Script { listening: listening.to_vec(), ..Script::default() }.start();
@@ -57,7 +59,7 @@ fn a_wire_has_the_same_id_in_every_output() {
     assert!(
         run.stdout.contains(&format!("app -> redis:{port} (queue)  0.0.0.0     yes")),
         "{}",
-        run.told()
+        run.transcript()
     );
     assert!(run.junit.contains(&id), "{}", run.junit);
     assert!(scene.lab(&["--list"]).stdout.contains(&format!("{id}: test")));
@@ -94,7 +96,7 @@ fn a_denied_wire_fails_if_it_connects_and_errors_if_nothing_listens() {
     assert!(
         run.rows()[1]["message"].as_str().unwrap().contains("proves nothing"),
         "{}",
-        run.told()
+        run.transcript()
     );
 }
 
@@ -106,7 +108,7 @@ fn a_wire_passes_although_its_far_end_cannot_be_asked() {
     let run = scene.check(&[]);
     run.expect(0, &["passed", "passed"]);
     assert_eq!(run.rows()[1]["wire"]["listens_on"], json!(null));
-    assert!(run.stdout.contains("?           yes"), "{}", run.told());
+    assert!(run.stdout.contains("?           yes"), "{}", run.transcript());
 }
 
 #[test]
@@ -114,11 +116,11 @@ fn a_duplicate_wire_is_an_error_even_if_one_is_denied() {
     let mut scene = scene(&wire(6379), &[6379]);
     scene.inventory["connections"] = json!([wire(6379), denied(6379)]);
     let run = scene.check(&[]);
-    assert_eq!(run.code, Some(2), "{}", run.told());
+    assert_eq!(run.code, Some(2), "{}", run.transcript());
     assert!(
         run.stderr.contains("two assertions have the id `wires::app::redis-6379`"),
         "{}",
-        run.told()
+        run.transcript()
     );
-    assert!(run.stderr.contains("the other one is in inventory.json:"), "{}", run.told());
+    assert!(run.stderr.contains("the other one is in inventory.json:"), "{}", run.transcript());
 }

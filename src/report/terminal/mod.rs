@@ -149,8 +149,8 @@ fn explanations(report: &Report, screen: Screen) -> String {
     text
 }
 
-/// What was seen of VMs beside their assertions: instability, and the most important evidence. Empty
-/// when there is neither.
+/// What was seen of VMs beside their assertions: instability, and the most important evidence.
+/// Empty when there is neither.
 pub fn aftermath(report: &Report, screen: Screen) -> String {
     let mut text = String::new();
     for vm in &report.vms {
