@@ -20,10 +20,11 @@ use crate::spec::suite::Suite;
 /// Check inventories, suites, recipes and blueprints
 #[derive(Debug, Args)]
 #[command(after_help = concat!(
-    "The keys of a file tell what it is: `vms` an inventory, `scenarios` a suite, `os` a recipe,\n",
-    "`nodes` a blueprint. Suites are checked against every inventory among the files.\n",
+    // One line a paragraph: clap wraps them.
+    "The keys of a file tell what it is: `vms` an inventory, `scenarios` a suite, `os` a recipe, ",
+    "`nodes` a blueprint. Suites are checked against every inventory among the files. ",
     "Inventories and recipes must contain the warnings of a blueprint among the files.\n\n",
-    "An assertion that can never fail is an error. One that hides a failure is a warning;\n",
+    "An assertion that can never fail is an error. One that hides a failure is a warning; ",
     "to accept it, add `\"lint_allow\": \"the reason\"` to the assertion.\n\n",
     "Example:\n  bootproof lint inventory/*.json suites/*.json recipes/*/recipe.json\n\n",
     "Exit codes:\n  0  the files are right\n",
