@@ -281,7 +281,7 @@ fn explain(unclear: Unclear) -> Obstacle {
         .hint(format!("install `{tool}` on the VM, or use a command that does not need it")),
         Unclear::TooMuchOutput(kept) => Obstacle::passing(
             Stage::Answer,
-            format!("the output is longer than {kept} bytes, and the first ones do not decide"),
+            format!("more than {kept} bytes came, and the first ones do not decide"),
         )
         .hint("make the command print less"),
         Unclear::NothingToDeny(why) => Obstacle::passing(
