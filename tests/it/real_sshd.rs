@@ -203,7 +203,7 @@ fn an_ordinary_users_command_is_gone_before_the_run_ends() {
     let servers = servers().into_iter().filter(|sshd| sshd.user != "root");
     for sshd in servers {
         let [sleep, other] = [unique_sleep(), unique_sleep()];
-        let other = format!("sleep 3; ! pgrep -x -f '{sleep}'; : {other}");
+        let other = format!(": {other}; sleep 3; ! pgrep -x -f '{sleep}'");
         let scene = sshd
             .scene()
             .assert(json!({"command": sleep, "timeout": "1s"}))
