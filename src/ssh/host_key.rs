@@ -95,7 +95,7 @@ impl HostKeys {
 }
 
 fn unknown(fingerprint: &str) -> Obstacle {
-    let message = format!("the host is unknown; its key is {fingerprint}");
+    let message = format!("the host is unknown; it presents the key {fingerprint}");
     Obstacle::lasting(Stage::HostKey, message).hint(format!(
         "if that is its key, add \"host_key\": \"{fingerprint}\" to the inventory, \
          or a \"known_hosts\" file that accepts new hosts once"

@@ -150,8 +150,12 @@ fn unique_sleep() -> String {
 }
 
 fn is_running(sleep: &str) -> bool {
-    let found = Command::new("pgrep").args(["-x", "-f", sleep]).stdout(Stdio::null()).status();
-    found.expect("pgrep").success()
+    let wanted = sleep.replace(' ', "\0") + "\0";
+    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    // Processes come and go while we read.
+    let mut command_lines =
+        processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    command_lines.any(|line| line == wanted.as_bytes())
 }
 
 /// A shell waits for the first, a pipeline for the second, and a pipeline under sudo for the third.
@@ -202,8 +206,12 @@ fn a_command_that_times_out_is_gone_afterwards() {
 fn an_ordinary_users_command_is_gone_before_the_run_ends() {
     let servers = servers().into_iter().filter(|sshd| sshd.user != "root");
     for sshd in servers {
-        let [sleep, other] = [unique_sleep(), unique_sleep()];
-        let other = format!("sleep 3; ! pgrep -x -f '{sleep}'; : {other}");
+        let sleep = unique_sleep();
+        // The bracket keeps the shell that runs this from finding itself.
+        let other = format!(
+            "sleep 3; ! cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -q '[s]{}'",
+            &sleep[1..]
+        );
         let scene = sshd
             .scene()
             .assert(json!({"command": sleep, "timeout": "1s"}))

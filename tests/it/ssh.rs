@@ -435,7 +435,11 @@ fn an_unknown_host_is_refused_without_a_known_hosts_file() {
     let mut scene = Scene::with(&vm).run("vm", "true");
     scene.inventory.as_object_mut().unwrap().shift_remove("known_hosts");
     let run = scene.check(&[]);
-    blocked(&run, "host-key", &format!("the host is unknown; its key is {}", vm.fingerprint()));
+    blocked(
+        &run,
+        "host-key",
+        &format!("the host is unknown; it presents the key {}", vm.fingerprint()),
+    );
     assert_eq!(vm.logins().len(), 0);
 }
 
