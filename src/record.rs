@@ -46,11 +46,20 @@ pub struct VmRecord {
     pub unstable: Vec<String>,
     /// Services that failed or do not run although they are enabled, each with its state; empty
     /// unless an assertion is red.
-    pub suspects: Vec<(String, String)>,
+    pub suspects: Vec<SuspectService>,
     /// What an operator would look at next; empty unless an assertion is red.
     pub evidence: Vec<EvidenceItem>,
     /// Why the run gave up on it.
     pub cause: Option<Cause>,
+}
+
+/// A service that failed, or does not run although it is enabled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuspectService {
+    /// Its unit, such as `redis-server.service`.
+    pub unit: String,
+    /// Its state in one line, such as `failed (exit-code), restarted 5 times`.
+    pub state: String,
 }
 
 /// When a VM reached each step of its boot, from the start of the run.

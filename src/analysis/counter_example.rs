@@ -102,7 +102,7 @@ pub fn counter_examples(
 ) -> Result<Vec<CounterExample>, NoCounterExample> {
     match expectation {
         Expectation::PortListening(port) => Ok(vec![of_port(port)]),
-        Expectation::CommandOutput(command) => of_command(command).map_err(NoCounterExample),
+        Expectation::CommandOutput(command) => of_command(command),
         Expectation::HttpResponds(request) => Ok(of_request(request)),
         Expectation::Wire(wire) => Ok(vec![of_wire(wire)]),
         Expectation::Peer(peer) => {
@@ -170,15 +170,16 @@ struct Edit {
     new: String,
 }
 
-fn of_command(check: &CommandOutput) -> Result<Vec<CounterExample>, String> {
-    let script = Script::parse(&check.command).ok_or("the command is not understood")?;
+fn of_command(check: &CommandOutput) -> Result<Vec<CounterExample>, NoCounterExample> {
+    let not_understood = || NoCounterExample("the command is not understood".to_owned());
+    let script = Script::parse(&check.command).ok_or_else(not_understood)?;
     if let Some(file) = script.written_files().first() {
-        return Err(format!("it writes to {file}"));
+        return Err(NoCounterExample(format!("it writes to {file}")));
     }
     let programs = script.programs();
     let groups = by_text(programs.iter().filter(|program| looks_at_the_vm(check, program)));
     if groups.is_empty() {
-        return Err("none of its programs looks at the VM".to_owned());
+        return Err(NoCounterExample("none of its programs looks at the VM".to_owned()));
     }
     let all_broken = || Ok(vec![broken(check, &script, &groups.concat())?]);
     // With `||`, one of several ways is enough for the check to pass, so all of them must be
@@ -186,7 +187,7 @@ fn of_command(check: &CommandOutput) -> Result<Vec<CounterExample>, String> {
     if groups.iter().flatten().any(|program| program.place.alternative) {
         return all_broken();
     }
-    let each_broken: Result<Vec<_>, String> =
+    let each_broken: Result<Vec<_>, NoCounterExample> =
         groups.iter().map(|group| broken(check, &script, group)).collect();
     // A program that may write must not run after another one that was made to fail.
     each_broken.or_else(|_| all_broken())
@@ -213,7 +214,7 @@ fn broken(
     check: &CommandOutput,
     script: &Script,
     programs: &[&Program],
-) -> Result<CounterExample, String> {
+) -> Result<CounterExample, NoCounterExample> {
     let mut changes = Changes::default();
     for program in programs {
         changes.break_program(check, program);
@@ -223,7 +224,8 @@ fn broken(
         .into_iter()
         .find(|program| !changes.cover(program) && !only_reads(program));
     if let Some(program) = untouched {
-        return Err(format!("`{}` would still run, and may do more than read", program.name));
+        let why = format!("`{}` would still run, and may do more than read", program.name);
+        return Err(NoCounterExample(why));
     }
     let what = changes.descriptions.join("; ");
     let command = changes.applied_to(&check.command);
@@ -367,7 +369,7 @@ fn only_reads(program: &Program) -> bool {
 mod tests {
     use super::*;
 
-    fn commands(command: &str, exit_code: u32) -> Result<Vec<String>, String> {
+    fn commands(command: &str, exit_code: u32) -> Result<Vec<String>, NoCounterExample> {
         let check = CommandOutput {
             command: command.to_owned(),
             exit_code: Some(exit_code),
@@ -443,7 +445,7 @@ mod tests {
             ("a && | b", "not understood"),
             ("echo ok", "none of its programs"),
         ] {
-            let error = commands(command, 0).unwrap_err();
+            let error = commands(command, 0).unwrap_err().to_string();
             assert!(error.contains(why), "{command}: {error}");
         }
     }

@@ -190,7 +190,7 @@ impl Recipe {
 
     fn mistakes(&self, source: &Source) -> Vec<Problem> {
         let mut errors = Vec::new();
-        let mut wrong = |path: &str, message: &str| errors.push(source.error(path, message, None));
+        let mut wrong = |path: &str, message: &str| errors.push(source.problem(path, message));
         if self.test_config.enabled || !self.test_config.tests.is_empty() {
             wrong("test_config", "`test_config` must be {\"enabled\": false, \"tests\": []}");
         }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::redact::Redactor;
 use crate::health::evidence::EvidenceItem;
 use crate::outcome::Cause;
-use crate::record::{Timeline, Trust, VmRecord};
+use crate::record::{SuspectService, Timeline, Trust, VmRecord};
 use crate::spec::inventory::Vm;
 
 /// What was seen of one VM.
@@ -108,9 +108,9 @@ impl VmReport {
         let record = record.cloned().unwrap_or_default();
         let clean = |text: Option<String>| text.map(|text| redactor.text(&text));
         let timeline = TimelineReport::new(&record.timeline, redactor);
-        let suspect = |(service, state): &(String, String)| Suspect {
-            service: redactor.line(service),
-            state: redactor.line(state),
+        let suspect = |suspect: &SuspectService| Suspect {
+            service: redactor.line(&suspect.unit),
+            state: redactor.line(&suspect.state),
         };
         let item = |item: &EvidenceItem| Evidence {
             about: redactor.line(&item.about),

@@ -15,6 +15,7 @@ use crate::health::evidence::SERVICES_AT_MOST;
 use crate::health::identity::SystemIdentity;
 use crate::health::{Health, is_booting};
 use crate::probe::{ProbeContext, health};
+use crate::record::SuspectService;
 use crate::secrets::Secret;
 use crate::spec::duration::Span;
 use crate::ssh::Session;
@@ -156,9 +157,9 @@ impl HealthWatch {
         let suspects: Vec<_> = health::suspects(&session)
             .await
             .iter()
-            .map(|service| (service.name.clone(), service.describe()))
+            .map(|service| SuspectService { unit: service.name.clone(), state: service.describe() })
             .collect();
-        let mut names: Vec<&str> = suspects.iter().map(|(name, _)| name.as_str()).collect();
+        let mut names: Vec<&str> = suspects.iter().map(|suspect| suspect.unit.as_str()).collect();
         let others = aftermath.units.iter().map(String::as_str);
         let others: Vec<_> = others.filter(|unit| !names.contains(unit)).collect();
         names.extend(others);

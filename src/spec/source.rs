@@ -80,11 +80,6 @@ impl Source {
         }
     }
 
-    /// A problem at a JSON path of this file, with or without a hint.
-    pub fn error(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
-        Problem { hint, ..self.problem(path, message) }
-    }
-
     /// The whole file as a `T`.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Problems> {
         if !self.value.is_object() {
@@ -118,7 +113,7 @@ impl Source {
                 }
                 _ => path,
             };
-            self.error(&path, explained.message, explained.hint)
+            Problem { hint: explained.hint, ..self.problem(&path, explained.message) }
         })
     }
 }

@@ -135,7 +135,7 @@ impl KnownHost {
             }
         };
         let keys = KnownKeys::of_host(host, port, &text)
-            .map_err(|why| failed(why, "fix or remove the broken line"))?;
+            .map_err(|error| failed(error.to_string(), "fix or remove the broken line"))?;
         Ok(Self { file: file.to_owned(), entry: entry_name(host, port), keys })
     }
 

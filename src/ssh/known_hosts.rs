@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use russh::keys::parse_public_key_base64;
 use russh::keys::ssh_key::PublicKey;
+use thiserror::Error;
 
 /// A key and the number of its line.
 #[derive(Debug)]
@@ -18,6 +19,14 @@ pub struct ListedKey {
     pub line: usize,
     /// The public key.
     pub key: PublicKey,
+}
+
+/// A line about the host whose key cannot be read.
+#[derive(Debug, Error)]
+#[error("line {line}: {error}")]
+pub struct UnreadableLine {
+    line: usize,
+    error: russh::keys::Error,
 }
 
 /// The keys of one host.
@@ -31,7 +40,7 @@ pub struct KnownKeys {
 
 impl KnownKeys {
     /// Reads the lines about `host:port`. The error names a line about it whose key is unreadable.
-    pub fn of_host(host: &str, port: u16, text: &str) -> Result<Self, String> {
+    pub fn of_host(host: &str, port: u16, text: &str) -> Result<Self, UnreadableLine> {
         let name = entry_name(host, port).to_ascii_lowercase();
         let mut known = Self::default();
         for (index, line) in text.lines().enumerate() {
@@ -50,7 +59,7 @@ impl KnownKeys {
                 Some(_) => continue,
             };
             let key = parse_public_key_base64(key)
-                .map_err(|error| format!("line {}: {error}", index + 1))?;
+                .map_err(|error| UnreadableLine { line: index + 1, error })?;
             list.push(ListedKey { line: index + 1, key });
         }
         Ok(known)
@@ -165,7 +174,9 @@ mod tests {
     #[test]
     fn only_a_broken_line_about_the_host_is_an_error() {
         assert_eq!(counts("vm.example", 22, "other ssh-rsa AAAA\nvm.example\n\n"), (0, 0));
-        let error = KnownKeys::of_host("vm.example", 22, "\nvm.example ssh-rsa AAAA").unwrap_err();
+        let error = KnownKeys::of_host("vm.example", 22, "\nvm.example ssh-rsa AAAA")
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("line 2: "), "{error}");
     }
 }

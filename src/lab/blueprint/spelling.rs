@@ -92,7 +92,7 @@ impl Spelled {
         let mut respelling = Respelling::default();
         let value = respelling.respell(&source.value, "", "");
         let errors = respelling.duplicates.into_iter().map(|Duplicate { path, message }| {
-            source.error(&path, message, Some("remove one of the two".to_owned()))
+            source.problem(&path, message).hint("remove one of the two")
         });
         let errors: Vec<_> = errors.collect();
         if errors.is_empty() {
@@ -114,7 +114,7 @@ impl Spelled {
 
     /// An error at a path in the format's own spelling.
     pub fn error(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
-        self.source.error(&self.as_written(path), message, hint)
+        Problem { hint, ..self.source.problem(&self.as_written(path), message) }
     }
 
     /// An error of a file that was generated from what is at `base`, moved to its place in the
