@@ -47,9 +47,13 @@ pub fn load_plan(inventory: Option<&Path>, suites: &[PathBuf]) -> Result<Plan, P
     };
     let text = Zeroizing::new(read(&file)?);
     let parsed = Inventory::parse(&file.display().to_string(), &text)?;
-    let suites = suite_files(inventory, suites, &parsed)?;
-    let parse = |file: &PathBuf| Suite::parse(&file.display().to_string(), &read(file)?);
-    let suites = suites.iter().map(parse).collect::<Result<Vec<_>, Problems>>()?;
+    let suites = if !suites.is_empty() {
+        read_suites(suites)?
+    } else if !parsed.suites.is_empty() {
+        named_suites(&parsed)?
+    } else {
+        read_suites(&default_suites(inventory, &parsed)?)?
+    };
     Plan::resolve(&suites, parsed)
 }
 
@@ -68,17 +72,27 @@ fn default_inventory(suites: &[PathBuf]) -> Result<PathBuf, Problem> {
     }
 }
 
-fn suite_files(
-    inventory: Option<&Path>,
-    suites: &[PathBuf],
-    parsed: &Inventory,
-) -> Result<Vec<PathBuf>, Problem> {
-    if !suites.is_empty() {
-        return Ok(suites.to_vec());
+fn read_suites(files: &[PathBuf]) -> Result<Vec<Suite>, Problems> {
+    files.iter().map(|file| Suite::parse(&file.display().to_string(), &read(file)?)).collect()
+}
+
+/// The suites that an inventory names.
+pub fn named_suites(inventory: &Inventory) -> Result<Vec<Suite>, Problems> {
+    let mut suites = Vec::new();
+    for (index, file) in inventory.suites.iter().enumerate() {
+        let text = std::fs::read_to_string(file).map_err(|error| Problem {
+            file: Some(inventory.file.clone()),
+            path: format!("suites[{index}]"),
+            ..Problem::io(format!("read the suite {}", file.display()))(error)
+                .hint("the path is relative to the folder of the inventory")
+        })?;
+        suites.push(Suite::parse(&file.display().to_string(), &text)?);
     }
-    if !parsed.suites.is_empty() {
-        return Ok(parsed.suites.clone());
-    }
+    Ok(suites)
+}
+
+/// The suite when none is named: that of this repository, unless somebody names an inventory.
+fn default_suites(inventory: Option<&Path>, parsed: &Inventory) -> Result<Vec<PathBuf>, Problem> {
     if inventory.is_none() && Path::new(DEFAULT_SUITE).exists() {
         return Ok(vec![PathBuf::from(DEFAULT_SUITE)]);
     }
@@ -92,6 +106,7 @@ pub fn read(path: &Path) -> Result<String, Problem> {
     std::fs::read_to_string(path).map_err(|error| {
         let hint = match error.kind() {
             ErrorKind::NotFound => "is the name right? It is relative to the working directory",
+            ErrorKind::IsADirectory => "it is a folder; name a file",
             ErrorKind::InvalidData => "the file must be text in UTF-8",
             _ => "may this user read it?",
         };

@@ -59,33 +59,33 @@ struct Files {
     suites: Vec<Suite>,
     recipes: Vec<RecipeFolder>,
     blueprints: Vec<(PathBuf, Blueprint)>,
+    good: Vec<GoodNews>,
+    problems: Vec<Problem>,
+}
+
+/// What is right about a file; printed unless something else is wrong with it.
+struct GoodNews {
+    file: String,
+    what: String,
 }
 
 pub fn run(arguments: &LintArgs) -> Result<ExitCode, Error> {
-    let mut problems = Vec::new();
     let mut files = Files::default();
     for path in &arguments.files {
         match read(path) {
-            Ok(file) => files.show_and_keep(path, file),
-            Err(found) => problems.extend(found.0),
+            Ok(file) => files.keep(path, file),
+            Err(found) => files.problems.extend(found.0),
         }
     }
-    problems.extend(files.lost_warnings());
-    let Files { inventories, suites, .. } = files;
-    let mut findings = lint::suites(&suites);
-    for inventory in inventories.into_iter().filter(|_| !suites.is_empty()) {
-        match Plan::resolve(&suites, inventory) {
-            Ok(plan) => {
-                show_bound(&plan);
-                findings.extend(lint::login_ports(&suites, &plan.inventory));
-            }
-            Err(found) => problems.extend(found.0),
-        }
-    }
+    let lost_warnings = files.lost_warnings();
+    files.problems.extend(lost_warnings);
+    let mut findings = files.bind();
+    findings.extend(lint::suites(&files.suites));
+    files.show(&findings);
     let has_warnings = findings.iter().any(|finding| finding.level == Level::Warning);
-    problems.extend(findings.into_iter().filter_map(show_or_return));
-    if !problems.is_empty() {
-        return Err(Problems(problems).into());
+    files.problems.extend(findings.into_iter().filter_map(show_or_return));
+    if !files.problems.is_empty() {
+        return Err(Problems(files.problems).into());
     }
     let denied = arguments.deny_warnings && has_warnings;
     Ok(if denied { ExitCode::Usage } else { ExitCode::Conforms })
@@ -103,12 +103,8 @@ fn show_or_return(finding: Finding) -> Option<Problem> {
     None
 }
 
-fn show_ok(file: &str, what: &str) {
-    show(&format!("{file}: ok: {what}\n"));
-}
-
-/// Says that every assertion of the suites was found a VM.
-fn show_bound(plan: &Plan) {
+/// That every assertion of the suites has a VM.
+fn describe_bound(plan: &Plan) -> String {
     let file = &plan.inventory.file;
     let own = plan.assertions.iter().filter(|assertion| assertion.file == *file).count();
     let from_suites = match plan.assertions.len() - own {
@@ -116,29 +112,25 @@ fn show_bound(plan: &Plan) {
         several => format!("all {several} assertions target VMs"),
     };
     let adds = if own == 0 { String::new() } else { format!(", which adds {own} of its own") };
-    show_ok(file, &format!("{from_suites} in this inventory{adds}"));
+    format!("{from_suites} in this inventory{adds}")
 }
 
 impl Files {
-    fn show_and_keep(&mut self, path: &Path, file: File) {
+    fn keep(&mut self, path: &Path, file: File) {
         let name = path.display().to_string();
         match file {
             File::Inventory(inventory) => {
                 let vms = counted(inventory.vms.len(), "VM");
-                show_ok(&name, &format!("inventory with {vms}"));
+                self.is_ok(&name, format!("inventory with {vms}"));
                 self.inventories.push(*inventory);
             }
-            File::Suite(suite) => {
-                let assertions = counted(suite.assertions.len(), "assertion");
-                show_ok(&name, &format!("suite with {assertions}"));
-                self.suites.push(*suite);
-            }
+            File::Suite(suite) => self.keep_suite(*suite),
             File::Recipe(folder) => {
                 for remark in folder.remarks() {
                     tell("warning", &format!("{name}: {remark}"));
                 }
                 let scripts = counted(folder.scripts.len(), "startup script");
-                show_ok(&name, &format!("recipe with {scripts}"));
+                self.is_ok(&name, format!("recipe with {scripts}"));
                 self.recipes.push(*folder);
             }
             File::Blueprint(blueprint) => {
@@ -147,8 +139,64 @@ impl Files {
                 }
                 let nodes = counted(blueprint.nodes.len(), "node");
                 let assertions = counted(blueprint.assertions, "assertion");
-                show_ok(&name, &format!("blueprint with {nodes} and {assertions}"));
+                self.is_ok(&name, format!("blueprint with {nodes} and {assertions}"));
                 self.blueprints.push((path.to_owned(), *blueprint));
+            }
+        }
+    }
+
+    fn keep_suite(&mut self, suite: Suite) {
+        let assertions = counted(suite.assertions.len(), "assertion");
+        self.is_ok(&suite.file, format!("suite with {assertions}"));
+        self.suites.push(suite);
+    }
+
+    fn is_ok(&mut self, file: &str, what: String) {
+        self.good.push(GoodNews { file: file.to_owned(), what });
+    }
+
+    /// Binds the suites to each inventory; without any, each inventory binds those that it names.
+    fn bind(&mut self) -> Vec<Finding> {
+        let given = self.suites.clone();
+        let mut findings = Vec::new();
+        for inventory in std::mem::take(&mut self.inventories) {
+            let suites = if given.is_empty() { self.named(&inventory) } else { given.clone() };
+            if suites.is_empty() {
+                continue;
+            }
+            match Plan::resolve(&suites, inventory) {
+                Ok(plan) => {
+                    self.is_ok(&plan.inventory.file, describe_bound(&plan));
+                    findings.extend(lint::login_ports(&suites, &plan.inventory));
+                }
+                Err(found) => self.problems.extend(found.0),
+            }
+        }
+        findings
+    }
+
+    /// The suites that an inventory names; kept once, even if several inventories name them.
+    fn named(&mut self, inventory: &Inventory) -> Vec<Suite> {
+        let named = settings::named_suites(inventory).unwrap_or_else(|found| {
+            self.problems.extend(found.0);
+            Vec::new()
+        });
+        for suite in &named {
+            if !self.suites.iter().any(|kept| kept.file == suite.file) {
+                self.keep_suite(suite.clone());
+            }
+        }
+        named
+    }
+
+    /// Prints what is right, except about files with an error.
+    fn show(&self, findings: &[Finding]) {
+        let errors = findings.iter().filter(|finding| finding.level == Level::Error);
+        let errors = errors.map(|finding| &finding.problem).chain(&self.problems);
+        let wrong: Vec<&str> = errors.filter_map(|problem| problem.file.as_deref()).collect();
+        for GoodNews { file, what } in &self.good {
+            if !wrong.contains(&file.as_str()) {
+                show(&format!("{file}: ok: {what}\n"));
             }
         }
     }

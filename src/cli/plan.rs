@@ -46,7 +46,7 @@ pub struct Selection {
     )]
     pub suites: Vec<PathBuf>,
 
-    /// Run only assertions on these VMs
+    /// Run only assertions on these VMs; separate several with commas
     #[arg(short, long, value_name = "VM", value_delimiter = ',')]
     pub limit: Vec<String>,
 

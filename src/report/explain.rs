@@ -69,7 +69,10 @@ pub fn explain(row: &ResultRow) -> String {
         let (attempts, time) = (row.attempts.len(), row.duration_ms);
         let _ = writeln!(text, "  attempts: {attempts} in {time} ms");
     }
-    let _ = writeln!(text, "  suite:    {}:{}", row.file, row.line);
+    // Wires and peers come from the inventory.
+    let label = if ["wire", "peer"].contains(&row.kind.as_str()) { "declared" } else { "suite" };
+    let label = format!("{label}:");
+    let _ = writeln!(text, "  {label:9} {}:{}", row.file, row.line);
     text
 }
 

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::sync::LazyLock;
 
 use regex::Regex;
+use textwrap::core::Word;
+use textwrap::{Options, WordSeparator, WordSplitter};
 
 /// `text` without terminal escape sequences, and with every other control character made visible.
 /// Line feeds and tabs stay. What is left is safe on a terminal and allowed in XML 1.0.
@@ -71,18 +73,42 @@ pub fn wrapped(text: &str, width: usize) -> String {
         let content = line.trim_start();
         let indent = &line[..line.len() - content.len()];
         let hanging = format!("{indent}    ");
-        let options = textwrap::Options::new(width)
+        let options = Options::new(width)
             .initial_indent(indent)
             .subsequent_indent(&hanging)
             .break_words(false)
-            .word_splitter(textwrap::WordSplitter::NoHyphenation)
-            .word_separator(textwrap::WordSeparator::AsciiSpace);
+            .word_splitter(WordSplitter::NoHyphenation)
+            .word_separator(WordSeparator::Custom(words));
         for part in textwrap::wrap(content, options) {
             all += &part;
             all.push('\n');
         }
     }
     all
+}
+
+/// A word longer than this may be broken.
+const LONGEST_WORD: usize = 66;
+
+/// The words of a line; an id that may be too long for a screen in parts, each of which begins with
+/// `::`.
+fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
+    Box::new(WordSeparator::AsciiSpace.find_words(line).flat_map(parts))
+}
+
+fn parts(word: Word<'_>) -> Vec<Word<'_>> {
+    let mut parts = Vec::new();
+    let mut rest = word.word;
+    while rest.len() > LONGEST_WORD {
+        let longest = &rest[..rest.floor_char_boundary(LONGEST_WORD)];
+        let Some(at) = longest.rfind("::").filter(|at| *at > 0) else { break };
+        parts.push(Word::from(&rest[..at]));
+        rest = &rest[at..];
+    }
+    let mut last = Word::from(rest);
+    last.whitespace = word.whitespace;
+    parts.push(last);
+    parts
 }
 
 /// The lines of `text`, each moved to the right.
@@ -118,6 +144,9 @@ mod tests {
         let text = "  failed   an-id\n    because: one two three four five\n\nshort\n";
         let expected = "  failed   an-id\n    because: one two\n        three four five\n\nshort\n";
         assert_eq!(wrapped(text, 24), expected);
+        let id = format!("  failed   {}::{}::end", "a".repeat(50), "b".repeat(30));
+        let broken = format!("  failed   {}\n      ::{}::end\n", "a".repeat(50), "b".repeat(30));
+        assert_eq!(wrapped(&id, 80), broken);
         assert_eq!(wrapped("a-word-that-is-too-long b\n", 5), "a-word-that-is-too-long\n    b\n");
     }
 }

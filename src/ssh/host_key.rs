@@ -97,8 +97,9 @@ impl HostKeys {
 fn unknown(fingerprint: &str) -> Obstacle {
     let message = format!("the host is unknown; it presents the key {fingerprint}");
     Obstacle::lasting(Stage::HostKey, message).hint(format!(
-        "if that is its key, add \"host_key\": \"{fingerprint}\" to the inventory, \
-         or a \"known_hosts\" file that accepts new hosts once"
+        "if that is its key, pin it in the VM's entry: \
+         \"ssh\": {{ \"host_key\": \"{fingerprint}\" }}; \
+         or connect once with `ssh`, or name a \"known_hosts\" file that accepts new hosts once"
     ))
 }
 
@@ -107,7 +108,8 @@ fn not_the_pinned_one(key: &PublicKey, pin: &str, fingerprint: &str) -> Obstacle
     let message = format!("the host key is {presented}, but the inventory pins {pin}");
     Obstacle::lasting(Stage::HostKey, message).hint(
         "the VM was rebuilt, or another machine answers; \
-         if it was rebuilt on purpose, put the new fingerprint into the inventory",
+         if it was rebuilt on purpose, pin its new key in the inventory \
+         (if it has several, the one of the algorithm above)",
     )
 }
 

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use russh::keys::{PrivateKey, decode_secret_key};
+use russh::keys::{Error, PrivateKey, decode_secret_key};
 use tokio::fs;
 use zeroize::Zeroizing;
 
@@ -22,23 +22,49 @@ impl KeyFile {
     pub(super) async fn read(path: &Path) -> Result<Self, Obstacle> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let metadata = fs::metadata(&path).await.map_err(|error| unreadable(&path, &error))?;
+        if metadata.is_dir() {
+            return Err(not_a_key(&path, "is a folder", "name a private key file in it"));
+        }
+        let text = fs::read_to_string(&path).await.map_err(|error| unreadable(&path, &error))?;
+        let text = Zeroizing::new(text);
+        // Before its permissions: the file of a public key may be readable by everybody.
+        if is_public_key(&text) {
+            let hint = "name the file without `.pub`";
+            return Err(not_a_key(&path, "has a public key", hint));
+        }
         // Like OpenSSH: only the owner is asked to do something about the permissions.
         let is_ours = metadata.uid() == rustix::process::getuid().as_raw();
         if is_ours && metadata.mode() & 0o077 != 0 {
             return Err(too_open(&path, metadata.mode() & 0o777));
         }
-        let text = fs::read_to_string(&path).await.map_err(|error| unreadable(&path, &error))?;
-        Ok(Self { path, text: Zeroizing::new(text) })
+        Ok(Self { path, text })
     }
 
     /// The key, decrypted.
     pub(super) fn decode(&self, passphrase: Option<&Secret>) -> Result<PrivateKey, Obstacle> {
         decode_secret_key(&self.text, passphrase.map(Secret::expose)).map_err(|error| {
             let message = format!("cannot use the key file {}: {error}", self.path.display());
-            Obstacle::lasting(Stage::Auth, message)
-                .hint("is it a private key, and is `key_passphrase` right?")
+            let hint = match passphrase {
+                None if self.text.contains("ENCRYPTED")
+                    || matches!(error, Error::KeyIsEncrypted) =>
+                {
+                    "add `key_passphrase`, or load the key into an agent and write \"agent\": true"
+                }
+                None => "is it a private key?",
+                Some(_) => "is it a private key, and is `key_passphrase` right?",
+            };
+            Obstacle::lasting(Stage::Auth, message).hint(hint)
         })
     }
+}
+
+fn is_public_key(text: &str) -> bool {
+    ["ssh-", "ecdsa-", "sk-"].iter().any(|start| text.trim_start().starts_with(start))
+}
+
+fn not_a_key(path: &Path, what: &str, hint: &str) -> Obstacle {
+    Obstacle::lasting(Stage::Auth, format!("`key` is not a private key: {} {what}", path.display()))
+        .hint(hint)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Obstacle {

@@ -339,6 +339,44 @@ fn problems_with_files_flags_and_secrets_have_hints() {
 }
 
 #[test]
+fn swapped_files_are_named() {
+    let scene = Scene::new();
+    scene.write("inventory.json", INVENTORY);
+    scene.write("suite.json", SUITE);
+    let run = scene.bootproof(&["check", "-i", "suite.json", "-s", "suite.json"]);
+    assert_eq!(run.code, Some(2));
+    let message =
+        "error: suite.json:1:1: this is a suite, not an inventory\n  hint: name it with -s";
+    assert!(run.stderr.starts_with(message), "{}", run.stderr);
+    let run = scene.bootproof(&["check", "-i", "inventory.json", "-s", "inventory.json"]);
+    assert_eq!(run.code, Some(2));
+    let message = "error: inventory.json:1:1: this is an inventory, not a suite";
+    assert!(run.stderr.starts_with(message), "{}", run.stderr);
+}
+
+#[test]
+fn lint_and_check_read_the_suites_that_the_inventory_names() {
+    let scene = Scene::new();
+    let naming = |suite: &str| {
+        let lab = format!(r#""lab": "fake", "suites": ["{suite}"],"#);
+        INVENTORY.replace(r#""lab": "fake","#, &lab)
+    };
+    scene.write("inventory.json", naming("suite.json"));
+    scene.write("suite.json", SUITE.replace("6379 }", r#"6379, "timeout": "soon" }"#));
+    let run = scene.bootproof(&["lint", "inventory.json"]);
+    assert_eq!(run.code, Some(2), "{}", run.transcript());
+    assert!(run.stderr.contains("suite.json:11:"), "{}", run.transcript());
+    scene.write("inventory.json", naming("absent.json"));
+    for command in [&["lint", "inventory.json"][..], &["check", "-i", "inventory.json"]] {
+        let run = scene.bootproof(command);
+        assert_eq!(run.code, Some(2), "{}", run.transcript());
+        let message = "error: inventory.json: cannot read the suite absent.json";
+        assert!(run.stderr.contains(message), "{}", run.transcript());
+        assert!(run.stderr.contains("at suites[0]"), "{}", run.transcript());
+    }
+}
+
+#[test]
 fn an_unreadable_file_is_an_error() {
     let scene = Scene::new();
     scene.write("inventory.json", INVENTORY);

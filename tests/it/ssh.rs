@@ -174,6 +174,21 @@ fn a_missing_key_file_is_reported_before_connecting() {
 }
 
 #[test]
+fn a_folder_and_a_public_key_are_not_private_keys() {
+    let scene = without_password();
+    let vm = script(Login::key(&keygen(&scene, &["-t", "ed25519"], ""))).start();
+    let mut scene = scene.vm("vm", &vm).run("vm", "true");
+    for (key, message) in [(".", "is a folder"), ("id.pub", "has a public key")] {
+        scene = scene.ssh("vm", "key", key);
+        let run = scene.check(&[]);
+        blocked(&run, "auth", message);
+        let hint = run.rows()[0]["cause"]["hint"].as_str().unwrap_or_default();
+        assert!(!hint.contains("chmod"), "{hint}");
+        assert_eq!(vm.connections(), 0);
+    }
+}
+
+#[test]
 fn a_key_that_others_can_read_is_refused() {
     let scene = without_password();
     let vm = script(Login::key(&keygen(&scene, &["-t", "ed25519"], ""))).start();

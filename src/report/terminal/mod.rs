@@ -94,7 +94,7 @@ fn row_line(row: &ResultRow, width: usize, screen: Screen) -> String {
     let before = 2 + 9;
     let id = &row.id;
     if screen.fits(before + width + 2 + remark_width) {
-        format!("  {verdict} {id:width$}  {remark}\n")
+        format!("{}\n", format!("  {verdict} {id:width$}  {remark}").trim_end())
     } else if screen.fits(before + id.chars().count() + 2 + remark_width) {
         format!("  {verdict} {id}  {remark}\n")
     } else {
@@ -112,6 +112,8 @@ fn remark(row: &ResultRow) -> String {
             let by = row.cause.as_ref().map_or("", |cause| &cause.vm);
             format!("by {by}, see below")
         }
+        // The totals say why.
+        VerdictKind::NotRun => String::new(),
         _ => harmless_line(row.message.as_deref().unwrap_or_default()),
     }
 }

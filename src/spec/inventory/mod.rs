@@ -60,6 +60,10 @@ impl Inventory {
     /// folder. Returns all problems, not only the first.
     pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
         let source = Source::parse(file, text)?;
+        if source.value.get("scenarios").is_some() && source.value.get("vms").is_none() {
+            let problem = source.problem("", "this is a suite, not an inventory");
+            return Err(problem.hint("name it with -s, and the inventory with -i").into());
+        }
         let written: InventoryFile = source.read()?;
         let folder = Path::new(file).parent().unwrap_or(Path::new(""));
         let (vms, mut problems) = read_vms(&source, &written, folder);

@@ -133,7 +133,7 @@ impl VmReader<'_> {
             if let Some(host) = host.as_deref().filter(|host| !is_host(host)) {
                 let message = format!("`{host}` is neither a host name nor an IP address");
                 let problem = self.source.problem(&join(path, key), message);
-                return Err(problem.hint("write a port into `ssh.port`"));
+                return Err(problem.hint(host_hint(host)));
             }
         }
         Ok(())
@@ -204,5 +204,18 @@ impl VmReader<'_> {
         let message = format!("`{via}` is neither a VM nor `user@host:port`");
         let problem = self.source.problem(&join(path, "ssh.via"), message);
         Err(problem.hint(format!("{meant}; or write `user@host:port`")))
+    }
+}
+
+/// What to do about a text that is not a host.
+fn host_hint(host: &str) -> &'static str {
+    let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
+    let has_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if has_port && is_host(name) {
+        "write the port into `ssh.port`"
+    } else if host.contains('@') {
+        "write the user into `ssh.user`"
+    } else {
+        "write only a host name or an IP address"
     }
 }

@@ -62,6 +62,10 @@ impl Suite {
     /// Reads a suite; `file` only names it in messages. Returns all problems, not only the first.
     pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
         let source = Source::parse(file, text)?;
+        if source.value.get("vms").is_some() && source.value.get("scenarios").is_none() {
+            let problem = source.problem("", "this is an inventory, not a suite");
+            return Err(problem.hint("name it with -i, and the suite with -s").into());
+        }
         let written: SuiteFile = source.read()?;
         let mut reader = Reader { source: &source, assertions: Vec::new(), problems: Vec::new() };
         reader.suite(&written);
