@@ -61,8 +61,8 @@ impl Environment {
     fn destinations(&self) -> Destinations {
         if self.process_per_trial {
             eprintln!(
-                "bootproof: no report under nextest, which starts a process for each trial; \
-                 use its own JUnit"
+                "bootproof: nextest starts a process for each trial, so there is no report of all; \
+                 use the JUnit report of nextest"
             );
             return Destinations::nowhere();
         }
@@ -156,7 +156,7 @@ fn listener(redactor: Redactor) -> Listener {
     let clean = move |text: &str| harmless_line(&redactor.line(text));
     Arc::new(move |event| match event {
         Event::Waiting { why, .. } => eprintln!("bootproof: waiting for {}", clean(&why)),
-        Event::Lost { cause } => eprintln!("bootproof: gave up {}", clean(&cause.to_string())),
+        Event::Lost { cause } => eprintln!("bootproof: gave up on {}", clean(&cause.to_string())),
         Event::Ready { .. } | Event::Done { .. } => {}
     })
 }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use thiserror::Error;
 
-/// Where on the way to an answer it went wrong.
+/// The stage at which bootproof failed to get an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
@@ -25,7 +25,7 @@ pub enum Stage {
     Sudo,
     /// No channel, or it broke.
     Channel,
-    /// The time was up.
+    /// The time limit passed.
     Timeout,
     /// A program is not installed on the VM.
     MissingTool,
@@ -65,12 +65,12 @@ pub struct Obstacle {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
-    /// Whether it can be different at the next try. A refused login or host key stays refused.
+    /// Whether it can be different at the next attempt. A refused login or host key stays refused.
     pub may_pass: bool,
 }
 
 impl Obstacle {
-    /// Something that may be different at the next try.
+    /// Something that may be different at the next attempt.
     pub fn passing(stage: Stage, message: impl Into<String>) -> Self {
         Self { stage, message: message.into(), hint: None, may_pass: true }
     }

@@ -18,7 +18,7 @@ pub enum Verdict {
     Passed,
     /// bootproof looked, and it is not as expected.
     Failed(Mismatch),
-    /// bootproof could not look, or what it saw does not decide.
+    /// bootproof could not look, or could not decide from what it saw.
     Errored(Cause),
     /// A VM that it needs cannot be asked; the cause is reported once.
     Blocked(Cause),
@@ -36,7 +36,7 @@ pub enum VerdictKind {
     Passed,
     /// bootproof looked, and it is not as expected.
     Failed,
-    /// bootproof could not look, or what it saw does not decide.
+    /// bootproof could not look, or could not decide from what it saw.
     Errored,
     /// A VM that it needs cannot be asked.
     Blocked,
@@ -157,7 +157,7 @@ impl Outcome {
     }
 }
 
-/// What a command printed, bounded.
+/// What a command printed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Output {
     /// Standard output.
@@ -166,7 +166,7 @@ pub struct Output {
     pub stderr: Stream,
 }
 
-/// What a command wrote to one stream: its head and tail, at most [`Stream::LIMIT`] bytes.
+/// What a command wrote to one stream: its head and tail, at most 64 KiB.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Stream {
     /// What is kept; a line says how many bytes are cut out at that place.

@@ -108,7 +108,10 @@ pub fn hint_for_unknown<'a>(
 ) -> String {
     match did_you_mean(word, known.clone()) {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("known here: {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+        None => match known.into_iter().collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => "none is declared".to_owned(),
+            names => format!("use one of: {names}"),
+        },
     }
 }
 
@@ -125,6 +128,6 @@ mod tests {
 
     #[test]
     fn a_word_like_no_other_is_met_with_all_of_them() {
-        assert_eq!(hint_for_unknown("zzz", ["a1", "b2"]), "known here: a1, b2");
+        assert_eq!(hint_for_unknown("zzz", ["a1", "b2"]), "use one of: a1, b2");
     }
 }

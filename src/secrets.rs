@@ -101,7 +101,10 @@ fn read(vm: &str, source: &SecretSource) -> Result<Secret, Problem> {
         SecretSource::Named(SecretPlace::File(path)) => {
             let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
                 Problem::io(format!("read the secret in {}", path.display()))(error)
-                    .hint("the first line of this file is the secret; may this user read it?")
+                    .hint(
+                        "the first line of this file is the secret; check that the file exists \
+                         and that this user can read it",
+                    )
                     .about(&format!("VM `{vm}`"))
             })?;
             Ok(Secret::from(text.lines().next().unwrap_or_default()))

@@ -63,10 +63,8 @@ fn default_inventory(suites: &[PathBuf]) -> Result<PathBuf, Problem> {
     let known = [LOCAL_INVENTORY, DEFAULT_INVENTORY].map(Path::new);
     match known.into_iter().find(|file| file.exists()) {
         Some(file) if suites.is_empty() => Ok(file.to_owned()),
-        Some(file) => {
-            Err(Problem::new("there is a suite, but no inventory says which VMs it is for")
-                .hint(format!("name the inventory, for example -i {}", file.display())))
-        }
+        Some(file) => Err(Problem::new("a suite is given, but no inventory that lists its VMs")
+            .hint(format!("name the inventory, for example -i {}", file.display()))),
         None => Err(Problem::new("no inventory is named")
             .hint("name an inventory with -i FILE and a suite with -s FILE")),
     }
@@ -108,7 +106,7 @@ pub fn read(path: &Path) -> Result<String, Problem> {
             ErrorKind::NotFound => "is the name right? It is relative to the working directory",
             ErrorKind::IsADirectory => "it is a folder; name a file",
             ErrorKind::InvalidData => "the file must be text in UTF-8",
-            _ => "may this user read it?",
+            _ => "check that this user has permission to read it",
         };
         Problem::io(format!("read {}", path.display()))(error).hint(hint)
     })

@@ -171,7 +171,7 @@ struct Edit {
 }
 
 fn of_command(check: &CommandOutput) -> Result<Vec<CounterExample>, NoCounterExample> {
-    let not_understood = || NoCounterExample("the command is not understood".to_owned());
+    let not_understood = || NoCounterExample("bootproof cannot parse the command".to_owned());
     let script = Script::parse(&check.command).ok_or_else(not_understood)?;
     if let Some(file) = script.written_files().first() {
         return Err(NoCounterExample(format!("it writes to {file}")));
@@ -246,7 +246,7 @@ impl Changes {
             let swaps: Vec<_> = subjects
                 .iter()
                 .zip(old_words)
-                .map(|(edit, old)| format!("{} for {old}", edit.new))
+                .map(|(edit, old)| format!("{} instead of {old}", edit.new))
                 .collect();
             self.edits.extend(subjects);
             format!("`{}` with {}", program.name, swaps.join(" and "))
@@ -442,7 +442,7 @@ mod tests {
             ("cat /a | command rm /b", "`command` would still run"),
             ("cat /a | xargs rm", "`xargs` would still run"),
             ("[ \"$(touch /b)\" ] && cat /a | tee /c", "`tee` would still run"),
-            ("a && | b", "not understood"),
+            ("a && | b", "cannot parse the command"),
             ("echo ok", "none of its programs"),
         ] {
             let error = commands(command, 0).unwrap_err().to_string();

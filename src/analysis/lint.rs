@@ -111,14 +111,14 @@ impl<'a> Entry<'a> {
         let path = join(&self.assertion.path, "lint_allow");
         let problem = self
             .suite
-            .problem(&path, "`lint_allow` without a warning that it allows")
-            .hint("remove it, so that it hides nothing later");
+            .problem(&path, "there is no warning for this `lint_allow` to allow")
+            .hint("remove it, so that it does not hide a later warning");
         Some(Finding { level: Level::Warning, problem })
     }
 
     fn login_port(self) -> Finding {
         let path = join(&self.assertion.own_path, "port");
-        let message = "this check always passes: bootproof logs in through this port";
+        let message = "this assertion always passes: bootproof logs in through this port";
         let problem =
             self.suite.problem(&path, message).hint("remove the assertion, or add an `address`");
         self.warning(problem)

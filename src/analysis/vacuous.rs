@@ -99,12 +99,12 @@ impl<'a> Check<'a> {
         let name = first.shortened();
         let why = if self.passes_in(world) {
             format!(
-                "this check passes when `{name}` fails: a pipe has the exit status of its last \
+                "this assertion passes when `{name}` fails: a pipe has the exit status of its last \
                  command"
             )
         } else if self.passes_in(World { old_jq: true, ..world }) {
             format!(
-                "this check passes when `{name}` fails, unless the VM has jq 1.7 or newer: \
+                "this assertion passes when `{name}` fails, unless the VM has jq 1.7 or newer: \
                  without input, an older `jq -e` exits 0"
             )
         } else {
@@ -144,11 +144,11 @@ impl<'a> Check<'a> {
 
 fn cannot_fail(programs: &[Program]) -> Doubt {
     let why = match programs {
-        [] => "this check cannot fail: none of its programs looks at the VM".to_owned(),
+        [] => "this assertion cannot fail: none of its programs looks at the VM".to_owned(),
         [program] => {
-            format!("this check cannot fail: it passes however `{}` ends", program.shortened())
+            format!("this assertion cannot fail: it passes however `{}` ends", program.shortened())
         }
-        _ => "this check cannot fail: it passes however its programs end".to_owned(),
+        _ => "this assertion cannot fail: it passes however its programs end".to_owned(),
     };
     Doubt {
         key: "command",
@@ -168,10 +168,10 @@ fn forgiven(programs: &[Program]) -> Doubt {
     Doubt {
         key: "command",
         never_fails: false,
-        why: format!("this check passes when {what}, for whatever reason"),
+        why: format!("this assertion passes when {what}, whatever the reason"),
         hint: format!(
-            "if it should fail, write `! {name} && echo ...`; otherwise remove what discards the \
-             failure"
+            "if `{name}` is supposed to fail, write `! {name} && echo ...`; otherwise remove what \
+             discards the failure"
         ),
     }
 }
@@ -217,7 +217,7 @@ mod tests {
                 "nc -z h 1 || echo ok",
                 "contains",
                 "ok",
-                "passes when `nc -z h 1` fails, for whatever reason",
+                "passes when `nc -z h 1` fails, whatever the reason",
             ),
             ("a; echo server-ok", "equals", "server-ok", "passes when `a` fails"),
             ("a -x || true", "matches", "^$", "passes when `a -x` fails"),

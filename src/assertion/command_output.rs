@@ -25,7 +25,7 @@ pub struct CommandOutput {
     /// Text that standard output must contain. `expected` and `expected_output` mean the same.
     #[serde(default, alias = "expected", alias = "expected_output")]
     pub contains: Option<String>,
-    /// What standard output must be, apart from line ends at its end.
+    /// What standard output must be, apart from trailing line breaks.
     #[serde(default)]
     pub equals: Option<String>,
     /// A regular expression that must match somewhere in standard output; `^` and `$` match at the
@@ -115,7 +115,7 @@ impl CommandOutput {
     pub fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = self.text().mistakes();
         if self.command.trim().is_empty() {
-            let message = "the command is empty, so this check cannot fail";
+            let message = "the command is empty, so this assertion cannot fail";
             mistakes.push(Mistake::new("command", message));
         }
         if self.command.contains('\0') {
@@ -152,7 +152,7 @@ impl CommandOutput {
         let ended = match &seen.end {
             CommandEnd::Exited(code) if *code == wanted => return None,
             CommandEnd::Exited(code) => format!("exit status {code}"),
-            CommandEnd::Signalled(name) => format!("signal {name}"),
+            CommandEnd::Signalled(name) => format!("ended by signal {name}"),
         };
         let reason = failed_connection(&self.command, &seen.stderr.text)
             .or_else(|| last_line(&seen.stderr.text).map(str::to_owned));

@@ -16,8 +16,8 @@ use crate::command::Captured;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpResponds {
-    /// `http://` or `https://` URL. `from` says from where it is requested, so `localhost` is the
-    /// VM.
+    /// `http://` or `https://` URL. By default the request comes from the VM, so `localhost` is
+    /// the VM; see `from`.
     pub url: Url,
     /// The method, in capitals. Default: `GET`.
     #[serde(default = "get")]
@@ -36,7 +36,7 @@ pub struct HttpResponds {
     /// Text that the body must contain.
     #[serde(default)]
     pub contains: Option<String>,
-    /// What the body must be, apart from line ends at its end.
+    /// What the body must be, apart from trailing line breaks.
     #[serde(default)]
     pub equals: Option<String>,
     /// A regular expression that must match somewhere in the body; `^` and `$` match at the

@@ -15,12 +15,12 @@ pub fn judge(program: &str, json: &str) -> Judgement {
         Ok(output) => match output.lines().rfind(|line| !line.trim().is_empty()) {
             Some("true") => Judgement::Holds,
             Some(last) => Judgement::differs(
-                format!("jq `{program}` answered {last}, not true"),
+                format!("jq `{program}` returned {last}, not true"),
                 format!("jq: {program}"),
                 json,
             ),
             None => Judgement::differs(
-                format!("jq `{program}` answered nothing"),
+                format!("jq `{program}` printed nothing"),
                 format!("jq: {program}"),
                 json,
             ),

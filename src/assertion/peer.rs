@@ -121,7 +121,7 @@ impl PeerIdentity {
             shared.push(format!("the MAC address {mac} of {name}"));
         }
         if let Some(address) = address.filter(|address| other.addresses.contains(address)) {
-            shared.push(format!("its address {address} on {name}, too"));
+            shared.push(format!("the address {address}, which {name} has, too"));
         }
         shared
     }
@@ -184,7 +184,7 @@ impl Peer {
         let vm = &self.vm;
         match self.aspect {
             Aspect::Identity { .. } => (
-                format!("{vm} instead of the other VMs"),
+                format!("compare {vm} with itself"),
                 Self { others: vec![(vm.clone(), None)], ..self.clone() },
             ),
             Aspect::Clock { within, .. } => {
@@ -234,7 +234,7 @@ impl Peer {
             faults.push(format!("it has {}", shared.join(", and ")));
         }
         if let Some(address) = address.filter(|address| !own.addresses.contains(address)) {
-            faults.push(format!("it does not have its address {address}"));
+            faults.push(format!("it does not have its declared address {address}"));
         }
         if faults.is_empty() {
             return Judgement::Holds;
@@ -377,11 +377,14 @@ mod tests {
         let same_mac = PeerIdentity { macs: own.macs.clone(), ..other.clone() };
         assert_eq!(message(&beside(same_mac)), "it has the MAC address 52:54:00:00:00:01 of b");
         let same_address = PeerIdentity { addresses: own.addresses.clone(), ..other.clone() };
-        assert_eq!(message(&beside(same_address)), "it has its address 10.71.0.40 on b, too");
+        assert_eq!(
+            message(&beside(same_address)),
+            "it has the address 10.71.0.40, which b has, too"
+        );
         let lost = PeerIdentity { addresses: BTreeSet::new(), ..own.clone() };
         assert_eq!(
             message(&judged(&lost, [Some(other.clone()), None])),
-            "it does not have its address 10.71.0.40"
+            "it does not have its declared address 10.71.0.40"
         );
         let mut thief = own.clone();
         thief.addresses.insert("10.71.0.10".parse().unwrap());

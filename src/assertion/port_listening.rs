@@ -112,7 +112,7 @@ impl PortListening {
             _ => Judgement::differs(
                 format!("nothing listens on {name}"),
                 self.describe(),
-                format!("{} sockets that listen: {}", self.protocol.word(), self.ports(seen)),
+                format!("listening {} ports: {}", self.protocol.word(), self.ports(seen)),
             ),
         }
     }
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(only.message, "6379/tcp listens on 127.0.0.1 only, not on 10.71.0.40");
         let Judgement::Differs(nothing) = port(2283, None).judge(&seen) else { panic!("closed") };
         assert_eq!(nothing.message, "nothing listens on 2283/tcp");
-        assert_eq!(nothing.actual, "tcp sockets that listen: 22, 80, 5432, 6379");
+        assert_eq!(nothing.actual, "listening tcp ports: 22, 80, 5432, 6379");
         assert!(matches!(port(22, Some("::1")).judge(&seen), Judgement::Differs(_)));
     }
 

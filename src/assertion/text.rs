@@ -40,7 +40,7 @@ impl TextExpectation<'_> {
     }
 
     fn contains_mistake(&self) -> Option<Mistake> {
-        const MESSAGE: &str = "every text contains the empty text, so this check cannot fail";
+        const MESSAGE: &str = "every text contains the empty text, so this assertion cannot fail";
         (self.contains == Some("")).then(|| Mistake::new("contains", MESSAGE))
     }
 
@@ -49,7 +49,8 @@ impl TextExpectation<'_> {
         match compile(pattern) {
             Err(error) => Some(Mistake::new("matches", error.to_string())),
             Ok(regex) if regex.is_match("") && regex.is_match("x\u{1}") => {
-                let message = format!("/{pattern}/ matches every text, so this check cannot fail");
+                let message =
+                    format!("/{pattern}/ matches every text, so this assertion cannot fail");
                 Some(Mistake::new("matches", message))
             }
             Ok(_) => None,

@@ -92,8 +92,10 @@ impl Wire {
                 Judgement::differs(message, self.describe(), actual())
             }
             (true, None) => {
-                let message =
-                    format!("{} reaches {}:{}, which is denied", self.from, self.to, self.port);
+                let message = format!(
+                    "{} reaches {}:{}, although the inventory denies it",
+                    self.from, self.to, self.port
+                );
                 Judgement::differs(message, self.describe(), actual())
             }
             // Nothing connects where nothing listens, so that proves nothing about a denied wire.
@@ -211,7 +213,7 @@ mod tests {
         assert_eq!(wire(false).judge(&seen(None, None)), Judgement::Holds);
         assert_eq!(
             message(&wire(true), &seen(Some(&["0.0.0.0"]), None)),
-            "app reaches redis:6379, which is denied"
+            "app reaches redis:6379, although the inventory denies it"
         );
         assert_eq!(wire(true).judge(&seen(Some(&["0.0.0.0"]), Some("refused"))), Judgement::Holds);
     }

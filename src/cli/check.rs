@@ -72,7 +72,7 @@ pub struct CheckArgs {
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 
-    /// When to use colour
+    /// When to use color
     #[arg(long, value_enum, default_value_t = Colour::Auto)]
     color: Colour,
 }

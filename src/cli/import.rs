@@ -32,7 +32,7 @@ pub struct ImportArgs {
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     into: PathBuf,
 
-    /// Replace existing files that have other content
+    /// Replace existing files whose content is different
     #[arg(long)]
     force: bool,
 }
@@ -70,7 +70,8 @@ fn replaced_files(into: &Path, blueprint: &Blueprint) -> Option<Problem> {
         .filter(|file| store::change(into, file) == Change::Replaced)
         .map(|file| format!("\n  {}", shown(into, &file.path)))
         .collect();
-    let message = format!("these files exist with other content, so nothing was written:{paths}");
+    let message =
+        format!("these files exist with different content, so bootproof wrote nothing:{paths}");
     (!paths.is_empty()).then(|| {
         Problem::new(message)
             .hint("use --force to replace them, or --into FOLDER to write elsewhere")
@@ -80,7 +81,7 @@ fn replaced_files(into: &Path, blueprint: &Blueprint) -> Option<Problem> {
 fn mixed_recipes(into: &Path, blueprint: &Blueprint) -> Option<Problem> {
     let others = store::other_recipes(into, &blueprint.nodes);
     let message = format!(
-        "{} has recipes that are not in the blueprint, so nothing was written: {}",
+        "{} has recipes that are not in the blueprint, so bootproof wrote nothing: {}",
         shown(into, Path::new("recipes")),
         others.join(", "),
     );

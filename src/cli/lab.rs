@@ -55,7 +55,8 @@ pub struct LabArgs {
 enum LabCommand {
     /// Build a bootable ISO for each recipe that has none yet
     #[command(after_help = "\
-A changed recipe is built again. The log of a build is in FOLDER/logs.
+`build` rebuilds the image of a recipe that has changed. Its logs are in the folder `logs` of \
+--lab-dir.
 
 Example:
   bootproof lab build redis")]
@@ -65,8 +66,8 @@ Example:
     },
     /// Boot the VMs on a private network and write inventory/local.json
     #[command(after_help = "\
-Missing images are built first. The SSH ports of the VMs are on 127.0.0.1 only. If a VM does not \
-boot, nothing is left running.
+`up` builds missing images first. The SSH ports of the VMs are on 127.0.0.1 only. If a VM does not \
+boot, `up` stops all of them.
 
 Examples:
   bootproof lab up
@@ -74,7 +75,7 @@ Examples:
     Up {
         /// Boot only these VMs
         vms: Vec<String>,
-        /// Boot this ISO, qcow2 or raw image instead of the recipe's; it is opened read-only
+        /// Boot this ISO, qcow2 or raw image instead of the recipe's, without writing to it
         #[arg(long = "image", value_name = "VM=FILE", value_parser = given_image)]
         images: Vec<GivenImage>,
     },
@@ -111,7 +112,7 @@ Example:
         #[arg(short, long)]
         follow: bool,
     },
-    /// Save memory and disk of VMs
+    /// Save the memory and disks of VMs
     #[command(after_help = "\
 A VM has one snapshot; a new one replaces it.
 
@@ -123,7 +124,7 @@ Example:
         /// Save only these VMs
         vms: Vec<String>,
     },
-    /// Take VMs back to their snapshot and set their clocks
+    /// Return VMs to their snapshots, and set their clocks to now
     #[command(after_help = "\
 This works in any state of a VM: paused, crashed or powered off.
 
@@ -136,7 +137,7 @@ Example:
         #[arg(long)]
         keep_clock: bool,
     },
-    /// Stop the processors of VMs, as on a frozen host
+    /// Stop the CPUs of VMs, as if their host had frozen
     #[command(after_help = "\
 Example:
   bootproof lab pause redis")]
@@ -165,7 +166,7 @@ Example:
     },
     /// Power off the VMs and delete their disks
     #[command(after_help = "\
-Built images are kept. inventory/local.json is removed.
+`down` keeps built images and removes inventory/local.json.
 
 Example:
   bootproof lab down")]
@@ -331,7 +332,8 @@ fn status_text(folder: &LabFolder, state: &LabState, vms: &[down::VmStatus]) -> 
     let how = if state::ready_note(folder).exists() { "up" } else { "booting" };
     let mut text = format!("{how} for {age} ({})\n", state.accel);
     for part in down::lost_network(folder) {
-        text += &format!("{part}: has ended; take the lab down and up again\n");
+        let advice = "run `bootproof lab down`, then `bootproof lab up`";
+        text += &format!("the network process {part} has ended; {advice}\n");
     }
     for (vm, status) in state.vms.iter().zip(vms) {
         let image = vm.image.file_name().unwrap_or_default().display();

@@ -21,9 +21,10 @@ use crate::spec::suite::Suite;
 /// Check inventories, suites, recipes and blueprints
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The keys of a file tell what it is: `vms` an inventory, `scenarios` a suite, `os` a recipe, `nodes` a \
-blueprint. Suites are checked against every inventory among the files. Inventories and recipes must \
-contain the warnings of a blueprint among the files.
+`lint` recognizes a file by its keys: `vms` is in an inventory, `scenarios` in a suite, `os` in a \
+recipe, `nodes` in a blueprint. It checks each suite against every inventory on the command line; \
+without a suite there, it reads those that the inventories name. If a blueprint is there, too, its \
+lab's inventory and recipes must contain its warnings.
 
 An assertion that can never fail is an error. One that hides a failure is a warning; to accept it, \
 add `\"lint_allow\": \"the reason\"` to the assertion.
@@ -32,10 +33,10 @@ Example:
   bootproof lint inventory/*.json suites/*.json recipes/*/recipe.json
 
 Exit codes:
-  0  the files are right
-  2  a file is wrong, or there is a warning and --deny-warnings")]
+  0  no file has an error
+  2  a file has an error; with --deny-warnings, also if one has a warning")]
 pub struct LintArgs {
-    /// The files
+    /// Files to check
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -232,9 +233,9 @@ fn lost_warning(blueprint: &Path, node: Option<&str>, text: &str) -> Problem {
     let home = node.map_or("the inventory".to_owned(), |node| format!("the recipe of {node}"));
     Problem {
         file: Some(blueprint.display().to_string()),
-        ..Problem::new(format!("{home} has lost the warning \"{text}\""))
+        ..Problem::new(format!("{home} lacks the warning \"{text}\""))
     }
-    .hint("add it there to `warnings`")
+    .hint("add it to `warnings` there")
 }
 
 fn read(path: &Path) -> Result<File, Problems> {

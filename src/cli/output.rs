@@ -14,7 +14,7 @@ use crate::report::text::{harmless, wrapped};
 /// What a command prints on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// For people
+    /// Human-readable text
     Human,
     /// JSON
     Json,

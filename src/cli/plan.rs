@@ -20,7 +20,7 @@ use crate::spec::plan::{AssertionId, Plan};
 /// Print what a run would do: every id and every remote command
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It connects to no VM.
+It does not connect to any VM.
 
 Example:
   bootproof plan -i lab.json -s suite.json --limit redis")]
@@ -75,7 +75,7 @@ impl Selection {
         let filters = (!self.filters.is_empty())
             .then(|| format!("with `{}` in its id", self.filters.join("` or `")));
         let which: Vec<_> = limit.into_iter().chain(filters).collect();
-        Problem::new(format!("there is no assertion {}", which.join(", ")))
+        Problem::new(format!("there is no assertion {}", which.join(" ")))
             .hint("`bootproof plan` lists all ids")
     }
 }
@@ -92,7 +92,9 @@ pub fn run(arguments: &PlanArgs) -> Result<ExitCode, Error> {
             continue;
         }
         text += &format!("{} ({}@{})\n", vm.name, vm.ssh.user, vm.ssh.address());
-        text += &format!("  identity and health, before and after\n    run: {READ_HEALTH}\n");
+        text += &format!(
+            "  identity and health, before and after the assertions\n    run: {READ_HEALTH}\n"
+        );
         for assertion in chosen {
             text += &format!(
                 "  {}\n    {}\n    expect: {}\n",

@@ -45,7 +45,7 @@ impl Progress {
             Event::Ready { vm } => show(&lines, &vm, "logged in"),
             Event::Lost { cause } => {
                 let why = redactor.line(&cause.to_string());
-                show(&lines, &cause.vm, &format!("given up: {why}"));
+                show(&lines, &cause.vm, &format!("gave up: {why}"));
             }
             Event::Done { vm, .. } => lines.advance(&vm),
         })

@@ -29,9 +29,9 @@ const LINE_LIMIT: usize = 300;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 An assertion that cannot fail proves nothing. `prove` runs each one as it is, and then with a \
-counter-example: a closed port, an absent path, or `false` in place of a program. A counter-example \
-must be red. Nothing is written on a VM: a command that may do more than read is not run elsewhere. \
-An assertion can bring its own: \"counter_example\": {\"command\": \"...\"}
+counter-example: a closed port, a path that does not exist, or `false` in place of a program. A \
+counter-example must be red. It writes nothing on a VM: it runs only programs that are known to \
+only read. An assertion can have its own: \"counter_example\": {\"command\": \"...\"}
 
 Examples:
   bootproof prove -i lab.json -s suite.json --dry-run
@@ -41,13 +41,13 @@ Exit codes:
   0  every assertion can fail
   1  a counter-example passes anyway
   2  the command line or a file is wrong
-  3  nothing passes anyway, but at least one assertion is not proven
+  3  no counter-example passes, but at least one assertion is not proven
 `bootproof --help` lists the others.")]
 pub struct ProveArgs {
     #[command(flatten)]
     selection: Selection,
 
-    /// Print the counter-examples and connect to no VM
+    /// Print the counter-examples, without connecting to a VM
     #[arg(long)]
     dry_run: bool,
 
@@ -147,7 +147,7 @@ fn intent(case: &Case) -> String {
         Ok(examples) => {
             examples.iter().map(|one| format!("  {}\n", harmless_line(&one.what))).collect()
         }
-        Err(reason) => format!("  none: {}\n", harmless_line(&reason.to_string())),
+        Err(reason) => format!("  no counter-example: {}\n", harmless_line(&reason.to_string())),
     };
     format!("{}\n{lines}", case.id)
 }

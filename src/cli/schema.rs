@@ -28,7 +28,7 @@ enum FileFormat {
     Suite,
     /// What one VM of the lab is made of
     Recipe,
-    /// A whole lab from elsewhere, for `import`
+    /// A foreign file that describes a whole lab, for `import`
     Blueprint,
     /// What `check --report-json` writes
     Report,

@@ -112,7 +112,7 @@ fn has_snapshot(qmp: &mut Qmp) -> Result<bool, Problem> {
     let disk = nodes.as_array().into_iter().flatten().find(|node| node["node-name"] == DISK);
     let disk = disk.ok_or_else(|| {
         Problem::new("the VM has no disk, so it has no snapshots")
-            .hint("a VM that was booted from a given ISO has no disk")
+            .hint("a VM that boots from the ISO of --image has no disk: use a qcow2 or raw image")
     })?;
     let snapshots = disk["image"]["snapshots"].as_array();
     Ok(snapshots.into_iter().flatten().any(|snapshot| snapshot["name"] == TAG))

@@ -87,7 +87,7 @@ fn power_off(folder: &LabFolder, state: &LabState, progress: Progress) {
         sleep(POLL);
     }
     for vm in &state.vms {
-        progress(&vm.name, if is_off(vm) { "off" } else { "power cut" });
+        progress(&vm.name, if is_off(vm) { "off" } else { "did not power off, killing it" });
     }
 }
 

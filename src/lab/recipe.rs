@@ -22,7 +22,7 @@ pub const SCRIPT_LINES_AT_MOST: usize = 30;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "bootproof recipe")]
 pub struct Recipe {
-    /// Address of the JSON Schema, for editors; not read by bootproof.
+    /// Address of this JSON Schema, for editors; bootproof ignores it.
     #[serde(rename = "$schema", default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
     /// Name of the VM, and its host name.
@@ -106,7 +106,7 @@ pub struct User {
     pub name: String,
     /// Password; the image contains it.
     pub password: String,
-    /// Further groups.
+    /// Additional groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
 }
@@ -235,14 +235,18 @@ impl Recipe {
                 || !user.groups.iter().all(|group| plain(group))
                 || user.password.contains(['\n', ':'])
             {
-                wrong(&format!("os.users[{index}]"), "invalid user name, group or password");
+                wrong(
+                    &format!("os.users[{index}]"),
+                    "invalid user name, group or password: in names use letters, digits, `-`, `_`, \
+                     `.` and `+`; in the password no `:` and no line break",
+                );
             }
         }
         for (index, script) in self.os.startup_scripts.iter().enumerate() {
             if !plain(&script.file) || script.after.as_deref().is_some_and(|after| !plain(after)) {
                 wrong(
                     &format!("os.startup_scripts[{index}]"),
-                    "`file` and `after` must be plain names",
+                    "invalid `file` or `after`: use letters, digits, `-`, `_`, `.` and `+`",
                 );
             }
         }

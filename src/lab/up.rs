@@ -89,7 +89,7 @@ fn prepare(
         vms.iter().map(|vm| vm.recipe.recipe.os.network.alias_address()).collect();
     let subnet = Subnet::around(&aliases).ok_or_else(|| {
         Problem::new(format!("the aliases {} are not in one /16", aliases.join(", ")))
-            .hint("change the recipes' aliases")
+            .hint("change the recipes' aliases, so that all begin with the same two numbers")
     })?;
     let forwards: Vec<Forward> = free_ports(vms.len())?
         .into_iter()

@@ -57,7 +57,7 @@ fn refused(stderr: &str) -> Obstacle {
     if missing_tool(stderr).as_deref() == Some("sudo") {
         return Obstacle::passing(
             Stage::MissingTool,
-            "`sudo` is not installed there, so nothing can run as root",
+            "`sudo` is not installed on the VM, so nothing can run as root",
         )
         .hint("install `sudo` on the VM, or check something that does not need root");
     }
@@ -75,5 +75,5 @@ fn slow(stderr: &str) -> Obstacle {
     } else {
         "sudo waits for DNS or PAM; the SSH connection itself answers, so the VM is slow, not down"
     };
-    Obstacle::passing(Stage::Timeout, "sudo did not let the command through in time").hint(hint)
+    Obstacle::passing(Stage::Timeout, "sudo did not start the command in time").hint(hint)
 }

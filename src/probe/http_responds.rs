@@ -158,7 +158,7 @@ fn why(error: &reqwest::Error) -> String {
     let cause = root_cause(error);
     // rustls got bytes that are not a TLS record: a plain HTTP server answers with an error page.
     if cause.contains("InvalidContentType") {
-        return "the server answered with plain HTTP, not TLS; is the URL's scheme http?"
+        return "the server answered with plain HTTP, not TLS; should the scheme be http?"
             .to_owned();
     }
     cause

@@ -85,5 +85,5 @@ fn last_lines(text: &str) -> String {
     if hidden == 0 {
         return shown;
     }
-    format!("[... {hidden} lines; the reports have more ...]\n{shown}")
+    format!("[... lines cut here: {hidden}; see the reports ...]\n{shown}")
 }

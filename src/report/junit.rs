@@ -101,7 +101,7 @@ fn write_instability(xml: &mut Xml, report: &Report, vm: &VmReport) -> io::Resul
     if vm.unstable.is_empty() {
         return Ok(());
     }
-    let message = format!("do not rely on what was seen of {}", vm.name);
+    let message = format!("do not rely on the verdicts of {}", vm.name);
     let id = format!("unstable::{}", vm.name);
     write_error(xml, report, vm, &id, "unstable", &message, &vm.unstable.join("\n"))
 }

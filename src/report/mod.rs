@@ -120,7 +120,7 @@ impl Report {
     /// one that looks new.
     pub fn unfinished(plan: &Plan, redactor: &Redactor) -> Self {
         let now = Utc::now();
-        let why = "the run has not come to its end";
+        let why = "the run has not finished";
         let outcome = Outcome::without_attempt(Verdict::NotRun(why.to_owned()));
         let results = plan
             .assertions

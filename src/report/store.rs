@@ -49,6 +49,6 @@ impl Destinations {
 fn replace(path: &Path, text: &str) -> Result<(), Problem> {
     atomic_file::write(path, text, atomic_file::PUBLIC).map_err(|error| {
         Problem::io(format!("write the report {}", path.display()))(error)
-            .hint("is there room, and may this user write there?")
+            .hint("check the path, the free space, and this user's permission to write there")
     })
 }

@@ -214,7 +214,7 @@ impl Attempts<'_> {
         let service = seen.iter().find(|service| service.failed_for_good())?;
         let mut mismatch = mismatch.clone();
         mismatch.message = format!(
-            "{}; {unit} has failed for good, so waiting is of no use: {}",
+            "{}; systemd has given up on {unit}, so bootproof stopped waiting: {}",
             mismatch.message,
             service.describe()
         );
@@ -267,7 +267,7 @@ fn with_limit(obstacle: Obstacle, limit: Duration) -> Obstacle {
 }
 
 fn endless_judging() -> Obstacle {
-    Obstacle::lasting(Stage::Timeout, "what was seen could not be judged in time")
+    Obstacle::lasting(Stage::Timeout, "bootproof could not judge the answer in time")
         .hint("does the jq program end?")
 }
 
@@ -281,9 +281,9 @@ fn explain(unclear: Unclear) -> Obstacle {
         .hint(format!("install `{tool}` on the VM, or use a command that does not need it")),
         Unclear::TooMuchOutput(kept) => Obstacle::passing(
             Stage::Answer,
-            format!("more than {kept} bytes came, and the first ones do not decide"),
+            format!("more than {kept} bytes came, and bootproof cannot decide from the first ones"),
         )
-        .hint("make the command print less"),
+        .hint("make the command print less, or the server send less"),
         Unclear::NothingToDeny(why) => Obstacle::passing(
             Stage::Answer,
             format!("{why}, so a refused connection proves nothing"),
@@ -295,9 +295,9 @@ fn explain(unclear: Unclear) -> Obstacle {
         ),
         Unclear::SlowClocks(doubt) => Obstacle::passing(
             Stage::Answer,
-            format!("the VMs answer too slowly to read their clocks to better than {doubt}"),
+            format!("the VMs answer too slowly: their clocks are known only to within {doubt}"),
         )
-        .hint("run again, or allow more in `clocks_within`"),
+        .hint("run again, or raise `clocks_within`"),
         Unclear::UdpCannotBeTried => Obstacle::lasting(
             Stage::Answer,
             "bootproof cannot see from outside whether a UDP service is reached",

@@ -73,7 +73,7 @@ impl VmLog {
         let step = BootStep::next(&self.snapshot().timeline, budgets);
         let Span(budget) = step.budget.filter(|budget| elapsed > step.since + budget.0)?;
         let budget = humantime::format_duration(budget);
-        Some(format!("the readiness budget of {budget} for `{}` is used up", step.name))
+        Some(format!("the readiness limit of {budget} for `{}` has passed", step.name))
     }
 }
 

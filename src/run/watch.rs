@@ -150,7 +150,7 @@ impl HealthWatch {
         let state = self.log.snapshot().timeline.system?;
         let patience = humantime::format_duration(self.patience(shared));
         is_booting(&state)
-            .then(|| format!("its boot does not end: systemd says `{state}` after {patience}"))
+            .then(|| format!("its boot did not finish: systemd says `{state}` after {patience}"))
     }
 
     async fn collect_evidence(&self, session: Arc<Session>, aftermath: Aftermath<'_>) {

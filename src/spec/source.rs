@@ -184,7 +184,7 @@ impl<'a> Index<'a> {
                     path: below,
                     ..Problem::new(format!("duplicate key `{name}`"))
                 };
-                let hint = format!("it is already in line {first_line}; keep one of the two");
+                let hint = format!("it is already on line {first_line}; keep one of the two");
                 self.duplicates.push(duplicate.hint(hint));
                 continue;
             }

@@ -10,12 +10,24 @@ use crate::problem::Problem;
 /// What is wrong with a text that `serde_json` refused.
 pub(super) fn problem(file: &str, text: &str, error: &serde_json::Error) -> Problem {
     let from_the_start = Some((1, 1));
-    let at_the_error = Some((error.line(), error.column().max(1)));
+    // The end of a file that ends with a line feed is after its last line.
+    let at_the_error = if error.line() > text.lines().count() {
+        last_place(text)
+    } else {
+        (error.line(), error.column().max(1))
+    };
+    let at_the_error = Some(at_the_error);
     let (place, explained) = match other_format(text) {
         Some(explained) => (from_the_start, explained),
         None => (at_the_error, mistake(text, error)),
     };
     Problem { file: Some(file.to_owned()), place, ..explained }
+}
+
+/// Line and column of the last character.
+fn last_place(text: &str) -> (usize, usize) {
+    let column = text.lines().last().map_or(1, |line| line.chars().count().max(1));
+    (text.lines().count().max(1), column)
 }
 
 /// A text that was not meant to be JSON as it is.
@@ -141,6 +153,10 @@ mod tests {
         }
         for text in ["{\"a\": 1,}", "{\"a\": [1,\n]}"] {
             assert_eq!(explained(text), "trailing comma", "{text}");
+        }
+        for cut in ["{\"a\": [1,", "{\"a\": [1,\n"] {
+            let error = serde_json::from_str::<serde_json::Value>(cut).unwrap_err();
+            assert_eq!(problem("f", cut, &error).place.unwrap().0, 1, "{cut:?}");
         }
         let cut = explained("{\"a\": [1,");
         assert!(cut.starts_with("the file ends too early: "), "{cut}");

@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(explained.message, "unknown key `timeoutt`");
         assert_eq!(explained.hint.as_deref(), Some("did you mean `timeout`?"));
         let unlike_any = explain("unknown field `zzz`, expected `port`", &["on_vm"]);
-        assert_eq!(unlike_any.hint.as_deref(), Some("known here: port, on_vm"));
+        assert_eq!(unlike_any.hint.as_deref(), Some("use one of: port, on_vm"));
     }
 
     #[test]

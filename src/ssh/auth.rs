@@ -130,7 +130,7 @@ async fn cut_off(
     if let Some(reason) = &facts.last_words {
         return Obstacle::lasting(
             Stage::Auth,
-            format!("login as `{user}` refused: tried {methods}; it said {reason:?}"),
+            format!("login as `{user}` refused: tried {methods}; the server said {reason:?}"),
         )
         .hint(
             "check user and password or key in the inventory against the VM; \
@@ -169,7 +169,7 @@ fn refused(ssh: &Ssh, tried: &Tried) -> Obstacle {
     let accepted = offered.join(", ");
     Obstacle::lasting(
         Stage::Auth,
-        format!("login as `{user}` refused: tried {methods}; the server accepts {accepted}"),
+        format!("login as `{user}` refused: tried {methods}; the server offers {accepted}"),
     )
     .hint(
         "check user and password or key in the inventory against the VM; \
@@ -218,7 +218,7 @@ async fn with_agent(
 
 fn agent_failed(error: impl std::fmt::Display) -> Obstacle {
     Obstacle::lasting(Stage::Auth, format!("cannot use the SSH agent: {error}"))
-        .hint("start ssh-agent, add a key with `ssh-add`, and pass on SSH_AUTH_SOCK")
+        .hint("start ssh-agent, add a key with `ssh-add`, and export SSH_AUTH_SOCK")
 }
 
 /// Answers every hidden prompt with the password.

@@ -32,8 +32,8 @@ where
             return Ok(join(Cursor::new(received.split_off(start)).chain(rest), writer));
         }
         Ok(Ok(None)) if received.len() == MAX_BYTES => "the server talks, but not SSH".to_owned(),
-        Ok(Ok(None)) => "the connection was closed before an SSH banner".to_owned(),
-        Ok(Err(error)) => format!("the connection broke before an SSH banner: {error}"),
+        Ok(Ok(None)) => "the server closed the connection and sent no SSH banner".to_owned(),
+        Ok(Err(error)) => format!("the connection broke before the SSH banner came: {error}"),
         Err(_) => format!("no SSH banner within {limit:?}"),
     };
     Err(no_banner(what, &String::from_utf8_lossy(&received)))
@@ -71,8 +71,8 @@ fn no_banner(what: String, received: &str) -> Obstacle {
     let received = received.trim();
     let message = match received.char_indices().nth(SAMPLE) {
         _ if received.is_empty() => what,
-        Some((end, _)) => format!("{what}; it said {:?} and more", &received[..end]),
-        None => format!("{what}; it said {received:?}"),
+        Some((end, _)) => format!("{what}; received {:?} and more", &received[..end]),
+        None => format!("{what}; received {received:?}"),
     };
     Obstacle::passing(Stage::Banner, message).hint(hint(received))
 }

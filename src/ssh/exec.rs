@@ -71,7 +71,7 @@ async fn listen(channel: &mut CommandChannel, transcript: &mut Transcript) -> Re
 fn no_channel_in_time() -> Obstacle {
     Obstacle::passing(
         Stage::Timeout,
-        "no channel was opened in time: the VM does not answer on its SSH connection",
+        "the VM did not open a channel in time: it does not answer on its SSH connection",
     )
 }
 

@@ -63,10 +63,15 @@ struct LearningFile {
 }
 
 impl HostKeys {
-    /// The types of the known keys; a key of another type would look like a changed key.
+    /// The types of the keys that the host may have; a key of another type would look like a changed
+    /// key. With a pin, only a known key with its fingerprint counts.
     pub fn types(&self) -> Vec<Algorithm> {
         let trusted = self.known.iter().flatten().flat_map(|host| &host.keys.trusted);
-        trusted.map(|listed| listed.key.algorithm()).collect()
+        let expected = trusted.filter(|listed| match &self.pin {
+            Some(pin) => *pin == listed.key.fingerprint(HashAlg::Sha256).to_string(),
+            None => true,
+        });
+        expected.map(|listed| listed.key.algorithm()).collect()
     }
 
     /// Checks that the host may have this key.
@@ -99,7 +104,8 @@ fn unknown(fingerprint: &str) -> Obstacle {
     Obstacle::lasting(Stage::HostKey, message).hint(format!(
         "if that is its key, pin it in the VM's entry: \
          \"ssh\": {{ \"host_key\": \"{fingerprint}\" }}; \
-         or connect once with `ssh`, or name a \"known_hosts\" file that accepts new hosts once"
+         or connect once with `ssh`, or set \"known_hosts\" to a file: bootproof then accepts the \
+         key of an unknown host once, and writes it there"
     ))
 }
 
@@ -109,7 +115,7 @@ fn not_the_pinned_one(key: &PublicKey, pin: &str, fingerprint: &str) -> Obstacle
     Obstacle::lasting(Stage::HostKey, message).hint(
         "the VM was rebuilt, or another machine answers; \
          if it was rebuilt on purpose, pin its new key in the inventory \
-         (if it has several, the one of the algorithm above)",
+         (if it has several, the one with the algorithm named above)",
     )
 }
 
@@ -203,4 +209,31 @@ fn lock(file: &Path) -> std::io::Result<File> {
     let lock = OpenOptions::new().create(true).append(true).open(file)?;
     lock.lock()?;
     Ok(lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+
+    fn types(pin: Option<&str>) -> Vec<Algorithm> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, format!("vm.example {KEY}\n").as_bytes()).unwrap();
+        let policy = HostKeyPolicy {
+            pin: pin.map(str::to_owned),
+            known_hosts: vec![file.path().to_owned()],
+            lab_known_hosts: None,
+        };
+        policy.of("vm.example", 22).types()
+    }
+
+    #[test]
+    fn a_pin_outranks_the_type_of_another_known_key() {
+        let own = PublicKey::from_openssh(KEY).unwrap().fingerprint(HashAlg::Sha256).to_string();
+        assert_eq!(types(None), [Algorithm::Ed25519]);
+        assert_eq!(types(Some(&own)), [Algorithm::Ed25519]);
+        assert_eq!(types(Some("SHA256:of-another-key")), []);
+    }
 }

@@ -30,7 +30,7 @@ impl KeyFile {
         // Before its permissions: the file of a public key may be readable by everybody.
         if is_public_key(&text) {
             let hint = "name the file without `.pub`";
-            return Err(not_a_key(&path, "has a public key", hint));
+            return Err(not_a_key(&path, "contains a public key", hint));
         }
         // Like OpenSSH: only the owner is asked to do something about the permissions.
         let is_ours = metadata.uid() == rustix::process::getuid().as_raw();

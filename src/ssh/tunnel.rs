@@ -48,7 +48,7 @@ pub async fn open(
 fn forbidden(target: &str, reason: &ChannelOpenFailure) -> Obstacle {
     let message = format!("sshd refuses to connect to {target} for us: {reason:?}");
     Obstacle::lasting(Stage::Channel, message).hint(
-        "http_responds asks from the VM through its sshd: allow it with `AllowTcpForwarding yes` \
-         or `local`, or use \"from\": \"runner\"",
+        "bootproof connects from the VM through its sshd: allow it with `AllowTcpForwarding yes` \
+         or `local`; in `http_responds` you can use \"from\": \"runner\" instead",
     )
 }

@@ -36,7 +36,7 @@ use tempfile::TempDir;
 
 use crate::fake_vm::{FakeVm, Login, Script, http, serve_http};
 
-/// Set, the pages are rewritten instead of compared.
+/// If it is 1, the pages are rewritten instead of compared.
 const UPDATE: &str = "BOOTPROOF_UPDATE_DOCS";
 
 /// A line that stands for lines that a page leaves out.
@@ -329,7 +329,7 @@ impl Desk {
 /// What a terminal shows at the end: there, the progress of the VMs is erased.
 fn without_progress(printed: &str) -> String {
     static PROGRESS: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(?m)^[\w.-]+: (logged in|given up: .*)\n").expect("a pattern")
+        Regex::new(r"(?m)^[\w.-]+: (logged in|gave up: .*)\n").expect("a pattern")
     });
     PROGRESS.replace_all(printed, "").into_owned()
 }
@@ -375,7 +375,7 @@ fn perform(page: &str) -> (String, Vec<String>) {
 
 #[test]
 fn console_blocks_show_what_the_commands_print() {
-    let update = std::env::var_os(UPDATE).is_some();
+    let update = std::env::var_os(UPDATE).is_some_and(|value| value == "1");
     let mut wrong = Vec::new();
     for page in pages() {
         let (text, problems) = perform(&page);
@@ -405,11 +405,12 @@ fn json_blocks_are_files_that_bootproof_reads() {
     }
 }
 
-/// The arguments of every `bootproof` command in shell text.
+/// The arguments of every `bootproof` command in shell text; `\` continues a line.
 fn bootproof_commands(text: &str) -> Vec<Vec<String>> {
     static COMMAND: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"(?:^|[\s;&|])bootproof ([^;&|#>\n]*)").expect("a pattern"));
-    let found = COMMAND.captures_iter(text).map(|captures| captures[1].to_owned());
+    let text = text.replace("\\\n", " ");
+    let found = COMMAND.captures_iter(&text).map(|captures| captures[1].to_owned());
     let words = found.map(|arguments| shlex::split(&arguments).expect("words"));
     // What comes after `--` is a command for a VM.
     words.map(|words| words.into_iter().take_while(|word| word != "--").collect()).collect()
@@ -515,6 +516,22 @@ fn links_lead_to_files_and_headings() {
                     assert_leads_somewhere(&page, number, &target);
                 }
             }
+        }
+        assert_references_are_defined(&page);
+    }
+}
+
+/// `[text][name]` and `[name][]` are links only if `[name]: TARGET` has a line of its own.
+fn assert_references_are_defined(page: &str) {
+    let reference = Regex::new(r"\[([^\[\]]+)\]\[([^\[\]]*)\]").expect("a pattern");
+    let definition = Regex::new(r"^\[([^\[\]]+)\]: \S+$").expect("a pattern");
+    let lines = prose(page);
+    let named = |line: &str| definition.captures(line).map(|captures| captures[1].to_owned());
+    let defined: BTreeSet<String> = lines.iter().filter_map(|(_, line)| named(line)).collect();
+    for (number, line) in &lines {
+        for captures in reference.captures_iter(line) {
+            let name = if captures[2].is_empty() { &captures[1] } else { &captures[2] };
+            assert!(defined.contains(name), "{page}:{number}: no line defines [{name}]");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-const SUBCOMMANDS: [&str; 17] = [
+const SUBCOMMANDS: [&str; 19] = [
     "",
     "check",
     "plan",
@@ -18,6 +18,8 @@ const SUBCOMMANDS: [&str; 17] = [
     "lab logs",
     "lab snapshot",
     "lab restore",
+    "lab pause",
+    "lab resume",
     "lab reboot",
     "lab down",
 ];

@@ -401,7 +401,7 @@ fn lint_reports_warnings_that_the_lab_lost() {
         scene.write(file, text.replace(warning, "Other"));
         let run = lint();
         assert_eq!(run.code, Some(2));
-        assert!(run.stderr.contains("has lost the warning \""), "{}", run.stderr);
+        assert!(run.stderr.contains("lacks the warning \""), "{}", run.stderr);
         assert!(run.stderr.contains(warning), "{}", run.stderr);
         scene.write(file, text);
     }
@@ -494,7 +494,7 @@ fn files_with_other_content_are_listed_and_kept_unless_forced() {
     assert_eq!(run.code, Some(2));
     assert_eq!(
         run.stderr,
-        "error: these files exist with other content, so nothing was written:\n  \
+        "error: these files exist with different content, so bootproof wrote nothing:\n  \
          lab/recipes/paperless-db/startup.sh\n  \
          hint: use --force to replace them, or --into FOLDER to write elsewhere\n"
     );
@@ -521,8 +521,8 @@ fn recipes_of_another_lab_are_not_mixed_in() {
     let before = tree(&scene.path("lab"));
     let run = scene.bootproof(&["import", "small.json", "--into", "lab"]);
     assert_eq!(run.code, Some(2));
-    let others = "lab/recipes has recipes that are not in the blueprint, so nothing was written: \
-                  paperless-broker, paperless-db, paperless-web\n";
+    let others = "lab/recipes has recipes that are not in the blueprint, so bootproof wrote \
+                  nothing: paperless-broker, paperless-db, paperless-web\n";
     assert!(run.stderr.contains(others), "{}", run.stderr);
     assert_eq!(tree(&scene.path("lab")), before);
 }

@@ -208,26 +208,26 @@ macro_rules! misbehaviours {
 misbehaviours! {
     // On the way to a login.
     it_says_nothing => wire(Wire::Silent).blocked("banner", "no SSH banner within 15s");
-    it_closes_at_once => wire(says("")).blocked("banner", "closed before an SSH banner");
+    it_closes_at_once => wire(says("")).blocked("banner", "sent no SSH banner");
     it_penalizes_this_address => wire(says("Not allowed at this time\r\n"))
-        .blocked("banner", "closed before an SSH banner; it said \"Not allowed at this time\"")
+        .blocked("banner", "sent no SSH banner; received \"Not allowed at this time\"")
         .and(|run| hints(run, "PerSourcePenalties"));
     it_has_too_many_logins_under_way => wire(says("Exceeded MaxStartups\r\n"))
-        .blocked("banner", "it said \"Exceeded MaxStartups\"")
+        .blocked("banner", "received \"Exceeded MaxStartups\"")
         .and(|run| hints(run, "MaxStartups"));
     it_is_another_service => wire(says("220 mail ESMTP\r\n"))
-        .blocked("banner", "it said \"220 mail ESMTP\"")
+        .blocked("banner", "received \"220 mail ESMTP\"")
         .and(|run| hints(run, "something other than sshd"));
     it_talks_without_end => wire(Wire::Babbles(b"hello? ".repeat(40)))
-        .blocked("banner", "the server talks, but not SSH; it said \"hello? hello?")
+        .blocked("banner", "the server talks, but not SSH; received \"hello? hello?")
         .and(|run| assert!(run.rows()[0]["message"].as_str().unwrap().len() < 400));
-    it_greets_with_escapes => wire(Wire::Says(hostile().into_bytes())).blocked("banner", "it said");
+    it_greets_with_escapes => wire(Wire::Says(hostile().into_bytes())).blocked("banner", "received");
     it_speaks_an_old_protocol =>
-        wire(says("SSH-1.5-old\r\n")).blocked("banner", "it said \"SSH-1.5-old\"");
+        wire(says("SSH-1.5-old\r\n")).blocked("banner", "received \"SSH-1.5-old\"");
     its_banner_is_slow => wire(Wire::Late(Duration::from_secs(2)));
     its_bytes_drip => wire(Wire::Drips(Duration::from_millis(1)));
     its_banner_drips_for_ever => wire(Wire::Drips(Duration::from_secs(1)))
-        .blocked("banner", "no SSH banner within 15s; it said \"SSH-2.0-");
+        .blocked("banner", "no SSH banner within 15s; received \"SSH-2.0-");
     it_closes_after_its_banner =>
         wire(Wire::CutAfter(33)).blocked("handshake", "key exchange failed");
     it_freezes_after_its_banner =>
@@ -254,7 +254,7 @@ misbehaviours! {
     it_closes_when_a_session_is_opened =>
         opening(Opening::Cut).errored("channel", "connection was lost");
     it_never_opens_a_session =>
-        opening(Opening::Hangs).limit().errored("timeout", "no channel was opened in time");
+        opening(Opening::Hangs).limit().errored("timeout", "did not open a channel in time");
     it_runs_no_commands =>
         command([Step::Refuse, Step::Hang]).errored("channel", "refuses to run commands");
     it_closes_before_the_output =>
@@ -326,7 +326,7 @@ misbehaviours! {
     its_sudo_hangs =>
         sudo(Sudo::Hangs("sudo: unable to resolve host vm: Name or service not known\n".to_owned()))
         .limit()
-        .errored("timeout", "sudo did not let the command through in time")
+        .errored("timeout", "sudo did not start the command in time")
         .and(|run| hints(run, "/etc/hosts"));
 
     // The way from the VM to a URL.
@@ -374,7 +374,7 @@ misbehaviours! {
         .failed("no HTTP answer");
     its_body_is_empty =>
         web(Http::Says(http("200 OK", "").into())).failed("does not contain \"ok\"");
-    its_body_is_a_gzip_bomb => web(gzip_bomb()).errored("answer", "the first ones do not decide");
+    its_body_is_a_gzip_bomb => web(gzip_bomb()).errored("answer", "decide from the first ones");
     its_chunks_are_garbage =>
         web(answers("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nok\r\n"))
             .failed("no HTTP answer");
@@ -455,7 +455,7 @@ fn https_to_a_plain_http_port_says_so() {
         path(Forwarding::Allowed, port)
             .with("url", url)
             .with("from", from)
-            .failed("the server answered with plain HTTP, not TLS; is the URL's scheme http?")
+            .failed("the server answered with plain HTTP, not TLS; should the scheme be http?")
             .check();
     }
 }
@@ -466,7 +466,7 @@ fn a_url_is_requested_through_the_vm() {
         web(Http::Says(http(status, r#"{"res":"pong"}"#).into())).with("contains", "res")
     };
     ping("200 OK").with("jq", r#".res == "pong""#).check();
-    ping("200 OK").with("jq", r#".res == "ping""#).failed("answered false").check();
+    ping("200 OK").with("jq", r#".res == "ping""#).failed("returned false").check();
     ping("200 OK").with("status", 204).failed("answered 200, expected 204").check();
     ping("500 No").failed("answered 500, expected 200").check();
     ping("200 OK").with("from", "runner").check();

@@ -101,10 +101,10 @@ fn a_shared_identity_fails_on_both_vms() {
 fn an_address_has_one_owner() {
     let thief = Machine { address: DB.address, ..QUEUE };
     let expected = printed(&[
-        ("db::identity", "it has its address 10.9.0.2 on queue, too"),
+        ("db::identity", "it has the address 10.9.0.2, which queue has, too"),
         (
             "queue::identity",
-            "it has 10.9.0.2, the address of db; it does not have its address 10.9.0.3",
+            "it has 10.9.0.2, the address of db; it does not have its declared address 10.9.0.3",
         ),
     ]);
     assert_eq!(red([&APP, &DB, &thief]), expected);

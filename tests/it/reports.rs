@@ -457,7 +457,7 @@ fn a_full_disk_under_one_report_keeps_the_other_report() {
         (&left["complete"], &left["results"][0]["verdict"]),
         (&json!(false), &json!("not-run"))
     );
-    assert_eq!(left["stopped"], "the run has not come to its end");
+    assert_eq!(left["stopped"], "the run has not finished");
     assert_eq!(scene.read("left"), "report.json\n");
     is_sound_junit(&scene.read("junit.xml"));
     assert!(!scene.read("junit.xml").contains("<error"), "the other report tells that it passed");

@@ -91,7 +91,7 @@ fn a_disconnect_with_a_reason_is_a_refusal_and_not_retried() {
     blocked(
         &run,
         "auth",
-        "login as `ops` refused: tried publickey (key file), password; it said \"Too many auth",
+        "login as `ops` refused: tried publickey (key file), password; the server said \"Too many",
     );
     assert!(run.rows()[0]["cause"]["hint"].as_str().unwrap().contains("MaxAuthTries"));
     assert_eq!(vm.connections(), 1);
@@ -178,7 +178,7 @@ fn a_folder_and_a_public_key_are_not_private_keys() {
     let scene = without_password();
     let vm = script(Login::key(&keygen(&scene, &["-t", "ed25519"], ""))).start();
     let mut scene = scene.vm("vm", &vm).run("vm", "true");
-    for (key, message) in [(".", "is a folder"), ("id.pub", "has a public key")] {
+    for (key, message) in [(".", "is a folder"), ("id.pub", "contains a public key")] {
         scene = scene.ssh("vm", "key", key);
         let run = scene.check(&[]);
         blocked(&run, "auth", message);
@@ -368,7 +368,7 @@ fn failures_behind_a_jump_host_have_the_same_stages() {
         (
             Wire::Says(b"Not allowed at this time\r\n".to_vec()),
             "banner",
-            "it said \"Not allowed at this time\"",
+            "received \"Not allowed at this time\"",
         ),
         (Wire::Silent, "banner", "no SSH banner within 15s"),
         (Wire::CutAfter(33), "handshake", "key exchange failed"),

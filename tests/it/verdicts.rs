@@ -65,7 +65,7 @@ fn warns_about_checks_that_cannot_fail() {
     let told: Vec<_> = run.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
     assert_eq!(told.len(), 1, "{}", run.transcript());
     assert!(
-        told[0].contains("suite.json:") && told[0].contains("::sure: this check cannot fail"),
+        told[0].contains("suite.json:") && told[0].contains("::sure: this assertion cannot fail"),
         "{}",
         told[0]
     );

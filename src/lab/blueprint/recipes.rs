@@ -135,7 +135,7 @@ impl NodeWithRecipe<'_> {
             Err(self.spelled.error(
                 &self.at_recipe(key),
                 message,
-                Some("remove one of them".to_owned()),
+                Some("remove it from the recipe, or make both the same".to_owned()),
             ))
         };
         let node = &self.node.name;
@@ -180,7 +180,7 @@ impl NodeWithRecipe<'_> {
             return Ok(Some(first));
         };
         let message = format!(
-            "the {what} is {other} here but {first} in line {}",
+            "the {what} is {other} here but {first} on line {}",
             self.spelled.line(&first_path)
         );
         Err(self.spelled.error(&path, message, Some("remove one of them".to_owned())))
@@ -317,8 +317,8 @@ impl NodeWithRecipe<'_> {
             (None, None) => Err("the startup script has neither `content` nor `file`".to_owned()),
         };
         let text = text.map_err(|message| {
-            let hint = "write the script under `content`, or under `file` its path from the \
-                        blueprint's folder";
+            let hint = "write the script under `content`, or its path from the blueprint's folder \
+                        under `file`";
             self.spelled.error(path, message, Some(hint.to_owned()))
         })?;
         // Text files end with a line feed; texts in JSON often do not.

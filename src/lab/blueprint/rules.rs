@@ -278,11 +278,7 @@ fn warnings(spelled: &Spelled, written: &BlueprintFile) -> Vec<Problem> {
     let empty = all.into_iter().filter(|(_, text)| text.trim().is_empty());
     empty
         .map(|(path, _)| {
-            spelled.error(
-                &path,
-                "the warning is empty",
-                Some("write a text or remove it".to_owned()),
-            )
+            spelled.error(&path, "the warning is empty", Some("fill or remove it".to_owned()))
         })
         .collect()
 }

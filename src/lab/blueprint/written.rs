@@ -19,7 +19,7 @@ use crate::spec::suite::ScenarioEntry;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "bootproof blueprint")]
 pub(super) struct BlueprintFile {
-    /// Address of the JSON Schema, for editors; not read by bootproof.
+    /// Address of this JSON Schema, for editors; bootproof ignores it.
     #[serde(rename = "$schema", default)]
     #[expect(dead_code, reason = "for editors")]
     schema: Option<String>,

@@ -105,7 +105,7 @@ fn row_line(row: &ResultRow, width: usize, screen: Screen) -> String {
 fn remark(row: &ResultRow) -> String {
     match row.verdict {
         VerdictKind::Passed if row.attempts.len() > 1 => {
-            format!("{} ms, at attempt {}", row.duration_ms, row.attempts.len())
+            format!("{} ms, on attempt {}", row.duration_ms, row.attempts.len())
         }
         VerdictKind::Passed => format!("{} ms", row.duration_ms),
         VerdictKind::Blocked => {
@@ -158,7 +158,7 @@ pub fn aftermath(report: &Report, screen: Screen) -> String {
     for vm in &report.vms {
         if !vm.unstable.is_empty() {
             let word = screen.red("unstable");
-            let _ = writeln!(text, "\n{word} {}: do not rely on what was seen of it", vm.name);
+            let _ = writeln!(text, "\n{word} {}: do not rely on its verdicts", vm.name);
             for line in &vm.unstable {
                 let _ = writeln!(text, "  {}", harmless_line(line));
             }

@@ -76,7 +76,7 @@ fn unknown_ends(source: &Source, file: &InventoryFile) -> Vec<Problem> {
 
 fn warnings(source: &Source, file: &InventoryFile) -> Option<Problem> {
     let is_empty = |warning: &String| warning.trim().is_empty();
-    let problem = || source.problem("warnings", "a warning is empty").hint("write or remove it");
+    let problem = || source.problem("warnings", "a warning is empty").hint("fill or remove it");
     file.warnings.iter().any(is_empty).then(problem)
 }
 
@@ -85,6 +85,6 @@ fn clocks(source: &Source, file: &InventoryFile) -> Option<Problem> {
     if bound <= CLOCKS_WITHIN_AT_MOST {
         return None;
     }
-    let problem = source.problem("peers.clocks_within", "the clocks may differ by too much");
+    let problem = source.problem("peers.clocks_within", "`clocks_within` is more than 30 minutes");
     Some(problem.hint("write at most \"30m\""))
 }

@@ -147,7 +147,7 @@ impl VmReader<'_> {
         let agent = access.agent.unwrap_or(false);
         if access.password.is_none() && access.key.is_none() && !agent {
             let hint = "add `password`, `key` or `\"agent\": true`, here or in `defaults`";
-            return Err(missing("way to log in", hint));
+            return Err(missing("login method", hint));
         }
         self.check_host_key(path, &access)?;
         let via = access.via.as_deref().map(|via| self.read_via(path, via)).transpose()?;
@@ -182,7 +182,8 @@ impl VmReader<'_> {
             Some(pin) if !is_fingerprint(pin) => {
                 let message = format!("`{pin}` is not a host-key fingerprint");
                 let problem = self.source.problem(&join(path, "ssh.host_key"), message);
-                let hint = "write SHA256: and 43 characters, as `ssh-keygen -lf KEY.pub` prints it";
+                let hint = "write the fingerprint that `ssh-keygen -lf KEY.pub` prints: SHA256: \
+                            and 43 characters";
                 Err(problem.hint(hint))
             }
             _ => Ok(()),

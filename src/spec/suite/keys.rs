@@ -75,7 +75,7 @@ fn beside_params(source: &Source, path: &str, key: &str) -> Problem {
     let common = COMMON_KEYS.join(", ");
     source
         .problem(&join(path, key), format!("`{key}` is not allowed beside `params`"))
-        .hint(format!("write the keys of the type under `params`; known beside it: {common}"))
+        .hint(format!("write the keys of the type under `params`; allowed beside it: {common}"))
 }
 
 fn read_type(

@@ -232,7 +232,7 @@ fn read_counter_example(
     let counter_example = read_expectation(source, &place, keys.kind, changed)?;
     if counter_example == *expectation {
         let message = "the counter-example is the same as the assertion";
-        let hint = "change what it looks at: another command, port or URL, with which it must fail";
+        let hint = "use another command, port or URL, with which the assertion must fail";
         return Err(source.problem(&path, message).hint(hint).into());
     }
     Ok(counter_example)
