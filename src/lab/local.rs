@@ -133,9 +133,24 @@ fn login(user: &User) -> Access {
     Access { user: Some(user.name.clone()), password, ..Access::default() }
 }
 
-/// The suites that the declared inventory names; both files are in the same folder.
+/// The suites that the declared inventory names, as seen from the folder of `path`.
 fn suites_of(declared: &Inventory, path: &Path) -> Option<Vec<PathBuf>> {
     let folder = path.parent().unwrap_or(Path::new(""));
-    let relative = |suite: &PathBuf| suite.strip_prefix(folder).unwrap_or(suite).to_owned();
-    (!declared.suites.is_empty()).then(|| declared.suites.iter().map(relative).collect())
+    let back: PathBuf = folder.components().map(|_| "..").collect();
+    let suites = declared.suites.iter().map(|suite| back.join(suite));
+    (!declared.suites.is_empty()).then(|| suites.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_local_inventory_names_the_suites_of_the_declared_one() {
+        let text = r#"{"lab": "l", "suites": ["../suites/a.json", "/b.json"], "vms":
+            {"vm": {"address": "10.0.0.1", "ssh": {"user": "ops", "agent": true}}}}"#;
+        let declared = Inventory::parse("inventory/l.json", text).unwrap();
+        let suites = suites_of(&declared, Path::new("inventory/local.json")).unwrap();
+        assert_eq!(suites, ["../suites/a.json", "/b.json"].map(PathBuf::from));
+    }
 }
