@@ -116,6 +116,7 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, Error> {
     let plan = arguments.selection.plan()?;
     let selected = arguments.selection.of(&plan)?;
     let destinations = arguments.destinations();
+    let report_names = destinations.names();
     let coverage_required = arguments.fail_uncovered;
     let settings = arguments.run_settings()?;
     let gate = Gate::prepare(Request { plan, selected, destinations, coverage_required })?;
@@ -126,7 +127,7 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, Error> {
         Format::Human => show(&terminal::render(&ending.report, arguments.screen())),
         Format::Json => show_exactly(&json::render(&ending.report)),
     }
-    eprintln!("reports: {}", arguments.destinations().names());
+    eprintln!("reports: {report_names}");
     Ok(ending.exit_code)
 }
 

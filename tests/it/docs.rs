@@ -9,7 +9,7 @@
 //! - `<!-- lab: COMMAND -->`: real output of COMMAND on the lab, which the tests cannot run. They
 //!   check that the commands in it exist, and the ids and the faults.
 //!
-//! A line `[...]` stands for any number of lines that the page leaves out.
+//! A page can leave lines out: it writes `[...]` in their place.
 //!
 //! `BOOTPROOF_UPDATE_DOCS=1 cargo test --test it docs` writes what was printed into the pages;
 //! what a block had left out must then be left out again by hand.
@@ -39,7 +39,7 @@ use crate::fake_vm::{FakeVm, Login, Script, http, serve_http};
 /// If it is 1, the pages are rewritten instead of compared.
 const UPDATE: &str = "BOOTPROOF_UPDATE_DOCS";
 
-/// A line that stands for lines that a page leaves out.
+/// What a page writes in place of lines that it leaves out.
 const FOLD: &str = "[...]";
 
 const README_LINES: usize = 150;
@@ -334,7 +334,7 @@ fn without_progress(printed: &str) -> String {
     PROGRESS.replace_all(printed, "").into_owned()
 }
 
-/// Whether `shown` is what was `printed`; a line `[...]` stands for any number of lines.
+/// Whether `shown` is what was `printed`; a line `[...]` matches any number of lines.
 fn shows(shown: &str, printed: &str) -> bool {
     let (shown, printed) = (without_times(shown), without_times(printed));
     let pattern = shown.lines().map(|line| match line.trim() {

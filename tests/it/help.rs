@@ -60,7 +60,7 @@ fn help_fits_80_columns_and_is_wrapped_once() {
 
 #[test]
 fn every_subcommand_shows_an_example() {
-    for subcommand in SUBCOMMANDS.iter().filter(|name| !["", "lab"].contains(name)) {
+    for subcommand in SUBCOMMANDS.iter().filter(|name| !name.is_empty()) {
         assert!(help(subcommand, "80").contains("Example"), "bootproof {subcommand} --help");
     }
 }

@@ -76,20 +76,3 @@ fn commands_that_need_a_lab_say_that_it_is_not_up() {
     let down = lab(&["down"]);
     assert_eq!((down.code, down.stdout.as_str()), (Some(0), "the lab was not up\n"));
 }
-
-#[test]
-fn help_texts_have_an_example_and_fit_into_80_columns() {
-    let subcommands = [
-        "build", "up", "status", "ssh", "logs", "snapshot", "restore", "pause", "resume", "reboot",
-        "down",
-    ];
-    let of_lab = subcommands.map(|name| vec!["lab", name, "--help"]);
-    let others = [vec!["lab", "--help"], vec!["import", "--help"], vec!["schema", "--help"]];
-    for arguments in of_lab.into_iter().chain(others) {
-        let run = Scene::new().env("COLUMNS", "80").bootproof(&arguments);
-        assert_eq!(run.code, Some(0), "{arguments:?}");
-        assert!(run.stdout.contains("Example"), "{arguments:?}");
-        let too_long = run.stdout.lines().find(|line| line.chars().count() > 80);
-        assert_eq!(too_long, None, "{arguments:?}");
-    }
-}

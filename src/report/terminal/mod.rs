@@ -6,6 +6,7 @@ mod wires;
 
 use std::fmt::Write;
 
+use screen::MARGIN;
 pub use screen::Screen;
 
 use super::Report;
@@ -90,15 +91,13 @@ fn row_line(row: &ResultRow, width: usize, screen: Screen) -> String {
     let verdict = screen.verdict(row.verdict);
     let remark = remark(row);
     let remark_width = remark.chars().count();
-    // Two spaces before the verdict, nine for it, two between the columns.
-    let before = 2 + 9;
     let id = &row.id;
-    if screen.fits(before + width + 2 + remark_width) {
+    if screen.fits(MARGIN + width + 2 + remark_width) {
         format!("{}\n", format!("  {verdict} {id:width$}  {remark}").trim_end())
-    } else if screen.fits(before + id.chars().count() + 2 + remark_width) {
+    } else if screen.fits(MARGIN + id.chars().count() + 2 + remark_width) {
         format!("  {verdict} {id}  {remark}\n")
     } else {
-        format!("  {verdict} {id}\n{:before$}{remark}\n", "")
+        format!("  {verdict} {id}\n{:MARGIN$}{remark}\n", "")
     }
 }
 

@@ -7,6 +7,9 @@ use crate::outcome::VerdictKind;
 /// The width of the verdict column.
 const VERDICT_WIDTH: usize = 8;
 
+/// The columns before what a line is about: the indentation, the verdict and a space.
+pub(super) const MARGIN: usize = 2 + VERDICT_WIDTH + 1;
+
 /// What the screen can show.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Screen {

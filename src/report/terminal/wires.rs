@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::screen::Screen;
+use super::screen::{MARGIN, Screen};
 use crate::outcome::VerdictKind;
 use crate::report::Report;
 use crate::report::row::WireRow;
@@ -32,9 +32,8 @@ pub(super) fn render(report: &Report, screen: Screen) -> String {
     let wires = widest(|line| &line.wire);
     let listens = widest(|line| &line.listens_on).max(LISTENS_ON.len());
     let reached = widest(|line| &line.reached).max(REACHED.len());
-    // Two spaces before the verdict, nine for it, two between the columns.
-    let columns = [2 + 9 + wires, listens, reached];
-    if screen.fits(columns.iter().sum::<usize>() + 4) {
+    // Two spaces are between the columns.
+    if screen.fits(MARGIN + wires + 2 + listens + 2 + reached) {
         table(&lines, screen, wires, listens)
     } else {
         stacked(&lines, screen)
@@ -43,7 +42,7 @@ pub(super) fn render(report: &Report, screen: Screen) -> String {
 
 fn table(lines: &[Line], screen: Screen, wires: usize, listens: usize) -> String {
     let title = screen.bold("wires");
-    let pad = 2 + 9 + wires - "wires".len();
+    let pad = MARGIN + wires - "wires".len();
     let mut text = format!("\n{title}{:pad$}  {LISTENS_ON:listens$}  {REACHED}\n", "");
     for line in lines {
         let verdict = screen.verdict(line.verdict);
@@ -59,7 +58,7 @@ fn stacked(lines: &[Line], screen: Screen) -> String {
         let verdict = screen.verdict(line.verdict);
         let Line { wire, listens_on, reached, .. } = line;
         let _ = writeln!(text, "  {verdict} {wire}");
-        let _ = writeln!(text, "           {LISTENS_ON} {listens_on}; {REACHED}: {reached}");
+        let _ = writeln!(text, "{:MARGIN$}{LISTENS_ON} {listens_on}; {REACHED}: {reached}", "");
     }
     text
 }

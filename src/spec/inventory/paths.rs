@@ -2,8 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// `path` as seen from `folder`; `~/` is the home folder. `inventory/../suites` becomes `suites`: people
-/// read these paths in reports.
+/// `path` as seen from `folder`; `~/` is the home folder. `inventory/../suites` becomes `suites`,
+/// because people read these paths in reports.
 pub(super) fn relative_to(folder: &Path, path: &Path) -> PathBuf {
     match (path.strip_prefix("~"), std::env::home_dir()) {
         (Ok(below), Some(home)) => home.join(below),
