@@ -21,6 +21,8 @@ pub enum Stage {
     HostKey,
     /// The login was refused.
     Auth,
+    /// The login shell did not run a command as it should.
+    Shell,
     /// sudo was refused.
     Sudo,
     /// No channel, or it broke.
@@ -45,6 +47,7 @@ impl Stage {
             Self::Handshake => "handshake",
             Self::HostKey => "host-key",
             Self::Auth => "auth",
+            Self::Shell => "shell",
             Self::Sudo => "sudo",
             Self::Channel => "channel",
             Self::Timeout => "timeout",

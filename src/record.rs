@@ -42,6 +42,12 @@ pub struct VmRecord {
     pub connects: u32,
     /// Which machine it is.
     pub identity: SystemIdentity,
+    /// How many CPUs it has, as far as is known.
+    pub cpus: Option<usize>,
+    /// What its login shell prints around each command; nothing of it counts.
+    pub noise: Vec<ShellNoise>,
+    /// How quickly it answered commands.
+    pub pace: Option<Pace>,
     /// Why its verdicts are not reliable: it rebooted, restarted services or ran out of memory.
     pub unstable: Vec<String>,
     /// Services that failed or do not run although they are enabled, each with its state; empty
@@ -51,6 +57,28 @@ pub struct VmRecord {
     pub evidence: Vec<EvidenceItem>,
     /// Why the run gave up on it.
     pub cause: Option<Cause>,
+}
+
+/// What a login shell prints around each command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShellNoise {
+    /// Where and when, such as `on standard output before each command`.
+    pub place: String,
+    /// What it prints.
+    pub text: String,
+}
+
+/// How quickly a VM answered commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// How many answers there were.
+    pub answers: usize,
+    /// Half of the answers took at most this long.
+    pub median: Duration,
+    /// The slowest answer.
+    pub slowest: Duration,
+    /// How many questions it had to answer at once at most.
+    pub at_once: usize,
 }
 
 /// A service that failed, or does not run although it is enabled.

@@ -12,7 +12,7 @@ use super::slug::slug;
 use super::text::TextExpectation;
 use crate::command::{CommandEnd, CommandResult};
 
-/// The line on standard error that shows that sudo has let the command through.
+/// The line on both streams that shows that sudo has let the command through.
 pub const SUDO_GRANTED: &str = "bootproof: sudo granted";
 
 /// A command on the VM must exit with `exit_code`, and its standard output must be as expected.
@@ -72,12 +72,15 @@ impl CommandOutput {
     /// The line that is sent to the VM.
     ///
     /// sudo reads the password from standard input. The command itself gets an empty standard
-    /// input, and [`SUDO_GRANTED`] on standard error shows that sudo has let it through.
+    /// input, and [`SUDO_GRANTED`] shows that sudo has let it through: what comes before is sudo's.
     pub fn remote_command(&self) -> String {
         if !self.run_as_root {
             return self.command.clone();
         }
-        let inner = format!("exec </dev/null; echo '{SUDO_GRANTED}' >&2; {}", self.command);
+        let inner = format!(
+            "exec </dev/null; echo '{SUDO_GRANTED}'; echo '{SUDO_GRANTED}' >&2; {}",
+            self.command
+        );
         // Quoting fails for NUL only, which `mistakes` has refused.
         let quoted = shlex::try_quote(&inner).unwrap_or_default();
         format!("sudo -S -p '' -- sh -c {quoted}")

@@ -4,6 +4,7 @@
 pub mod evidence;
 pub mod identity;
 mod service;
+pub mod shell;
 
 pub use service::{Service, parse_services, read_candidates, read_services};
 

@@ -1,8 +1,10 @@
 //! How to look at a command: run it, as the user or through sudo.
 
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::context::{ProbeContext, Unanswered};
+use super::turns::Load;
 use crate::assertion::command_output::{CommandOutput, SUDO_GRANTED, missing_tool};
 use crate::command::CommandResult;
 use crate::obstacle::{Obstacle, Stage};
@@ -13,12 +15,23 @@ pub(super) async fn look(
     wanted: &CommandOutput,
     context: &ProbeContext,
 ) -> Result<CommandResult, Unanswered> {
-    let command = wanted.remote_command();
+    let turn = context.turn(Load::Command).await;
+    let answer = ask(wanted, context, turn.began() + context.limit).await;
+    context.end(turn);
+    answer
+}
+
+async fn ask(
+    wanted: &CommandOutput,
+    context: &ProbeContext,
+    deadline: Instant,
+) -> Result<CommandResult, Unanswered> {
+    let (session, command) = (&context.vm.session, wanted.remote_command());
     if !wanted.run_as_root {
-        return exec(&context.session, &command, None, context.deadline).await;
+        return exec(session, &command, None, deadline).await;
     }
     let password = password_line(context.sudo_password.as_ref());
-    match exec(&context.session, &command, Some(password.as_bytes()), context.deadline).await {
+    match exec(session, &command, Some(password.as_bytes()), deadline).await {
         Ok(mut result) => {
             if take_granted(&mut result) {
                 return Ok(result);
@@ -35,12 +48,16 @@ fn password_line(password: Option<&Secret>) -> Zeroizing<String> {
     Zeroizing::new(line.unwrap_or_default())
 }
 
-/// Removes the line that says that sudo let the command through; `false` if it is missing.
+/// Removes the lines that say that sudo let the command through, and what sudo printed before
+/// them; `false` if they are missing.
 fn take_granted(result: &mut CommandResult) -> bool {
     let line = format!("{SUDO_GRANTED}\n");
-    let Some(at) = result.stderr.text.find(&line) else { return false };
-    result.stderr.text.replace_range(at..at + line.len(), "");
-    true
+    let granted = [&mut result.stdout.text, &mut result.stderr.text].map(|text| {
+        let found = text.find(&line);
+        text.drain(..found.map_or(0, |at| at + line.len()));
+        found.is_some()
+    });
+    granted == [true, true]
 }
 
 /// A time-out before sudo let the command through is sudo's.

@@ -1,23 +1,93 @@
 //! What a probe has to look with.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::fact::{Fact, Reading};
+use super::turns::{Load, Turn};
+use super::vm::LiveVm;
 use crate::secrets::Secret;
-use crate::ssh::Session;
 pub use crate::ssh::exec::Unanswered;
 
-/// The connections, the password and the deadline of one attempt.
+/// The VMs, the password and the limits of one attempt.
 #[derive(Clone)]
 pub struct ProbeContext {
-    /// The VM's connection.
-    pub session: Arc<Session>,
-    /// Connections to the other VMs that the assertion names; VMs that are down are missing.
-    pub others: HashMap<String, Arc<Session>>,
+    /// The VM.
+    pub vm: Arc<LiveVm>,
+    /// The other VMs that the assertion names; VMs that are down are missing.
+    pub others: HashMap<String, Arc<LiveVm>>,
     /// For `become`.
     pub sudo_password: Option<Secret>,
-    /// The end of this attempt.
-    pub deadline: Instant,
+    /// How long each question may take, from its turn.
+    pub limit: Duration,
+    /// Whether to ask while nobody else does.
+    pub alone: bool,
+    /// What was read before does not count.
+    pub fresh_since: Instant,
+    /// How the attempt goes.
+    pub course: Arc<Course>,
+}
+
+/// How an attempt goes.
+#[derive(Debug, Default)]
+pub struct Course {
+    began: OnceLock<Instant>,
+    crowded: AtomicBool,
+}
+
+impl Course {
+    /// When the first question got its turn; `None` if none has, or if somebody else asked it.
+    pub fn began(&self) -> Option<Instant> {
+        self.began.get().copied()
+    }
+
+    /// Whether a VM had other questions to answer at the same time.
+    pub fn was_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, began: Instant) {
+        self.began.get_or_init(|| began);
+    }
+
+    fn note_crowd(&self, crowded: bool) {
+        self.crowded.fetch_or(crowded, Ordering::Relaxed);
+    }
+}
+
+impl ProbeContext {
+    /// Waits for a turn on the VM. Its deadline is `limit` after it began.
+    pub(super) async fn turn(&self, load: Load) -> Turn {
+        let turn = self.vm.turn(load, self.alone).await;
+        self.course.note(turn.began());
+        turn
+    }
+
+    /// Ends a turn.
+    pub(super) fn end(&self, turn: Turn) {
+        self.course.note_crowd(turn.was_crowded());
+        turn.end(self.limit);
+    }
+
+    /// A fact about `vm`, read anew if what is known is too old.
+    pub(super) async fn fact<T, F>(
+        &self,
+        vm: &LiveVm,
+        fact: &Fact<T>,
+        read: impl FnOnce(Instant) -> F,
+    ) -> Result<T, Unanswered>
+    where
+        T: Clone,
+        F: Future<Output = Result<T, Unanswered>>,
+    {
+        let reading = || async { vm.read(self.alone, self.limit, read).await };
+        let Reading { began, crowded, result } = fact.get(self.fresh_since, reading).await;
+        self.course.note(began);
+        self.course.note_crowd(crowded);
+        result
+    }
 }

@@ -13,9 +13,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::context::{ProbeContext, Unanswered};
+use super::turns::Load;
 use crate::assertion::http_responds::{HttpResponds, HttpResult, Vantage};
 use crate::command::Captured;
 use crate::obstacle::{Obstacle, Stage};
+use crate::ssh::Session;
 use crate::ssh::tunnel::{self, TunnelError};
 
 /// How many bytes of a body are kept for judging.
@@ -25,15 +27,26 @@ pub(super) async fn look(
     wanted: &HttpResponds,
     context: &ProbeContext,
 ) -> Result<HttpResult, Unanswered> {
+    let turn = context.turn(Load::Request).await;
+    let answer = request(wanted, &context.vm.session, turn.began() + context.limit).await;
+    context.end(turn);
+    answer
+}
+
+async fn request(
+    wanted: &HttpResponds,
+    session: &Session,
+    deadline: Instant,
+) -> Result<HttpResult, Unanswered> {
     // An error means that another request has installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().no_proxy().redirect(Policy::none()).pool_max_idle_per_host(0);
     // Reading the system's certificates takes longer than a request, and plain HTTP needs none.
     let client = if wanted.url.scheme() == "http" { client.tls_certs_only([]) } else { client };
     if wanted.from == Vantage::Runner {
-        return ask(client, wanted, context.deadline).await;
+        return ask(client, wanted, deadline).await;
     }
-    let bridge = match Bridge::open(wanted, context).await {
+    let bridge = match Bridge::open(wanted, session, deadline).await {
         Ok(bridge) => bridge,
         Err(TunnelError::Unreachable(why)) => {
             return Ok(HttpResult::NoAnswer(format!("the VM cannot connect to {why}")));
@@ -41,10 +54,10 @@ pub(super) async fn look(
         Err(TunnelError::Ssh(obstacle)) => return Err(obstacle.into()),
     };
     let client = client.unix_socket(bridge.socket.as_path());
-    let answer = ask(client, wanted, context.deadline).await;
+    let answer = ask(client, wanted, deadline).await;
     if matches!(answer, Ok(HttpResult::NoAnswer(_))) {
         // A VM that itself does not answer says nothing about the server behind it.
-        context.session.answers().await?;
+        session.answers().await?;
     }
     answer
 }
@@ -62,11 +75,15 @@ impl Drop for Bridge {
 }
 
 impl Bridge {
-    async fn open(wanted: &HttpResponds, context: &ProbeContext) -> Result<Self, TunnelError> {
+    async fn open(
+        wanted: &HttpResponds,
+        session: &Session,
+        deadline: Instant,
+    ) -> Result<Self, TunnelError> {
         let host = wanted.url.host_str().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = wanted.url.port_or_known_default().unwrap_or(80);
-        let mut path = tunnel::open(&context.session, host, port, context.deadline).await?;
+        let mut path = tunnel::open(session, host, port, deadline).await?;
         let local = |error: std::io::Error| {
             let message = format!("cannot make a socket in the temporary folder: {error}");
             Obstacle::passing(Stage::Internal, message)

@@ -4,13 +4,18 @@
 
 mod command_output;
 mod context;
+mod fact;
 pub mod health;
 mod http_responds;
 mod peer;
 mod port_listening;
+pub mod shell;
+mod turns;
+mod vm;
 mod wire;
 
-pub use context::{ProbeContext, Unanswered};
+pub use context::{Course, ProbeContext, Unanswered};
+pub use vm::LiveVm;
 
 use crate::assertion::{Expectation, Observation};
 
@@ -21,7 +26,7 @@ pub async fn observe(
 ) -> Result<Observation, Unanswered> {
     match expectation {
         Expectation::PortListening(_) => {
-            port_listening::look(context).await.map(Observation::Listeners)
+            port_listening::look(&context.vm, context).await.map(Observation::Listeners)
         }
         Expectation::CommandOutput(wanted) => {
             command_output::look(wanted, context).await.map(Observation::Command)

@@ -1,14 +1,18 @@
 //! How to look at a VM among its peers: the same question to all of them, at once.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::context::{ProbeContext, Unanswered};
+use super::vm::LiveVm;
 use crate::assertion::peer::{
     Aspect, Clock, Peer, PeerIdentity, PeerSeen, READ_CLOCK, READ_IDENTITY,
 };
 use crate::obstacle::{Obstacle, Stage};
+use crate::ssh::Session;
 use crate::ssh::exec::exec;
 
 /// A clock that is known to this many seconds is not read again.
@@ -21,12 +25,16 @@ pub(super) async fn look(peer: &Peer, context: &ProbeContext) -> Result<PeerSeen
     match peer.aspect {
         Aspect::Identity { .. } => {
             let others = ask_others(peer, context, identity);
-            let own = identity(context.clone()).await?;
+            let own = identity(context.vm.clone(), context.clone()).await?;
             Ok(PeerSeen::Identity(own, answers(others).await))
         }
         Aspect::Clock { read, .. } => {
-            let others = ask_others(peer, context, |other| clock(other, READ_CLOCK));
-            let own = clock(context.clone(), read).await?;
+            let others = ask_others(peer, context, clock);
+            let own = if read == READ_CLOCK {
+                clock(context.vm.clone(), context.clone()).await?
+            } else {
+                own_clock(context, read).await?
+            };
             Ok(PeerSeen::Clock(own, answers(others).await))
         }
     }
@@ -50,19 +58,17 @@ impl<T> Drop for Asking<T> {
 fn ask_others<T, F>(
     peer: &Peer,
     context: &ProbeContext,
-    ask: impl Fn(ProbeContext) -> F,
+    ask: impl Fn(Arc<LiveVm>, ProbeContext) -> F,
 ) -> Vec<Question<T>>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, Unanswered>> + Send + 'static,
 {
     let mut questions = Vec::new();
-    for (vm, _) in &peer.others {
-        let answer = context.others.get(vm).map(|session| {
-            let other = ProbeContext { session: session.clone(), ..context.clone() };
-            Asking(tokio::spawn(ask(other)))
-        });
-        questions.push(Question { vm: vm.clone(), answer });
+    for (name, _) in &peer.others {
+        let vm = context.others.get(name).cloned();
+        let answer = vm.map(|vm| Asking(tokio::spawn(ask(vm, context.clone()))));
+        questions.push(Question { vm: name.clone(), answer });
     }
     questions
 }
@@ -80,21 +86,39 @@ async fn answers<T>(questions: Vec<Question<T>>) -> Vec<(String, Option<T>)> {
     answers
 }
 
-async fn identity(context: ProbeContext) -> Result<PeerIdentity, Unanswered> {
-    let printed = exec(&context.session, READ_IDENTITY, None, context.deadline).await?;
-    let identity = PeerIdentity::parse(&printed.stdout.text, &context.session.fingerprint);
+async fn identity(vm: Arc<LiveVm>, context: ProbeContext) -> Result<PeerIdentity, Unanswered> {
+    let session = &vm.session;
+    context.fact(&vm, &vm.identity, |deadline| read_identity(session, deadline)).await
+}
+
+async fn read_identity(session: &Session, deadline: Instant) -> Result<PeerIdentity, Unanswered> {
+    let printed = exec(session, READ_IDENTITY, None, deadline).await?;
+    let identity = PeerIdentity::parse(&printed.stdout.text, &session.fingerprint);
     identity.ok_or_else(|| Unanswered {
         obstacle: unreadable("cannot read the VM's addresses"),
         partial: Some(printed),
     })
 }
 
+async fn clock(vm: Arc<LiveVm>, context: ProbeContext) -> Result<Clock, Unanswered> {
+    let session = &vm.session;
+    context.fact(&vm, &vm.clock, |deadline| read_clock(session, READ_CLOCK, deadline)).await
+}
+
+/// The VM's clock by another command, which nobody else wants to know.
+async fn own_clock(context: &ProbeContext, read: &str) -> Result<Clock, Unanswered> {
+    let vm = &context.vm;
+    let reading =
+        vm.read(context.alone, context.limit, |deadline| read_clock(&vm.session, read, deadline));
+    reading.await.result
+}
+
 /// The best of a few readings: a reading that had to wait for its turn is late and inexact.
-async fn clock(context: ProbeContext, read: &'static str) -> Result<Clock, Unanswered> {
+async fn read_clock(session: &Session, read: &str, deadline: Instant) -> Result<Clock, Unanswered> {
     let mut best: Option<Clock> = None;
     for _ in 0..CLOCK_READS {
         let asked = now();
-        let printed = exec(&context.session, read, None, context.deadline).await?;
+        let printed = exec(session, read, None, deadline).await?;
         let Some(clock) = Clock::parse(&printed.stdout.text, asked, now()) else {
             let obstacle = unreadable("cannot read the VM's clock");
             return Err(Unanswered { obstacle, partial: Some(printed) });

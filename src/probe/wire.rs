@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::context::{ProbeContext, Unanswered};
 use super::port_listening;
+use super::turns::Load;
 use crate::assertion::port_listening::{Listeners, Protocol};
 use crate::assertion::wire::{Wire, WireSeen};
 use crate::ssh::tunnel::{self, TunnelError};
@@ -17,21 +16,25 @@ pub(super) async fn look(wire: &Wire, context: &ProbeContext) -> Result<WireSeen
     if wire.protocol == Protocol::Udp {
         return Ok(WireSeen { listeners: far_end(wire, context).await, unreached: None });
     }
-    let until = context.deadline.min(Instant::now() + CONNECT);
-    let (reached, listeners) = tokio::join!(
-        tunnel::open(&context.session, &wire.address, wire.port, until),
-        far_end(wire, context)
-    );
+    let (reached, listeners) = tokio::join!(near_end(wire, context), far_end(wire, context));
     let unreached = match reached {
-        Ok(_) => None,
+        Ok(()) => None,
         Err(TunnelError::Unreachable(why)) => Some(why),
         Err(TunnelError::Ssh(obstacle)) => return Err(obstacle.into()),
     };
     Ok(WireSeen { listeners, unreached })
 }
 
+async fn near_end(wire: &Wire, context: &ProbeContext) -> Result<(), TunnelError> {
+    let turn = context.turn(Load::Request).await;
+    let until = turn.began() + context.limit.min(CONNECT);
+    let opened = tunnel::open(&context.vm.session, &wire.address, wire.port, until).await;
+    context.end(turn);
+    opened.map(drop)
+}
+
 /// `None` if the far end cannot be asked: the near end's answer is still worth having.
 async fn far_end(wire: &Wire, context: &ProbeContext) -> Option<Listeners> {
-    let session = context.others.get(&wire.to)?.clone();
-    port_listening::look(&ProbeContext { session, ..context.clone() }).await.ok()
+    let vm = context.others.get(&wire.to)?;
+    port_listening::look(vm, context).await.ok()
 }

@@ -16,7 +16,7 @@ use super::row::ResultRow;
 use super::text::{harmless, harmless_line};
 use super::totals::Totals;
 use super::vm::VmReport;
-use crate::outcome::{Attempt, VerdictKind};
+use crate::outcome::{Attempt, Cause, VerdictKind};
 
 type Xml = Writer<Vec<u8>>;
 
@@ -88,10 +88,9 @@ fn write_suite(
             .iter()
             .map(|piece| format!("== {}\n{}\n", harmless_line(&piece.about), piece.text));
         write_text(xml, "system-out", &pieces.collect::<String>())?;
-        match &vm.cause {
-            Some(cause) => write_text(xml, "system-err", &cause.to_string()),
-            None => Ok(()),
-        }
+        let warnings = vm.warnings.iter().map(|warning| format!("warning: {warning}"));
+        let lines: Vec<_> = vm.cause.iter().map(Cause::to_string).chain(warnings).collect();
+        write_text(xml, "system-err", &lines.join("\n"))
     })?;
     Ok(())
 }

@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::redact::Redactor;
+use super::text::shortened;
 use crate::health::evidence::EvidenceItem;
 use crate::outcome::Cause;
-use crate::record::{SuspectService, Timeline, Trust, VmRecord};
+use crate::record::{Pace, ShellNoise, SuspectService, Timeline, Trust, VmRecord};
 use crate::spec::inventory::Vm;
 
 /// What was seen of one VM.
@@ -44,6 +45,12 @@ pub struct VmReport {
     pub kernel: Option<String>,
     /// `PRETTY_NAME` of `/etc/os-release`.
     pub os_release: Option<String>,
+    /// How many CPUs it has.
+    pub cpus: Option<usize>,
+    /// How quickly it answered; null if it was not asked.
+    pub pace: Option<PaceReport>,
+    /// What is odd about it and changes no verdict: its login shell prints something by itself.
+    pub warnings: Vec<String>,
     /// Why it cannot be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -54,6 +61,35 @@ pub struct VmReport {
     pub suspects: Vec<Suspect>,
     /// What an operator would look at next; empty unless an assertion is red.
     pub evidence: Vec<Evidence>,
+}
+
+/// How quickly the VM answered commands. The times of a slow VM say how close it came to a time
+/// limit.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+pub struct PaceReport {
+    /// How many commands it answered.
+    pub answers: usize,
+    /// Half of the answers took at most this long, in milliseconds.
+    pub median_ms: u64,
+    /// The slowest answer, in milliseconds.
+    pub slowest_ms: u64,
+    /// How many questions it had to answer at once at most.
+    pub at_once: usize,
+}
+
+impl PaceReport {
+    fn new(pace: Pace) -> Self {
+        Self {
+            answers: pace.answers,
+            median_ms: milliseconds(pace.median),
+            slowest_ms: milliseconds(pace.slowest),
+            at_once: pace.at_once,
+        }
+    }
+}
+
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// When the VM reached each step of its boot, in milliseconds from the start of the run.
@@ -73,8 +109,7 @@ pub struct TimelineReport {
 
 impl TimelineReport {
     fn new(timeline: &Timeline, redactor: &Redactor) -> Self {
-        let ms =
-            |span: Option<Duration>| span.and_then(|span| u64::try_from(span.as_millis()).ok());
+        let ms = |span: Option<Duration>| span.map(milliseconds);
         Self {
             tcp_ms: ms(timeline.tcp),
             banner_ms: ms(timeline.banner),
@@ -101,6 +136,16 @@ pub struct Evidence {
     pub about: String,
     /// What the VM printed: the last 8 KiB.
     pub text: String,
+}
+
+/// How many characters of what a login shell prints are reported.
+const NOISE_LIMIT: usize = 200;
+
+fn warning(noise: &ShellNoise, redactor: &Redactor) -> String {
+    let ShellNoise { place, text } = noise;
+    let text = redactor.line(text);
+    let text = shortened(&text, NOISE_LIMIT);
+    format!("its login shell prints {text:?} {place}; bootproof ignores it")
 }
 
 impl VmReport {
@@ -131,6 +176,9 @@ impl VmReport {
             boot_id: clean(record.identity.boot_id),
             kernel: clean(record.identity.kernel),
             os_release: clean(record.identity.os_release),
+            cpus: record.cpus,
+            pace: record.pace.map(PaceReport::new),
+            warnings: record.noise.iter().map(|noise| warning(noise, redactor)).collect(),
             cause: record.cause.map(|cause| redactor.cause(cause)),
             unstable: record.unstable.iter().map(|line| redactor.line(line)).collect(),
             suspects: record.suspects.iter().map(suspect).collect(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::link::Link;
 use super::links::Links;
@@ -13,7 +13,7 @@ use crate::assertion::{Judgement, Observation, Unclear};
 use crate::command::CommandResult;
 use crate::obstacle::{Obstacle, Stage};
 use crate::outcome::{Attempt, Outcome, Output, Stream, Verdict};
-use crate::probe::{ProbeContext, Unanswered, health, observe};
+use crate::probe::{LiveVm, ProbeContext, Unanswered, health, observe};
 use crate::record::Stop;
 use crate::spec::plan::PlannedAssertion;
 use crate::ssh::Session;
@@ -27,6 +27,12 @@ const HOLDING_PAUSE: Duration = Duration::from_secs(1);
 
 /// What was seen at the last moment is judged all the same.
 const JUDGING: Duration = Duration::from_secs(5);
+
+/// An attempt that took this long beside others, and did not pass, is made again alone.
+const LONG: Duration = Duration::from_secs(5);
+
+/// What somebody else read so shortly before the first attempt is as good as a reading of its own.
+const SHARED: Duration = Duration::from_secs(1);
 
 /// Runs one assertion to its outcome.
 pub(super) async fn run(
@@ -74,7 +80,7 @@ struct Attempts<'a> {
 
 impl Attempts<'_> {
     async fn until_it_holds(&mut self) -> Verdict {
-        if let Err(cause) = self.link.session(self.shared, self.shared.patience_ends()).await {
+        if let Err(cause) = self.link.vm(self.shared, self.shared.patience_ends()).await {
             return Verdict::Blocked(cause);
         }
         let until = Instant::now() + self.wait();
@@ -119,46 +125,76 @@ impl Attempts<'_> {
         tried
     }
 
-    /// One attempt, with an entry in the list of attempts.
+    /// One attempt. If it took long beside other questions and did not pass, the VM may only have
+    /// been busy with them: then another one follows while nobody else asks.
     async fn try_once(&mut self, until: Instant) -> Tried {
-        // The other VMs may take long to connect to; the own session may be gone by then.
+        let (tried, busy) = self.ask(until, false).await;
+        if !busy {
+            return tried;
+        }
+        self.ask(until, true).await.0
+    }
+
+    /// Asks, with an entry in the list of attempts. The second value says whether being busy can
+    /// explain the verdict.
+    async fn ask(&mut self, until: Instant, alone: bool) -> (Tried, bool) {
+        // The other VMs may take long to connect to; the own connection may be gone by then.
         let others = self.others(until).await;
-        let session = match self.link.session(self.shared, until).await {
-            Ok(session) => session,
-            Err(cause) => return Tried { verdict: Verdict::Blocked(cause), may_change: false },
+        let vm = match self.link.vm(self.shared, until).await {
+            Ok(vm) => vm,
+            Err(cause) => {
+                return (Tried { verdict: Verdict::Blocked(cause), may_change: false }, false);
+            }
         };
-        let queue = session.clone();
-        let _turn = queue.turn().await;
-        let started = Instant::now();
-        let deadline = started + self.assertion.timeout;
-        let sudo_password = self.link.sudo_password();
-        let context = ProbeContext { session, others, sudo_password, deadline };
+        let asked = Instant::now();
+        let context = ProbeContext {
+            vm,
+            others,
+            sudo_password: self.link.sudo_password(),
+            limit: self.assertion.timeout,
+            alone,
+            fresh_since: self.fresh_since(asked),
+            course: Arc::default(),
+        };
         let seen = observe(&self.assertion.expectation, &context).await;
-        let tried = if lost_the_vm(&seen, &context.session).await {
-            self.abandon(&context.session, until).await
+        let began = context.course.began().map_or(asked, |began| began.max(asked));
+        let took = began.elapsed();
+        let lost = lost_the_vm(&seen, &context.vm.session).await;
+        let tried = if lost {
+            self.abandon(&context.vm, until).await
         } else {
             self.keep(&seen);
-            self.judge(seen, deadline).await
+            self.judge(seen).await
         };
-        self.write_down(started, &tried.verdict);
-        tried
+        let busy = context.course.was_crowded()
+            && took >= LONG.min(self.assertion.timeout)
+            && matches!(tried.verdict, Verdict::Failed(_) | Verdict::Errored(_))
+            && !lost;
+        self.write_down(began, &tried.verdict);
+        (tried, busy)
+    }
+
+    /// The first attempt shares what others read at the same time; the next ones want to know
+    /// whether something has changed.
+    fn fresh_since(&self, now: Instant) -> Instant {
+        if self.made.is_empty() { now.checked_sub(SHARED).unwrap_or(now) } else { now }
     }
 
     /// The connections to other VMs that the assertion needs; those that are given up are missing.
-    async fn others(&self, until: Instant) -> HashMap<String, Arc<Session>> {
+    async fn others(&self, until: Instant) -> HashMap<String, Arc<LiveVm>> {
         let mut others = HashMap::new();
         for name in self.assertion.expectation.others() {
             let Some(link) = self.links.get(name) else { continue };
-            if let Ok(session) = link.session(self.shared, until).await {
-                others.insert(name.to_owned(), session);
+            if let Ok(vm) = link.vm(self.shared, until).await {
+                others.insert(name.to_owned(), vm);
             }
         }
         others
     }
 
     /// Blocked for good only if the VM is given up; otherwise the next attempt connects anew.
-    async fn abandon(&self, session: &Arc<Session>, until: Instant) -> Tried {
-        let cause = self.link.abandon(self.shared, session, until).await;
+    async fn abandon(&self, vm: &LiveVm, until: Instant) -> Tried {
+        let cause = self.link.abandon(self.shared, vm, until).await;
         if Instant::now() < until {
             Tried { verdict: Verdict::Errored(cause), may_change: true }
         } else {
@@ -178,14 +214,14 @@ impl Attempts<'_> {
 
     /// Judges beside the runtime: a jq program that never ends must hold up neither the deadline
     /// nor other VMs.
-    async fn judge(&self, seen: Result<Observation, Unanswered>, deadline: Instant) -> Tried {
+    async fn judge(&self, seen: Result<Observation, Unanswered>) -> Tried {
         let observation = match seen {
             Ok(observation) => observation,
             Err(Unanswered { obstacle, .. }) => return self.errored(obstacle),
         };
         let expectation = self.assertion.expectation.clone();
         let judging = tokio::task::spawn_blocking(move || expectation.judge(&observation));
-        let judgement = match timeout_at(deadline.max(Instant::now() + JUDGING), judging).await {
+        let judgement = match timeout(JUDGING.max(self.assertion.timeout), judging).await {
             Ok(Ok(judgement)) => judgement,
             Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
             Err(_) => return self.errored(endless_judging()),
@@ -209,8 +245,8 @@ impl Attempts<'_> {
         let (Some(unit), Verdict::Failed(mismatch)) = (&self.assertion.unit, verdict) else {
             return None;
         };
-        let session = self.link.session(self.shared, until).await.ok()?;
-        let seen = health::services(&session, &[unit]).await;
+        let vm = self.link.vm(self.shared, until).await.ok()?;
+        let seen = health::services(&vm, &[unit]).await;
         let service = seen.iter().find(|service| service.failed_for_good())?;
         let mut mismatch = mismatch.clone();
         mismatch.message = format!(

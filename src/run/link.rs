@@ -1,4 +1,7 @@
 //! The link to one VM: waited for patiently, shared by its assertions, given up once.
+//!
+//! A VM that others are reached through needs a connection; a VM that is asked itself also needs a
+//! login shell that runs commands.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,6 +17,7 @@ use super::vm_log::VmLog;
 use super::watch::{Aftermath, HealthWatch};
 use crate::obstacle::{Obstacle, Stage};
 use crate::outcome::Cause;
+use crate::probe::{LiveVm, shell};
 use crate::record::VmRecord;
 use crate::secrets::Secret;
 use crate::spec::inventory::Readiness;
@@ -33,7 +37,7 @@ pub(super) struct Link {
     jump: Jump,
     limits: Limits,
     budgets: Readiness,
-    session: Mutex<Option<Arc<Session>>>,
+    connected: Mutex<Option<Connected>>,
     lost: OnceLock<Cause>,
     log: Arc<VmLog>,
     watch: HealthWatch,
@@ -44,6 +48,21 @@ pub(super) enum Jump {
     Direct,
     Vm(Arc<Link>),
     Host(Box<Target>),
+}
+
+/// What a connection is needed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Connection,
+    Shell,
+}
+
+/// A connection, and what it is good for.
+#[derive(Clone)]
+struct Connected {
+    session: Arc<Session>,
+    /// `None` as long as nobody needed more than the connection.
+    vm: Option<Arc<LiveVm>>,
 }
 
 /// A connect that did not succeed.
@@ -67,7 +86,7 @@ impl Link {
             jump,
             limits,
             budgets,
-            session: Mutex::default(),
+            connected: Mutex::default(),
             lost: OnceLock::new(),
             watch: HealthWatch::new(name, log.clone(), budgets.running),
             log,
@@ -95,42 +114,70 @@ impl Link {
         }
     }
 
-    /// The VM's connection. Whoever asks first connects, and tries until `until`; the others wait
-    /// for the same answer. A VM that is given up stays so: it is one cause, not one for each
+    /// The VM, ready to be asked. Whoever asks first connects, and tries until `until`; the others
+    /// wait for the same answer. A VM that is given up stays so: it is one cause, not one for each
     /// assertion.
-    pub(super) fn session<'a>(
+    pub(super) async fn vm(&self, shared: &Shared, until: Instant) -> Result<Arc<LiveVm>, Cause> {
+        let mut connected = self.connected.lock().await;
+        if let Some(vm) = connected.as_ref().filter(|it| it.is_live()).and_then(|it| it.vm.clone())
+        {
+            return Ok(vm);
+        }
+        let ready = self.ready_until(shared, until, &mut connected, Need::Shell).await?;
+        ready.vm.ok_or_else(|| self.cause(Obstacle::lost()))
+    }
+
+    /// The VM's connection, for what is behind it.
+    fn connection<'a>(
         &'a self,
         shared: &'a Shared,
         until: Instant,
     ) -> Pin<Box<dyn Future<Output = Result<Arc<Session>, Cause>> + Send + 'a>> {
         Box::pin(async move {
-            let mut session = self.session.lock().await;
-            if let Some(live) = session.as_ref().filter(|session| !session.is_closed()) {
-                return Ok(live.clone());
+            let mut connected = self.connected.lock().await;
+            if let Some(live) = connected.as_ref().filter(|it| it.is_live()) {
+                return Ok(live.session.clone());
             }
-            if let Some(cause) = self.lost.get() {
-                return Err(cause.clone());
-            }
-            match self.connect_until(shared, until).await {
-                Ok(fresh) => {
-                    let fresh = Arc::new(fresh);
-                    self.log.note_login(&fresh);
-                    self.watch.begin(shared, &fresh);
-                    shared.notify(Event::Ready { vm: self.name.clone() });
-                    *session = Some(fresh.clone());
-                    Ok(fresh)
-                }
-                Err(cause) => Err(self.give_up(shared, cause)),
-            }
+            let ready = self.ready_until(shared, until, &mut connected, Need::Connection).await?;
+            Ok(ready.session)
         })
     }
 
-    async fn connect_until(&self, shared: &Shared, until: Instant) -> Result<Session, Cause> {
+    async fn ready_until(
+        &self,
+        shared: &Shared,
+        until: Instant,
+        connected: &mut Option<Connected>,
+        need: Need,
+    ) -> Result<Connected, Cause> {
+        if let Some(cause) = self.lost.get() {
+            return Err(cause.clone());
+        }
+        let live = connected.take().filter(Connected::is_live);
+        match self.try_until(shared, until, live, need).await {
+            Ok(ready) => {
+                *connected = Some(ready.clone());
+                if let Some(vm) = &ready.vm {
+                    self.watch.begin(shared, vm);
+                    shared.notify(Event::Ready { vm: self.name.clone() });
+                }
+                Ok(ready)
+            }
+            Err(cause) => Err(self.give_up(shared, cause)),
+        }
+    }
+
+    async fn try_until(
+        &self,
+        shared: &Shared,
+        until: Instant,
+        mut live: Option<Connected>,
+        need: Need,
+    ) -> Result<Connected, Cause> {
         let mut pause = FIRST_PAUSE;
         loop {
-            self.log.note_connect();
-            let cause = match self.connect_once(shared, until).await {
-                Ok(session) => return Ok(session),
+            let cause = match self.try_once(shared, until, live.take(), need).await {
+                Ok(ready) => return Ok(ready),
                 Err(refusal) if !refusal.may_pass || Instant::now() >= until => {
                     return Err(refusal.cause);
                 }
@@ -145,11 +192,39 @@ impl Link {
         }
     }
 
+    /// Connects, unless there is a `live` connection, and looks at the login shell if it is needed.
+    async fn try_once(
+        &self,
+        shared: &Shared,
+        until: Instant,
+        live: Option<Connected>,
+        need: Need,
+    ) -> Result<Connected, Refusal> {
+        let session = match live {
+            Some(live) => live.session,
+            None => self.log_in(shared, until).await?,
+        };
+        if need == Need::Connection {
+            return Ok(Connected { session, vm: None });
+        }
+        let shell = shell::look(&session).await.map_err(|obstacle| self.refusal(obstacle))?;
+        self.log.note_shell(&shell);
+        let vm = Some(Arc::new(LiveVm::new(session.clone(), &shell)));
+        Ok(Connected { session, vm })
+    }
+
+    async fn log_in(&self, shared: &Shared, until: Instant) -> Result<Arc<Session>, Refusal> {
+        self.log.note_connect();
+        let session = self.connect_once(shared, until).await?;
+        self.log.note_login(&session);
+        Ok(Arc::new(session))
+    }
+
     async fn connect_once(&self, shared: &Shared, until: Instant) -> Result<Session, Refusal> {
         match &self.jump {
             Jump::Direct => self.connect_through(None, shared).await,
             Jump::Vm(jump) => {
-                let session = jump.session(shared, until).await;
+                let session = jump.connection(shared, until).await;
                 let session = session.map_err(|cause| Refusal { cause, may_pass: false })?;
                 self.connect_through(Some(&session), shared).await
             }
@@ -189,16 +264,11 @@ impl Link {
 
     /// Drops a connection on which nothing is answered any more: the next one who needs the VM
     /// connects anew, or, when the time is up, the VM is given up for all.
-    pub(super) async fn abandon(
-        &self,
-        shared: &Shared,
-        dead: &Arc<Session>,
-        until: Instant,
-    ) -> Cause {
+    pub(super) async fn abandon(&self, shared: &Shared, dead: &LiveVm, until: Instant) -> Cause {
         let cause = self.cause(frozen());
-        let mut session = self.session.lock().await;
-        if session.as_ref().is_some_and(|current| Arc::ptr_eq(current, dead)) {
-            *session = None;
+        let mut connected = self.connected.lock().await;
+        if connected.as_ref().is_some_and(|current| Arc::ptr_eq(&current.session, &dead.session)) {
+            *connected = None;
             if Instant::now() >= until {
                 return self.give_up(shared, cause);
             }
@@ -210,8 +280,8 @@ impl Link {
     /// assertion is red, why?
     pub(super) async fn look_back(&self, shared: &Shared, red: bool, units: &[String]) {
         let looking = async {
-            let session = self.session.lock().await.clone();
-            let live = session.filter(|session| !session.is_closed());
+            let connected = self.connected.lock().await.clone();
+            let live = connected.filter(Connected::is_live).and_then(|connected| connected.vm);
             let aftermath = Aftermath { red, units, sudo_password: self.sudo_password() };
             self.watch.look_back(shared, live, aftermath).await;
         };
@@ -225,8 +295,8 @@ impl Link {
 
     /// Ends the commands that a stopped run left on the VM.
     pub(super) async fn end_commands(&self) {
-        let session = self.session.lock().await.clone();
-        if let Some(session) = session {
+        let connected = self.connected.lock().await.clone();
+        if let Some(Connected { session, .. }) = connected {
             end_commands(&session).await;
         }
     }
@@ -234,11 +304,18 @@ impl Link {
     /// Ends the connection and returns what was seen; `None` if nothing connected to the VM.
     pub(super) async fn close(&self) -> Option<VmRecord> {
         self.watch.close().await;
-        if let Some(session) = self.session.lock().await.take() {
+        if let Some(Connected { session, vm }) = self.connected.lock().await.take() {
+            self.log.note_pace(vm.and_then(|vm| vm.pace()));
             session.disconnect().await;
         }
         let record = self.log.snapshot();
         (record.connects > 0).then_some(record)
+    }
+}
+
+impl Connected {
+    fn is_live(&self) -> bool {
+        !self.session.is_closed()
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::health::identity::SystemIdentity;
 use crate::outcome::Cause;
-use crate::record::{Timeline, VmRecord};
+use crate::probe::shell::LoginShell;
+use crate::record::{Pace, ShellNoise, Timeline, VmRecord};
 use crate::spec::duration::Span;
 use crate::spec::inventory::Readiness;
 use crate::ssh::{Milestone, Session};
@@ -54,6 +55,23 @@ impl VmLog {
             // A key that was accepted in this run stays accepted, also after a reconnect.
             record.trust.get_or_insert(session.trust);
         });
+    }
+
+    /// The last login counts.
+    pub(super) fn note_shell(&self, shell: &LoginShell) {
+        let noise = shell.noise.iter().map(|noise| ShellNoise {
+            place: noise.place.to_owned(),
+            text: noise.text.trim().to_owned(),
+        });
+        let noise = noise.collect();
+        self.change(|record| {
+            record.cpus = Some(shell.cpus);
+            record.noise = noise;
+        });
+    }
+
+    pub(super) fn note_pace(&self, pace: Option<Pace>) {
+        self.change(|record| record.pace = pace.or(record.pace));
     }
 
     pub(super) fn note_first_look(&self, identity: SystemIdentity, boot: BootState) {

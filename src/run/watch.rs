@@ -14,11 +14,10 @@ use super::vm_log::{BootState, VmLog};
 use crate::health::evidence::SERVICES_AT_MOST;
 use crate::health::identity::SystemIdentity;
 use crate::health::{Health, is_booting};
-use crate::probe::{ProbeContext, health};
+use crate::probe::{LiveVm, ProbeContext, health};
 use crate::record::SuspectService;
 use crate::secrets::Secret;
 use crate::spec::duration::Span;
-use crate::ssh::Session;
 
 /// How long a VM that changed while the run waited for it must stay the same.
 const SETTLING: Duration = Duration::from_secs(10);
@@ -59,21 +58,21 @@ impl HealthWatch {
     }
 
     /// Looks at a VM that was just logged in to, beside its assertions.
-    pub(super) fn begin(&self, shared: &Shared, session: &Arc<Session>) {
+    pub(super) fn begin(&self, shared: &Shared, vm: &Arc<LiveVm>) {
         let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         // After a reconnect: the VM may have rebooted since, so what was seen first is what counts.
         let earlier = looking.take();
-        let (session, start) = (session.clone(), shared.start);
+        let (vm, start) = (vm.clone(), shared.start);
         let until = Instant::now() + self.patience(shared);
         *looking = Some(tokio::spawn(async move {
             let first = match earlier {
                 Some(earlier) => earlier.await.ok().and_then(|look| look.health),
                 None => None,
             };
-            let reading = health::read(&session).await;
+            let reading = health::read(&vm).await;
             let (identity, health) = (reading.identity, reading.health);
             let system = health.as_ref().and_then(Health::system).map(str::to_owned);
-            let boot = await_boot(&session, system, start, until).await;
+            let boot = await_boot(&vm, system, start, until).await;
             FirstLook { identity, health: first.or(health), boot }
         }));
     }
@@ -83,17 +82,17 @@ impl HealthWatch {
     pub(super) async fn look_back(
         &self,
         shared: &Shared,
-        session: Option<Arc<Session>>,
+        vm: Option<Arc<LiveVm>>,
         aftermath: Aftermath<'_>,
     ) {
         self.finish_first_look().await;
-        let Some(session) = session else { return };
-        let mut unstable = self.changes(shared, &session).await;
+        let Some(vm) = vm else { return };
+        let mut unstable = self.changes(shared, &vm).await;
         unstable.extend(self.unfinished_boot(shared));
         let troubled = aftermath.red || !unstable.is_empty();
         self.log.change(|record| record.unstable = unstable);
         if troubled && shared.settings.evidence {
-            self.collect_evidence(session, aftermath).await;
+            self.collect_evidence(vm, aftermath).await;
         }
     }
 
@@ -120,11 +119,11 @@ impl HealthWatch {
 
     /// What has changed since the first look. A VM that the run waited for may still have been
     /// coming up: what counts is whether it has settled.
-    async fn changes(&self, shared: &Shared, session: &Session) -> Vec<String> {
+    async fn changes(&self, shared: &Shared, vm: &LiveVm) -> Vec<String> {
         let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(before) = before else { return Vec::new() };
-        let Some(after) = health::read(session).await.health else { return Vec::new() };
-        let changes = compare(session, &before, &after, &after.young()).await;
+        let Some(after) = health::read(vm).await.health else { return Vec::new() };
+        let changes = compare(vm, &before, &after, &after.young()).await;
         let waits = !shared.settings.default_wait().is_zero();
         if changes.is_empty() || after.is_another_boot_than(&before) || !waits {
             return changes;
@@ -132,8 +131,8 @@ impl HealthWatch {
         let why = format!("{}: {}", self.vm, changes.join("; "));
         shared.notify(Event::Waiting { vm: self.vm.clone(), why });
         sleep(SETTLING).await;
-        let Some(later) = health::read(session).await.health else { return changes };
-        compare(session, &after, &later, &[]).await
+        let Some(later) = health::read(vm).await.health else { return changes };
+        compare(vm, &after, &later, &[]).await
     }
 
     /// How long to wait for the end of the boot.
@@ -153,8 +152,8 @@ impl HealthWatch {
             .then(|| format!("its boot did not finish: systemd says `{state}` after {patience}"))
     }
 
-    async fn collect_evidence(&self, session: Arc<Session>, aftermath: Aftermath<'_>) {
-        let suspects: Vec<_> = health::suspects(&session)
+    async fn collect_evidence(&self, vm: Arc<LiveVm>, aftermath: Aftermath<'_>) {
+        let suspects: Vec<_> = health::suspects(&vm)
             .await
             .iter()
             .map(|service| SuspectService { unit: service.name.clone(), state: service.describe() })
@@ -165,8 +164,15 @@ impl HealthWatch {
         names.extend(others);
         names.truncate(SERVICES_AT_MOST);
         let sudo_password = aftermath.sudo_password;
-        let deadline = Instant::now();
-        let context = ProbeContext { session, others: HashMap::new(), sudo_password, deadline };
+        let context = ProbeContext {
+            vm,
+            others: HashMap::new(),
+            sudo_password,
+            limit: Duration::ZERO,
+            alone: false,
+            fresh_since: Instant::now(),
+            course: Arc::default(),
+        };
         let evidence = health::evidence(&context, &names).await;
         self.log.change(|record| {
             record.suspects = suspects;
@@ -177,7 +183,7 @@ impl HealthWatch {
 
 /// Asks systemd until the boot is over, or `until`.
 async fn await_boot(
-    session: &Session,
+    vm: &LiveVm,
     mut system: Option<String>,
     start: Instant,
     until: Instant,
@@ -187,19 +193,14 @@ async fn await_boot(
             return BootState { system, ended_after: None };
         }
         sleep(BOOT_PAUSE).await;
-        system = health::boot_state(session).await;
+        system = health::boot_state(vm).await;
     }
     BootState { system, ended_after: Some(start.elapsed()) }
 }
 
-async fn compare(
-    session: &Session,
-    before: &Health,
-    after: &Health,
-    young: &[&str],
-) -> Vec<String> {
+async fn compare(vm: &LiveVm, before: &Health, after: &Health, young: &[&str]) -> Vec<String> {
     let mut names = after.moved_since(before);
     let young: Vec<_> = young.iter().filter(|name| !names.contains(name)).copied().collect();
     names.extend(young);
-    after.instability_since(before, &health::services(session, &names).await)
+    after.instability_since(before, &health::services(vm, &names).await)
 }

@@ -5,8 +5,9 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use super::channel::CommandChannel;
+use super::envelope::{Opened, Printed, Received};
 use super::session::Session;
-use crate::command::{Captured, CommandEnd, CommandResult};
+use crate::command::{CommandEnd, CommandResult};
 use crate::obstacle::{Obstacle, Stage};
 
 /// How many bytes of each stream are kept for judging.
@@ -14,6 +15,9 @@ const KEPT: usize = 1024 * 1024;
 
 /// A command that prints this many bytes more is ended: it would go on for ever.
 const MAX_LOST: usize = 8 * 1024 * 1024;
+
+/// How many of the last bytes are kept, too: they say how the command ended.
+const TAIL: usize = 512;
 
 /// A question to a VM that got no complete answer.
 #[derive(Debug, Clone, Error)]
@@ -40,20 +44,43 @@ pub async fn exec(
     sudo_password: Option<&[u8]>,
     deadline: Instant,
 ) -> Result<CommandResult, Unanswered> {
+    open_exec(session, command, sudo_password, deadline).await.map(|opened| opened.result)
+}
+
+/// The same, with what the login shell printed around the command.
+pub async fn open_exec(
+    session: &Session,
+    command: &str,
+    sudo_password: Option<&[u8]>,
+    deadline: Instant,
+) -> Result<Opened, Unanswered> {
     let opening = timeout_at(deadline, session.session_channel(deadline)).await;
     let mut channel = opening.map_err(|_| no_channel_in_time())??;
-    channel.start(command, sudo_password).await?;
+    channel.start(&session.envelope.wrap(command), sudo_password).await?;
     let mut transcript = Transcript::default();
-    let ended = match timeout_at(deadline, listen(&mut channel, &mut transcript)).await {
-        Ok(ended) => ended,
-        Err(_) => Err(Obstacle::passing(Stage::Timeout, "the command did not end in time")),
-    };
+    let ended = timeout_at(deadline, listen(&mut channel, &mut transcript)).await;
     channel.end().await;
-    let result = transcript.into_result();
-    match ended {
-        Ok(()) => Ok(result),
-        Err(obstacle) => Err(Unanswered { obstacle, partial: Some(result) }),
+    let opened = session.envelope.open(&transcript.0);
+    let ran = match ended {
+        Ok(ended) => ended.and_then(|()| opened.check()),
+        Err(_) => Err(late(&opened)),
+    };
+    match ran {
+        Ok(()) => Ok(opened),
+        Err(obstacle) => Err(Unanswered { obstacle, partial: Some(opened.result) }),
     }
+}
+
+fn late(opened: &Opened) -> Obstacle {
+    if opened.began {
+        return Obstacle::passing(Stage::Timeout, "the command did not end in time");
+    }
+    let said = opened.said();
+    Obstacle::passing(
+        Stage::Timeout,
+        format!("the login shell did not start the command in time{said}"),
+    )
+    .hint("does .bashrc, or a script of sshd (sshrc, ForceCommand), wait for something?")
 }
 
 /// Takes down what the command prints until its channel closes.
@@ -61,7 +88,7 @@ async fn listen(channel: &mut CommandChannel, transcript: &mut Transcript) -> Re
     loop {
         match channel.next().await {
             // Data can still come after the exit status.
-            Some(ChannelMsg::Close) => return transcript.check_end(),
+            Some(ChannelMsg::Close) => return Ok(()),
             None => return Err(Obstacle::lost()),
             Some(message) => transcript.add(message)?,
         }
@@ -77,22 +104,18 @@ fn no_channel_in_time() -> Obstacle {
 
 /// What came on a channel.
 #[derive(Default)]
-struct Transcript {
-    stdout: Bounded,
-    stderr: Bounded,
-    end: Option<CommandEnd>,
-}
+struct Transcript(Received);
 
 impl Transcript {
     fn add(&mut self, message: ChannelMsg) -> Result<(), Obstacle> {
         match message {
-            ChannelMsg::Data { data } => self.stdout.push(&data)?,
-            ChannelMsg::ExtendedData { data, ext: 1 } => self.stderr.push(&data)?,
+            ChannelMsg::Data { data } => self.0.stdout.push(&data)?,
+            ChannelMsg::ExtendedData { data, ext: 1 } => self.0.stderr.push(&data)?,
             ChannelMsg::ExitStatus { exit_status } => {
-                self.end = Some(CommandEnd::Exited(exit_status));
+                self.0.end = Some(CommandEnd::Exited(exit_status));
             }
             ChannelMsg::ExitSignal { signal_name, .. } => {
-                self.end = Some(CommandEnd::Signalled(name(&signal_name)));
+                self.0.end = Some(CommandEnd::Signalled(name(&signal_name)));
             }
             // sshd leaves the channel open, and nothing more comes on it.
             ChannelMsg::Failure => {
@@ -103,21 +126,6 @@ impl Transcript {
         }
         Ok(())
     }
-
-    fn check_end(&self) -> Result<(), Obstacle> {
-        if self.end.is_some() {
-            return Ok(());
-        }
-        Err(Obstacle::passing(Stage::Channel, "the channel closed without an exit status"))
-    }
-
-    fn into_result(self) -> CommandResult {
-        CommandResult {
-            end: self.end.unwrap_or_default(),
-            stdout: self.stdout.text(),
-            stderr: self.stderr.text(),
-        }
-    }
 }
 
 fn name(signal: &Sig) -> String {
@@ -127,17 +135,13 @@ fn name(signal: &Sig) -> String {
     }
 }
 
-#[derive(Default)]
-struct Bounded {
-    kept: Vec<u8>,
-    lost: usize,
-}
-
-impl Bounded {
+impl Printed {
     fn push(&mut self, data: &[u8]) -> Result<(), Obstacle> {
         let fits = data.len().min(KEPT - self.kept.len());
         self.kept.extend_from_slice(&data[..fits]);
         self.lost += data.len() - fits;
+        self.tail.extend_from_slice(&data[data.len().saturating_sub(TAIL)..]);
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL));
         if self.lost > MAX_LOST {
             let limit = (KEPT + MAX_LOST) / 1024 / 1024;
             return Err(Obstacle::passing(
@@ -147,9 +151,5 @@ impl Bounded {
             .hint("let the command print less, with `head` or `grep -q`"));
         }
         Ok(())
-    }
-
-    fn text(&self) -> Captured {
-        Captured { text: String::from_utf8_lossy(&self.kept).into_owned(), lost: self.lost }
     }
 }

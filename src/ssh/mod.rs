@@ -8,6 +8,7 @@ mod banner;
 mod channel;
 mod client;
 mod connect;
+mod envelope;
 mod error;
 pub mod exec;
 pub mod host_key;
@@ -18,4 +19,5 @@ mod session;
 pub mod tunnel;
 
 pub use connect::{Limits, Milestone, Target, connect};
+pub use envelope::{Noise, Opened};
 pub use session::Session;

@@ -5,19 +5,16 @@ use std::time::Duration;
 
 use russh::client::Handle;
 use russh::{ChannelOpenFailure, Disconnect};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::channel::{Channels, CommandChannel};
 use super::client::{Client, ServerFacts};
+use super::envelope::Envelope;
 use crate::obstacle::{Obstacle, Stage};
 use crate::record::Trust;
 
 /// A live VM answers its sshd's keepalives in this time, whatever else it is busy with.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
-
-/// How many assertions run on a VM at once; the remaining channels are for the health watch.
-const TURNS: usize = 6;
 
 /// Saying goodbye takes no longer than this.
 const GOODBYE: Duration = Duration::from_millis(200);
@@ -32,7 +29,7 @@ pub struct Session {
     /// Why the host key was trusted.
     pub trust: Trust,
     pub(super) channels: Arc<Channels>,
-    turns: Semaphore,
+    pub(super) envelope: Envelope,
 }
 
 impl Session {
@@ -43,14 +40,8 @@ impl Session {
             fingerprint: facts.fingerprint,
             trust: facts.trust.unwrap_or(Trust::Known),
             channels: Channels::new(),
-            turns: Semaphore::new(TURNS),
+            envelope: Envelope::new(),
         }
-    }
-
-    /// Waits for a turn. A VM answers many questions at once only slowly, and the time-out of a
-    /// question must not include its time in our own queue.
-    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        self.turns.acquire().await.ok()
     }
 
     /// Whether the connection is gone.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bootproof::assertion::command_output::SUDO_GRANTED;
 use bootproof::assertion::port_listening::READ_SOCKET_TABLES;
+use bootproof::health::shell::{READ_SHELL, SHELL_STATUS};
 use bootproof::health::{READ_BOOT_STATE, READ_HEALTH};
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::private::Ed25519Keypair;
@@ -58,6 +59,7 @@ pub struct Script {
     pub forwarding: Forwarding,
     /// Where paths to a port really lead on this machine; a port that is not here is itself.
     pub paths: HashMap<u16, u16>,
+    pub shell: LoginShell,
     pub sudo: Sudo,
     /// TCP ports that the kernel's tables show as listening on all addresses.
     pub listening: Vec<u16>,
@@ -131,6 +133,22 @@ pub enum Forwarding {
     CutLater,
 }
 
+/// What the login shell does with every command.
+#[derive(Clone)]
+pub enum LoginShell {
+    Runs,
+    /// It prints the first on stdout and the second on stderr, and then runs the command.
+    PrintsBefore(&'static str, &'static str),
+    /// The same after the command.
+    PrintsAfter(&'static str, &'static str),
+    /// It runs nothing: it does this instead.
+    RunsNothing(Vec<Step>),
+    /// It runs the command and returns this exit status.
+    Returns(u32),
+    /// It runs this many commands, and after that it does something else instead.
+    Breaks(usize, Vec<Step>),
+}
+
 /// What sudo does.
 #[derive(Clone)]
 pub enum Sudo {
@@ -176,6 +194,7 @@ impl Default for Script {
             opening: Opening::Granted,
             forwarding: Forwarding::Allowed,
             paths: HashMap::new(),
+            shell: LoginShell::Runs,
             sudo: Sudo::Password(PASSWORD.to_owned()),
             listening: vec![22],
             answers: HashMap::new(),
@@ -618,8 +637,12 @@ impl Handler for Visit {
         data: &[u8],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let command = String::from_utf8_lossy(data).into_owned();
-        self.log.commands.lock().unwrap().push(command.clone());
+        let envelope = Envelope::open(&String::from_utf8_lossy(data));
+        let earlier = {
+            let mut commands = self.log.commands.lock().unwrap();
+            commands.push(envelope.command.clone());
+            commands.len() - 1
+        };
         let Some(channel) = self.channels.remove(&channel) else {
             return Err(russh::Error::WrongChannel);
         };
@@ -631,7 +654,7 @@ impl Handler for Visit {
             handle: session.handle(),
             channel,
         };
-        tokio::spawn(shell.run(command));
+        tokio::spawn(shell.run(envelope, earlier));
         Ok(())
     }
 }
@@ -642,6 +665,29 @@ fn hold(reply: ChannelOpenHandle) {
         std::future::pending::<()>().await;
         drop(reply);
     });
+}
+
+/// What the client sends: a command, and the mark to print before and after it.
+struct Envelope {
+    mark: String,
+    command: String,
+}
+
+impl Envelope {
+    fn open(sent: &str) -> Self {
+        let words = shlex::split(sent).expect("words");
+        let [exec, sh, option, script, name, command] = &words[..] else {
+            panic!("not in an envelope: {sent}")
+        };
+        assert_eq!([exec, sh, option, name], ["exec", "/bin/sh", "-c", "bootproof"]);
+        let mark = script.strip_prefix("echo ").and_then(|rest| rest.split(';').next());
+        Self { mark: mark.expect("a mark").to_owned(), command: command.clone() }
+    }
+
+    fn print(&self, end: &str) -> [Step; 2] {
+        let line = format!("{}{end}\n", self.mark).into_bytes();
+        [Step::Err(line.clone()), Step::Out(line)]
+    }
 }
 
 /// One command in its channel.
@@ -655,15 +701,17 @@ struct Shell {
 }
 
 impl Shell {
-    async fn run(mut self, command: String) {
-        let words = shlex::split(&command).unwrap_or_default();
+    async fn run(mut self, envelope: Envelope, earlier: usize) {
+        let command = &envelope.command;
+        let words = shlex::split(command).unwrap_or_default();
         let steps = match words.split_last() {
             Some((inner, rest)) if rest == ["sudo", "-S", "-p", "", "--", "sh", "-c"] => {
                 let given = self.first_line().await;
                 self.sudo(inner, given.trim_end())
             }
-            _ => self.look_up(&command),
+            _ => self.look_up(command),
         };
+        let steps = self.script.shell.run(steps, &envelope, earlier);
         let refused = matches!(steps.first(), Some(Step::Refuse));
         let id = self.channel.id();
         // These fail if the client is gone.
@@ -673,7 +721,7 @@ impl Shell {
             self.handle.channel_success(id).await
         };
         for step in steps {
-            self.perform(&command, step).await;
+            self.perform(command, step).await;
         }
         self.log.open_sessions.fetch_sub(1, Ordering::SeqCst);
         let _ = self.channel.eof().await;
@@ -705,9 +753,11 @@ impl Shell {
                 1,
             ),
             Sudo::Password(_) => {
-                let start = format!("exec </dev/null; echo '{SUDO_GRANTED}' >&2; ");
-                let command = inner.strip_prefix(&start).unwrap_or(inner);
-                let mut steps = vec![Step::Err(format!("{SUDO_GRANTED}\n").into_bytes())];
+                let start =
+                    format!("exec </dev/null; echo '{SUDO_GRANTED}'; echo '{SUDO_GRANTED}' >&2; ");
+                let command = inner.strip_prefix(&start).expect("it asks whether it is let in");
+                let line = format!("{SUDO_GRANTED}\n").into_bytes();
+                let mut steps = vec![Step::Out(line.clone()), Step::Err(line)];
                 steps.extend(self.look_up(command));
                 steps
             }
@@ -723,6 +773,7 @@ impl Shell {
             READ_SOCKET_TABLES => print(socket_tables(&self.script.listening)),
             READ_HEALTH => print(format!("{IDENTITY}{HEALTH}")),
             READ_BOOT_STATE => print("running\n".to_owned()),
+            READ_SHELL => vec![Step::Out(b"4\n".to_vec()), Step::Exit(SHELL_STATUS)],
             evidence if evidence.starts_with("export LC_ALL=C SYSTEMD_COLORS=0;") => {
                 print(self.evidence(evidence))
             }
@@ -792,6 +843,41 @@ impl Shell {
             Step::Refuse => {}
             Step::Become(steps) => {
                 self.answers.lock().unwrap().insert(command.to_owned(), steps);
+            }
+        }
+    }
+}
+
+impl LoginShell {
+    /// What a shell that does `steps` for a command sends.
+    fn run(&self, steps: Vec<Step>, envelope: &Envelope, earlier: usize) -> Vec<Step> {
+        let print = |out: &str, err: &str| vec![Step::Out(out.into()), Step::Err(err.into())];
+        let status = steps.iter().rev().find_map(|step| match step {
+            Step::Exit(code) => Some(*code),
+            _ => None,
+        });
+        // sshd refuses before any shell starts.
+        let refused = matches!(steps.first(), Some(Step::Refuse));
+        let run = |steps: Vec<Step>, before, after| {
+            let end = status.map(|code| envelope.print(&format!(" {code}")));
+            [before, envelope.print("").to_vec(), steps, end.into_iter().flatten().collect(), after]
+                .concat()
+        };
+        match self {
+            _ if refused => steps,
+            Self::RunsNothing(instead) => instead.clone(),
+            Self::Breaks(after, instead) if earlier >= *after => instead.clone(),
+            Self::Runs | Self::Breaks(..) => run(steps, vec![], vec![]),
+            Self::PrintsBefore(out, err) => run(steps, print(out, err), vec![]),
+            Self::PrintsAfter(out, err) => run(steps, vec![], print(out, err)),
+            Self::Returns(code) => {
+                let mut steps = run(steps, vec![], vec![]);
+                for step in &mut steps {
+                    if let Step::Exit(status) = step {
+                        *status = *code;
+                    }
+                }
+                steps
             }
         }
     }

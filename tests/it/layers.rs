@@ -29,7 +29,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
         &["assertion", "atomic_file", "health", "outcome", "problem", "record", "secrets", "spec"],
     ),
     ("ssh", &["command", "obstacle", "record", "secrets", "spec"]),
-    ("probe", &["assertion", "command", "health", "obstacle", "secrets", "ssh"]),
+    ("probe", &["assertion", "command", "health", "obstacle", "record", "secrets", "ssh"]),
     (
         "run",
         &[

@@ -24,6 +24,7 @@ mod real_sshd;
 mod reports;
 mod scene;
 mod secrets;
+mod shell;
 mod ssh;
 mod verdicts;
 mod wires;

@@ -249,12 +249,12 @@ misbehaviours! {
 
     // Channels.
     it_refuses_every_session => vm(Script { max_sessions: 0, ..Script::default() })
-        .errored("channel", "refuses to open a session");
+        .blocked("channel", "refuses to open a session");
     it_refuses_the_first_sessions => vm(Script { refuse_first: 2, ..Script::default() });
     it_closes_when_a_session_is_opened =>
-        opening(Opening::Cut).errored("channel", "connection was lost");
+        opening(Opening::Cut).blocked("channel", "connection was lost");
     it_never_opens_a_session =>
-        opening(Opening::Hangs).limit().errored("timeout", "did not open a channel in time");
+        opening(Opening::Hangs).blocked("timeout", "did not open a channel in time");
     it_runs_no_commands =>
         command([Step::Refuse, Step::Hang]).errored("channel", "refuses to run commands");
     it_closes_before_the_output =>

@@ -299,3 +299,37 @@ fn a_usage_mistake_exits_2() {
     assert_eq!(scene.bootproof(&["chekc"]).code, Some(2));
     assert_eq!(scene.bootproof(&["check"]).code, Some(2), "there is no inventory in this folder");
 }
+
+/// A VM on which `work` answers only when it is asked for the second time.
+fn answers_the_second_time() -> Script {
+    let then = vec![Step::Out(b"ok".to_vec()), Step::Exit(0)];
+    Script::default().answer("work", [Step::Become(then), Step::Hang]).answer(
+        "other",
+        [Step::Repeat(b".".to_vec(), 30, Duration::from_millis(100)), Step::Exit(0)],
+    )
+}
+
+#[test]
+fn an_attempt_that_took_long_beside_others_is_made_again_alone() {
+    let vm = answers_the_second_time().start();
+    let work = json!({"command": "work", "contains": "ok", "timeout": "1s"});
+    let run = Scene::with(&vm).assert(work).run("vm", "other").check(&["--no-evidence"]);
+    run.expect(0, &["passed", "passed"]);
+    let attempts = run.rows()[0]["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 2, "{attempts:?}");
+    assert_eq!(attempts[0]["verdict"], "errored");
+    let pace = &run.vm("vm")["pace"];
+    assert!(
+        pace["at_once"].as_u64() >= Some(2) && pace["slowest_ms"].as_u64() >= Some(2900),
+        "{pace}"
+    );
+    assert_eq!(run.vm("vm")["cpus"], 4);
+}
+
+#[test]
+fn a_quick_answer_beside_others_is_believed() {
+    let vm = answers_the_second_time().answer("no", [Step::Exit(1)]).start();
+    let run = Scene::with(&vm).run("vm", "no").run("vm", "other").check(&["--no-evidence"]);
+    run.expect(1, &["failed", "passed"]);
+    assert_eq!(vm.runs("no"), 1);
+}

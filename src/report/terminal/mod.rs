@@ -21,6 +21,9 @@ use crate::record::Trust;
 /// How many lines of a service's journal are shown.
 const JOURNAL_LINES: usize = 3;
 
+/// A VM whose slowest answer took this long is called slow.
+const SLOW_MS: u64 = 5000;
+
 /// Renders the report. Assertions that were not selected are only counted: whoever asks for one VM
 /// does not want to read about the others.
 pub fn render(report: &Report, screen: Screen) -> String {
@@ -79,11 +82,20 @@ fn vm_line(vm: &VmReport, screen: Screen) -> String {
         Some(NO_SYSTEMD) => line += &format!(", {NO_SYSTEMD}"),
         Some(state) => line += &format!(", system {}", harmless_line(state)),
     }
+    if let Some(pace) = vm.pace.filter(|pace| pace.slowest_ms >= SLOW_MS) {
+        let [median, slowest] = [pace.median_ms, pace.slowest_ms].map(seconds);
+        let _ = write!(line, ", slow: answers took {median} s (median), {slowest} s at most");
+    }
     if let Some(os) = &vm.os_release {
         let kernel = vm.kernel.as_deref().unwrap_or("unknown kernel");
         let _ = write!(line, " ({})", harmless_line(&format!("{os}, {kernel}")));
     }
     line
+}
+
+/// `2.5`
+fn seconds(milliseconds: u64) -> String {
+    format!("{}.{}", milliseconds / 1000, milliseconds % 1000 / 100)
 }
 
 /// The verdict, the id, and what there is to say; below the id where the screen is too narrow.
@@ -150,11 +162,15 @@ fn explanations(report: &Report, screen: Screen) -> String {
     text
 }
 
-/// What was seen of VMs beside their assertions: instability, and the most important evidence.
-/// Empty when there is neither.
+/// What was seen of VMs beside their assertions: warnings, instability, and the most important
+/// evidence. Empty when there is nothing of it.
 pub fn aftermath(report: &Report, screen: Screen) -> String {
     let mut text = String::new();
     for vm in &report.vms {
+        for warning in &vm.warnings {
+            let word = screen.yellow("warning");
+            let _ = writeln!(text, "\n{word} {}: {}", vm.name, harmless_line(warning));
+        }
         if !vm.unstable.is_empty() {
             let word = screen.red("unstable");
             let _ = writeln!(text, "\n{word} {}: do not rely on its verdicts", vm.name);

@@ -32,6 +32,10 @@ impl Screen {
         self.with(Style::new().red().bold(), text)
     }
 
+    pub(super) fn yellow(self, text: &str) -> String {
+        self.with(Style::new().yellow().bold(), text)
+    }
+
     pub(super) fn green(self, text: &str) -> String {
         self.with(Style::new().green().bold(), text)
     }

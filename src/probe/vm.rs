@@ -1,0 +1,74 @@
+//! A VM that answers: its connection, the turns of those who ask it, and what it answered to all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fact::{Fact, Reading};
+use super::shell::LoginShell;
+use super::turns::{Load, Turn, Turns};
+use crate::assertion::peer::{Clock, PeerIdentity};
+use crate::assertion::port_listening::Listeners;
+use crate::command::CommandResult;
+use crate::record::Pace;
+use crate::ssh::Session;
+use crate::ssh::exec::{Unanswered, exec};
+use tokio::time::Instant;
+
+/// A VM that is logged in to and runs commands.
+pub struct LiveVm {
+    /// The connection.
+    pub session: Arc<Session>,
+    turns: Turns,
+    pub(super) listeners: Fact<Listeners>,
+    pub(super) identity: Fact<PeerIdentity>,
+    pub(super) clock: Fact<Clock>,
+}
+
+impl LiveVm {
+    /// A VM that was just logged in to.
+    pub fn new(session: Arc<Session>, shell: &LoginShell) -> Self {
+        Self {
+            session,
+            turns: Turns::new(shell.cpus),
+            listeners: Fact::default(),
+            identity: Fact::default(),
+            clock: Fact::default(),
+        }
+    }
+
+    /// How quickly it has answered until now; `None` if it was asked nothing.
+    pub fn pace(&self) -> Option<Pace> {
+        self.turns.pace()
+    }
+
+    /// Waits for a turn; `alone` waits until nobody else keeps the VM busy.
+    pub(super) async fn turn(&self, load: Load, alone: bool) -> Turn {
+        if alone { self.turns.take_alone(load).await } else { self.turns.take(load).await }
+    }
+
+    /// Runs a command in a turn of its own, for at most `limit` from its beginning.
+    pub(super) async fn run(&self, command: &str, limit: Duration) -> Option<CommandResult> {
+        let turn = self.turn(Load::Command, false).await;
+        let result = exec(&self.session, command, None, turn.began() + limit).await;
+        turn.end(limit);
+        result.ok()
+    }
+
+    /// Reads something in a turn of its own: `read` gets the deadline.
+    pub(super) async fn read<T, F>(
+        &self,
+        alone: bool,
+        limit: Duration,
+        read: impl FnOnce(Instant) -> F,
+    ) -> Reading<T>
+    where
+        F: Future<Output = Result<T, Unanswered>>,
+    {
+        let turn = self.turn(Load::Command, alone).await;
+        let began = turn.began();
+        let result = read(began + limit).await;
+        let crowded = turn.was_crowded();
+        turn.end(limit);
+        Reading { began, crowded, result }
+    }
+}
