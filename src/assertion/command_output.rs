@@ -12,6 +12,9 @@ use super::slug::slug;
 use super::text::TextExpectation;
 use crate::command::{CommandEnd, CommandResult};
 
+/// The exit status of a shell that did not find a program.
+const NOT_FOUND: u32 = 127;
+
 /// The line on both streams that shows that sudo has let the command through.
 pub const SUDO_GRANTED: &str = "bootproof: sudo granted";
 
@@ -136,18 +139,24 @@ impl CommandOutput {
     pub fn judge(&self, seen: &CommandResult) -> Judgement {
         let judgement =
             self.judge_end(seen).unwrap_or_else(|| self.text().judge("output", &seen.stdout.text));
-        if judgement == Judgement::Holds {
+        if judgement == Judgement::Holds && !self.holds_without_output() {
             return judgement;
         }
-        // A missing program can explain any difference, so the difference proves nothing about the
-        // VM.
+        // A missing program can explain any difference, and also a failure or an empty output that
+        // was expected: neither proves anything about the VM.
         if let Some(tool) = missing_tool(&seen.stderr.text) {
             return Judgement::Unclear(Unclear::MissingTool(tool));
         }
-        if seen.stdout.lost > 0 {
+        if seen.stdout.lost > 0 && judgement != Judgement::Holds {
             return Judgement::Unclear(Unclear::TooMuchOutput(seen.stdout.text.len()));
         }
         judgement
+    }
+
+    /// Whether it would hold for a command that prints nothing, as one does that cannot run. That a
+    /// program is missing can itself be what is expected.
+    fn holds_without_output(&self) -> bool {
+        self.exit_code() != NOT_FOUND && self.text().accepts_nothing()
     }
 
     fn judge_end(&self, seen: &CommandResult) -> Option<Judgement> {
@@ -295,8 +304,30 @@ mod tests {
             echo_ok().judge(&ended(1, "", "error: file not found\n")),
             Judgement::Differs(_)
         ));
-        // If the expectation holds all the same, nothing is unclear.
+        // If the expectation holds by what was printed, nothing is unclear.
         assert_eq!(echo_ok().judge(&ended(0, "ok", "sh: 1: jq: not found\n")), Judgement::Holds);
+    }
+
+    #[test]
+    fn what_could_not_run_is_no_reason_to_pass() {
+        let missing = "bash: line 1: sudo: command not found\n";
+        let unclear = Judgement::Unclear(Unclear::MissingTool("sudo".to_owned()));
+        let refused = CommandOutput {
+            command: "sudo -n true".to_owned(),
+            exit_code: Some(1),
+            ..CommandOutput::default()
+        };
+        assert_eq!(
+            refused.judge(&ended(1, "", "sudo: a password is required\n")),
+            Judgement::Holds
+        );
+        assert_eq!(refused.judge(&ended(1, "", missing)), unclear);
+        let empty =
+            CommandOutput { exit_code: None, equals: Some(String::new()), ..refused.clone() };
+        assert_eq!(empty.judge(&ended(0, "", "")), Judgement::Holds);
+        assert_eq!(empty.judge(&ended(0, "", missing)), unclear);
+        let absent = CommandOutput { exit_code: Some(NOT_FOUND), ..refused };
+        assert_eq!(absent.judge(&ended(NOT_FOUND, "", missing)), Judgement::Holds);
     }
 
     #[test]

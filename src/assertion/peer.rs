@@ -169,6 +169,31 @@ impl Peer {
         format!("run: {command} (and compare with {})", names.join(", "))
     }
 
+    /// The name of the VM that was reached instead of this one, if that was seen.
+    pub fn reached_instead(&self, seen: &PeerSeen) -> Option<&str> {
+        let PeerSeen::Identity(own, others) = seen else { return None };
+        self.instead(own, &known(others)).map(|(name, _)| name)
+    }
+
+    /// The other VM whose address this machine has, and not that of this VM. The login of the other
+    /// VM must reach another machine: if both have the address, one of them has stolen it.
+    fn instead(
+        &self,
+        own: &PeerIdentity,
+        others: &[(&str, &PeerIdentity)],
+    ) -> Option<(&str, IpAddr)> {
+        let Aspect::Identity { address: Some(address) } = self.aspect else { return None };
+        if own.addresses.contains(&address) {
+            return None;
+        }
+        let declared = self.others.iter().filter_map(|(name, its)| Some((&**name, (*its)?)));
+        let mut taken = declared.filter(|(_, its)| own.addresses.contains(its));
+        let (name, its) = taken.next()?;
+        let (_, other) = others.iter().find(|(other, _)| *other == name)?;
+        let swapped = taken.next().is_none() && !other.addresses.contains(&its);
+        swapped.then_some((name, its))
+    }
+
     /// The last part of the id: `identity` or `clock`.
     pub fn slug(&self) -> String {
         match self.aspect {
@@ -226,6 +251,14 @@ impl Peer {
         own: &PeerIdentity,
         others: &[(&str, &PeerIdentity)],
     ) -> Judgement {
+        if let (Some((other, its)), Some(address)) = (self.instead(own, others), address) {
+            let message = format!(
+                "the login reaches {other}, not {}: the machine has {its}, the address of {other}, \
+                 and not {address}; are the SSH entries in the inventory swapped?",
+                self.vm
+            );
+            return Judgement::differs(message, self.describe(), own.to_string());
+        }
         let mut shared: Vec<String> =
             others.iter().flat_map(|(name, other)| own.shared_with(name, other, address)).collect();
         shared.extend(self.stolen_addresses(own));

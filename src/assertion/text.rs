@@ -62,14 +62,20 @@ impl TextExpectation<'_> {
         Some(Mistake::new("jq", format!("the jq program does not compile: `{program}`")))
     }
 
+    /// Whether the empty text is as expected. JSON is never empty.
+    pub fn accepts_nothing(&self) -> bool {
+        self.jq.is_none() && self.judge("text", "") == Judgement::Holds
+    }
+
     /// Judges `text`; `what` names it in messages ("output", "body").
     pub fn judge(&self, what: &str, text: &str) -> Judgement {
         let expected = || format!("{what} {}", self.describe());
         if let Some(part) = self.contains
             && !text.contains(part)
         {
+            let blanks = hidden_by_blanks(text, |text| text.contains(part));
             return Judgement::differs(
-                format!("{what} does not contain {part:?}"),
+                format!("{what} does not contain {part:?}{blanks}"),
                 expected(),
                 text,
             );
@@ -77,13 +83,16 @@ impl TextExpectation<'_> {
         if let Some(whole) = self.equals
             && trim_line_ends(text) != trim_line_ends(whole)
         {
-            return Judgement::differs(format!("{what} is not {whole:?}"), expected(), text);
+            let difference = first_difference(trim_line_ends(whole), trim_line_ends(text));
+            let message = format!("{what} is not {whole:?}: {difference}");
+            return Judgement::differs(message, expected(), text);
         }
         if let Some(pattern) = self.matches
-            && !compile(pattern).is_ok_and(|regex| regex.is_match(text))
+            && !matches(pattern, text)
         {
+            let blanks = hidden_by_blanks(text, |text| matches(pattern, text));
             return Judgement::differs(
-                format!("{what} does not match /{pattern}/"),
+                format!("{what} does not match /{pattern}/{blanks}"),
                 expected(),
                 text,
             );
@@ -94,6 +103,63 @@ impl TextExpectation<'_> {
 
 fn compile(pattern: &str) -> Result<Regex, regex::Error> {
     regex::RegexBuilder::new(pattern).multi_line(true).build()
+}
+
+fn matches(pattern: &str, text: &str) -> bool {
+    compile(pattern).is_ok_and(|regex| regex.is_match(text))
+}
+
+/// Where `text` is first not as `expected`, and how, in words: most of what people overlook cannot
+/// be seen.
+fn first_difference(expected: &str, text: &str) -> String {
+    let mut wanted = expected.chars();
+    let (mut line, mut column) = (1, 1);
+    for found in text.chars() {
+        let want = wanted.next();
+        if want != Some(found) {
+            return difference(line, column, Some(found), want);
+        }
+        column += 1;
+        if found == '\n' {
+            (line, column) = (line + 1, 1);
+        }
+    }
+    difference(line, column, None, wanted.next())
+}
+
+fn difference(line: usize, column: usize, found: Option<char>, want: Option<char>) -> String {
+    if (line, column, found) == (1, 1, None) {
+        return "it is empty".to_owned();
+    }
+    let [found, want] = [found, want].map(in_words);
+    format!("line {line}, column {column} is {found}, not {want}")
+}
+
+fn in_words(character: Option<char>) -> String {
+    match character {
+        None => "the end".to_owned(),
+        Some(' ') => "a space".to_owned(),
+        Some('\t') => "a tab".to_owned(),
+        Some('\n') => "a line feed".to_owned(),
+        Some('\r') => "a carriage return".to_owned(),
+        Some(other) if other.is_whitespace() || other.is_control() => {
+            format!("U+{:04X}", u32::from(other))
+        }
+        Some(other) => format!("`{other}`"),
+    }
+}
+
+/// Says so if `holds` would be true without the blanks and carriage returns at line ends.
+fn hidden_by_blanks(text: &str, holds: impl Fn(&str) -> bool) -> String {
+    let Some(line) = text.split('\n').position(|line| line.trim_end() != line) else {
+        return String::new();
+    };
+    let trimmed: Vec<&str> = text.split('\n').map(str::trim_end).collect();
+    if !holds(&trimmed.join("\n")) {
+        return String::new();
+    }
+    let at = line + 1;
+    format!("; it would without the blanks or carriage returns at line ends, as in line {at}")
 }
 
 fn trim_line_ends(text: &str) -> &str {
@@ -122,6 +188,43 @@ mod tests {
         assert_eq!(equals.judge("output", "a\nb\r\n"), Judgement::Holds);
         assert!(matches!(equals.judge("output", "a b"), Judgement::Differs(_)));
         assert!(matches!(equals.judge("output", " a\nb"), Judgement::Differs(_)));
+    }
+
+    fn message(expectation: &TextExpectation, text: &str) -> String {
+        match expectation.judge("output", text) {
+            Judgement::Differs(mismatch) => mismatch.message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn names_the_first_difference() {
+        let equals = TextExpectation { equals: Some("one\ntwo"), ..NONE };
+        for (text, difference) in [
+            ("one\r\ntwo\n", "line 1, column 4 is a carriage return, not a line feed"),
+            ("one\ntwo \n", "line 2, column 4 is a space, not the end"),
+            ("one\n\ttwo", "line 2, column 1 is a tab, not `t`"),
+            ("one\ntw", "line 2, column 3 is the end, not `o`"),
+            ("one\ntwo\u{a0}", "line 2, column 4 is U+00A0, not the end"),
+            ("\u{feff}one\ntwo", "line 1, column 1 is `\u{feff}`, not `o`"),
+            ("", "it is empty"),
+        ] {
+            let expected = format!("output is not \"one\\ntwo\": {difference}");
+            assert_eq!(message(&equals, text), expected);
+        }
+    }
+
+    #[test]
+    fn says_when_only_the_line_ends_differ() {
+        let says = "; it would without the blanks or carriage returns at line ends, as in line";
+        let matches = TextExpectation { matches: Some("^ok$"), ..NONE };
+        assert_eq!(
+            message(&matches, "first\nok \n"),
+            format!("output does not match /^ok$/{says} 2")
+        );
+        assert_eq!(message(&matches, "no \n"), "output does not match /^ok$/");
+        let contains = TextExpectation { contains: Some("a\nb"), ..NONE };
+        assert!(message(&contains, "a\r\nb\r\n").ends_with(&format!("{says} 1")));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::row::ResultRow;
-use super::text::{harmless, harmless_line, indent, shortened};
+use super::text::{harmless, harmless_line, indent, shortened, visible};
+use crate::assertion::{Expectation, Observation};
 use crate::outcome::{Outcome, Verdict};
 use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
 
@@ -13,7 +14,8 @@ const OUTPUT_LINES: usize = 10;
 /// How many characters of a line are shown.
 pub(super) const LINE_LIMIT: usize = 300;
 
-/// Which red assertions explain a red one, a line each: the port checks of what it connects to.
+/// Which red assertions explain a red one, a line each: the port checks of what it connects to, and
+/// that the login reaches another VM.
 ///
 /// `outcome` may wait for an assertion that is still running.
 pub fn because(
@@ -31,7 +33,23 @@ pub fn because(
         }
         _ => None,
     };
-    plan.explained_by(assertion).iter().filter_map(explanation).collect()
+    let identity = plan.identity_of(&assertion.vm).filter(|other| other.id != assertion.id);
+    let identity =
+        identity.filter(|other| outcome(&other.id).is_some_and(|it| is_another(other, &it)));
+    identity
+        .into_iter()
+        .chain(plan.explained_by(assertion))
+        .filter_map(|it| explanation(&it))
+        .collect()
+}
+
+fn is_another(identity: &PlannedAssertion, outcome: &Outcome) -> bool {
+    match (&identity.expectation, &outcome.observation) {
+        (Expectation::Peer(peer), Some(Observation::Peer(seen))) => {
+            peer.reached_instead(seen).is_some()
+        }
+        _ => false,
+    }
 }
 
 /// Why an assertion did not pass, in full: for the end of the screen, the message of a trial, and
@@ -49,7 +67,7 @@ pub fn explain(row: &ResultRow) -> String {
     }
     let _ = writeln!(text, "  expected: {}", harmless_line(&row.expected));
     if let Some(actual) = &row.actual {
-        let _ = writeln!(text, "  actual:   {}", shortened(&harmless_line(actual), LINE_LIMIT));
+        let _ = writeln!(text, "  actual:   {}", shortened(&visible(actual), LINE_LIMIT));
     }
     for because in &row.because {
         let _ = writeln!(text, "  because:  {}", harmless_line(because));

@@ -57,6 +57,18 @@ pub fn harmless_line(text: &str) -> String {
     harmless(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The same; if it contains white space that nobody would see there, quoted and with escapes.
+pub fn visible(text: &str) -> String {
+    let text = text.trim_end_matches('\n');
+    let is_hidden = |line: &str| line.trim() != line || line.contains(['\t', '\u{a0}', '\u{feff}']);
+    if text.split('\n').any(is_hidden) {
+        // Escapes all that `harmless` would, and more.
+        harmless(&format!("{text:?}").replace("  ", " \\u{20}")).into_owned()
+    } else {
+        harmless_line(text)
+    }
+}
+
 /// At most `limit` characters of `text`, with a mark if more follow.
 pub fn shortened(text: &str, limit: usize) -> Cow<'_, str> {
     match text.char_indices().nth(limit) {
@@ -137,6 +149,14 @@ mod tests {
         ] {
             assert_eq!(harmless(text), safe);
         }
+    }
+
+    #[test]
+    fn white_space_that_nobody_would_see_is_shown() {
+        assert_eq!(visible("one\ntwo\n"), "one two");
+        assert_eq!(visible("one\r\ntwo\n"), r#""one\r\ntwo""#);
+        assert_eq!(visible("blank  \n"), r#""blank \u{20}""#);
+        assert_eq!(visible("\u{1b}[31m red \t"), r#""\u{1b}[31m red \t""#);
     }
 
     #[test]

@@ -178,8 +178,9 @@ impl Link {
         loop {
             let cause = match self.try_once(shared, until, live.take(), need).await {
                 Ok(ready) => return Ok(ready),
-                Err(refusal) if !refusal.may_pass || Instant::now() >= until => {
-                    return Err(refusal.cause);
+                Err(refusal) if !refusal.may_pass => return Err(refusal.cause),
+                Err(refusal) if Instant::now() >= until => {
+                    return Err(after_waiting(refusal.cause, shared));
                 }
                 Err(refusal) => refusal.cause,
             };
@@ -311,6 +312,16 @@ impl Link {
         let record = self.log.snapshot();
         (record.connects > 0).then_some(record)
     }
+}
+
+/// The last try alone does not say how patient the run was.
+fn after_waiting(cause: Cause, shared: &Shared) -> Cause {
+    let wait = shared.settings.default_wait();
+    if wait.is_zero() {
+        return cause;
+    }
+    let wait = humantime::format_duration(wait);
+    Cause { message: format!("{}; bootproof has waited {wait} for it", cause.message), ..cause }
 }
 
 impl Connected {

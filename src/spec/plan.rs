@@ -129,6 +129,14 @@ impl Plan {
         others.filter(is_about_an_end).collect()
     }
 
+    /// The assertion that `vm` is the machine that it should be.
+    pub fn identity_of(&self, vm: &str) -> Option<&PlannedAssertion> {
+        self.assertions.iter().find(|assertion| {
+            let Expectation::Peer(peer) = &assertion.expectation else { return false };
+            assertion.vm == vm && matches!(peer.aspect, Aspect::Identity { .. })
+        })
+    }
+
     /// The VM that `host` means on `vm`.
     pub(super) fn vm_at<'a>(&'a self, vm: &'a str, host: &str) -> Option<&'a str> {
         if matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]") {

@@ -146,3 +146,22 @@ fn prove_shows_that_peers_can_fail() {
     assert_eq!(run.code, Some(0), "{}", run.transcript());
     assert!(run.stdout.contains("6 can fail; 0 pass anyway; 0 not proven"), "{}", run.transcript());
 }
+
+#[test]
+fn swapped_logins_explain_all_that_is_red() {
+    let (mut scene, _vms) = scene([&QUEUE, &DB, &APP]);
+    scene = scene.assert(json!({"on_vm": "app", "command": "app-is-here"}));
+    let run = scene.check(&["--no-evidence"]);
+    let row = |id: &str| run.rows().iter().find(|row| row["id"] == id).unwrap();
+    let message = |id: &str| row(id)["message"].as_str().unwrap().to_owned();
+    assert_eq!(
+        message("peers::app::identity"),
+        "the login reaches queue, not app: the machine has 10.9.0.3, the address of queue, and not \
+         10.9.0.1; are the SSH entries in the inventory swapped?"
+    );
+    assert!(message("peers::queue::identity").starts_with("the login reaches app, not queue"));
+    assert_eq!(row("peers::db::identity")["verdict"], "passed");
+    let because = row("t::app::app-is-here")["because"][0].as_str().unwrap();
+    assert!(because.starts_with("peers::app::identity: the login reaches queue"), "{because}");
+    assert_eq!(row("peers::app::identity")["because"], json!([]));
+}
