@@ -14,6 +14,7 @@ use thiserror::Error;
 use url::Url;
 
 use super::shell::script::{Program, Script};
+use super::vacuous::accepts_any_failure;
 use crate::assertion::Expectation;
 use crate::assertion::command_output::CommandOutput;
 use crate::assertion::http_responds::HttpResponds;
@@ -102,7 +103,10 @@ pub fn counter_examples(
 ) -> Result<Vec<CounterExample>, NoCounterExample> {
     match expectation {
         Expectation::PortListening(port) => Ok(vec![of_port(port)]),
-        Expectation::CommandOutput(command) => of_command(command),
+        Expectation::CommandOutput(command) => {
+            let broken = of_command(command)?;
+            Ok(broken.into_iter().chain(not_run(expectation)).collect())
+        }
         Expectation::HttpResponds(request) => Ok(of_request(request)),
         Expectation::Wire(wire) => Ok(vec![of_wire(wire)]),
         Expectation::Peer(peer) => {
@@ -110,6 +114,18 @@ pub fn counter_examples(
             Ok(vec![CounterExample { what, expectation: Expectation::Peer(other) }])
         }
     }
+}
+
+/// A command that ends as expected and does nothing: a refusal must be seen in what is printed,
+/// unless the exit status has no other meaning.
+pub fn not_run(expectation: &Expectation) -> Option<CounterExample> {
+    let Expectation::CommandOutput(check) = expectation else { return None };
+    let status = check.exit_code.filter(|_| accepts_any_failure(check))?;
+    let command = CommandOutput { command: format!("exit {status}"), ..check.clone() };
+    Some(CounterExample {
+        what: format!("nothing runs, and the exit status is {status} all the same"),
+        expectation: Expectation::CommandOutput(command),
+    })
 }
 
 /// An allowed wire is tried with a closed port, a denied one with the port of sshd, which is open.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::counter_example::{CounterExample, NoCounterExample, counter_examples};
+use super::counter_example::{CounterExample, NoCounterExample, counter_examples, not_run};
 use crate::assertion::Expectation;
 use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
 
@@ -79,5 +79,6 @@ fn examples(assertion: &PlannedAssertion) -> Result<Vec<CounterExample>, NoCount
         other => other.how(),
     };
     let what = format!("the suite's own: {how}");
-    Ok(vec![CounterExample { what, expectation: own.clone() }])
+    let own = CounterExample { what, expectation: own.clone() };
+    Ok(std::iter::once(own).chain(not_run(&assertion.expectation)).collect())
 }

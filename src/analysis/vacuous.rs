@@ -33,12 +33,39 @@ const SILENT: World =
 /// Reasons to distrust an assertion: it can never fail, or it hides a failure.
 pub fn doubts(expectation: &Expectation) -> Vec<Doubt> {
     match expectation {
+        Expectation::CommandOutput(check) if accepts_any_failure(check) => vec![any_failure()],
         Expectation::CommandOutput(check) => Check::of(check).map_or(Vec::new(), |it| it.doubts()),
         Expectation::PortListening(_)
         | Expectation::HttpResponds(_)
         | Expectation::Wire(_)
         | Expectation::Peer(_) => Vec::new(),
     }
+}
+
+/// Programs whose exit status has one meaning: no match, not active, not there.
+const EXACT: [&str; 14] = [
+    "[",
+    "[[",
+    "cmp",
+    "command",
+    "diff",
+    "egrep",
+    "fgrep",
+    "getent",
+    "grep",
+    "mountpoint",
+    "pgrep",
+    "systemctl",
+    "test",
+    "true",
+];
+
+/// Whether a command is expected to fail, and the same exit status can have another reason.
+pub(super) fn accepts_any_failure(check: &CommandOutput) -> bool {
+    let is_exact = |program: &Program| EXACT.contains(&program.name);
+    let script = Script::parse(&check.command);
+    let exact = script.is_some_and(|script| script.programs().iter().all(is_exact));
+    check.accepts_any_failure() && !exact
 }
 
 /// A command that is expected to exit 0, and what was understood of it.
@@ -140,6 +167,13 @@ impl<'a> Check<'a> {
         let wanted = self.programs.iter().filter(|program| wanted(program));
         wanted.map(|program| program.text).collect()
     }
+}
+
+fn any_failure() -> Doubt {
+    let why = "this assertion passes for the wrong reason, too: another error, or a program that \
+               cannot start, can have the same exit status";
+    let hint = "expect the words of the refusal, too: `... 2>&1` with `contains`";
+    Doubt { key: "exit_code", never_fails: false, why: why.to_owned(), hint: hint.to_owned() }
 }
 
 fn cannot_fail(programs: &[Program]) -> Doubt {
@@ -269,9 +303,22 @@ mod tests {
         ] {
             assert_eq!(doubts_of(&check(command, key, text)), [], "{command}");
         }
-        assert_eq!(
-            doubts_of(&CommandOutput { exit_code: Some(1), ..check("sudo -n true", "", "") }),
-            []
-        );
+    }
+
+    #[test]
+    fn an_exit_status_alone_is_no_refusal() {
+        let refused = |command: &str, contains: Option<&str>| CommandOutput {
+            command: command.to_owned(),
+            contains: contains.map(str::to_owned),
+            exit_code: Some(1),
+            ..CommandOutput::default()
+        };
+        let found = doubts_of(&refused("sudo -n true", None));
+        assert_eq!(found.iter().map(|doubt| doubt.key).collect::<Vec<_>>(), ["exit_code"]);
+        assert!(found[0].why.contains("wrong reason"), "{}", found[0].why);
+        let words = refused("sudo -n true 2>&1", Some("a password is required"));
+        for sound in [words, refused("grep -q x /etc/hosts", None), refused("test -e /x", None)] {
+            assert_eq!(doubts_of(&sound), [], "{}", sound.command);
+        }
     }
 }

@@ -108,6 +108,19 @@ fn an_assertion_that_writes_or_is_red_is_not_proven() {
 }
 
 #[test]
+fn a_refusal_for_the_wrong_reason_passes_anyway() {
+    let (code, printed) = verdicts(&[
+        json!({"command": "cat /no/such/file", "exit_code": 1, "name": "any-error"}),
+        json!({"command": "cat /no/such/file 2>&1", "exit_code": 1, "name": "its-words",
+               "contains": "/no/such/file: No such file"}),
+        json!({"command": "grep -q no-such-user /etc/passwd", "exit_code": 1, "name": "exact"}),
+    ]);
+    assert_eq!(printed[0], "passes-anyway");
+    assert_ne!(printed[1], "passes-anyway");
+    assert_eq!((code, &*printed[2]), (Some(1), "can-fail"));
+}
+
+#[test]
 fn a_suite_can_bring_its_own_counter_example() {
     let (code, printed) = verdicts(&[
         json!({"command": "cd /etc && my-own-tool || echo ok", "name": "own", "contains": "ok",
