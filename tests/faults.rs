@@ -22,6 +22,7 @@ mod plant;
 #[path = "faults/third.rs"]
 mod third;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -31,12 +32,13 @@ use bootproof::error::Error;
 use bootproof::gate::{self, Ending, Gate, Request};
 use bootproof::problem::{Problem, Problems};
 use bootproof::record::Stop;
-use bootproof::report::Report;
 use bootproof::report::store::Destinations;
 use bootproof::run::{Engine, RunSettings};
 use bootproof::settings::{self, LOCAL_INVENTORY};
 use bootproof::spec::plan::PlannedAssertion;
 use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use compare::{differences, expected_counts, instabilities, red_rows, reported_counts};
 use fault::Fault;
@@ -112,7 +114,8 @@ fn check_the_untouched_lab(engine: &Engine) -> Result<(), Error> {
         let hint = "boot it with `bootproof lab up`, or run `make faults`";
         return Err(Problem::new("the lab is not up").hint(hint).into());
     }
-    let report = run(engine, &both_suites(), READINESS_BUDGET, |_| true)?;
+    let inventory = Path::new(LOCAL_INVENTORY);
+    let Ending { report, .. } = run(engine, inventory, &both_suites(), READINESS_BUDGET, |_| true)?;
     let red = red_rows(&report).map(|row| format!("{}: {}", row.id, compare::explanation(row)));
     let complaints: Vec<Problem> = red.chain(instabilities(&report)).map(Problem::new).collect();
     if complaints.is_empty() {
@@ -126,21 +129,26 @@ fn check_the_untouched_lab(engine: &Engine) -> Result<(), Error> {
 
 /// The password with which the VMs of the lab allow sudo.
 fn password() -> Result<String, Problem> {
+    let inventory = local_inventory()?;
+    Ok(inventory["defaults"]["password"].as_str().unwrap_or_default().to_owned())
+}
+
+fn local_inventory() -> Result<Value, Problem> {
     let text = std::fs::read_to_string(LOCAL_INVENTORY)
         .map_err(Problem::io(format!("read {LOCAL_INVENTORY}")))?;
-    let inventory: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|error| Problem::new(format!("{LOCAL_INVENTORY}: {error}")))?;
-    Ok(inventory["defaults"]["password"].as_str().unwrap_or_default().to_owned())
+    serde_json::from_str(&text).map_err(|error| Problem::new(format!("{LOCAL_INVENTORY}: {error}")))
 }
 
 /// Plants one fault, runs the suites, restores the VMs, and compares.
 fn plant_and_compare(fault: &Fault, password: &str, engine: &Engine) -> Row {
     let started = Instant::now();
-    let report =
+    let ending =
         plant(fault, password).map_err(Error::from).and_then(|()| look_at_the_fault(fault, engine));
     let restored = restore(fault);
-    let (reported, mut differences) = match &report {
-        Ok(report) => (reported_counts(report), differences(fault, report)),
+    let (reported, mut differences) = match &ending {
+        Ok(Ending { report, exit_code, .. }) => {
+            (reported_counts(report), differences(fault, report, *exit_code))
+        }
         Err(error) => {
             let problems = error.problems().iter().map(ToString::to_string);
             ("-".to_owned(), problems.collect())
@@ -157,12 +165,37 @@ fn plant_and_compare(fault: &Fault, password: &str, engine: &Engine) -> Row {
     }
 }
 
-fn look_at_the_fault(fault: &Fault, engine: &Engine) -> Result<Report, Error> {
+fn look_at_the_fault(fault: &Fault, engine: &Engine) -> Result<Ending, Error> {
     let suites = fault.suite.clone().map_or_else(both_suites, |suite| vec![suite]);
-    run(engine, &suites, fault.wait, |assertion| fault.selects(assertion))
+    let selects = |assertion: &PlannedAssertion| fault.selects(assertion);
+    let local = Path::new(LOCAL_INVENTORY);
+    let Some(pair) = &fault.swap_logins else {
+        return run(engine, local, &suites, fault.wait, selects);
+    };
+    let swapped = swapped_inventory(pair)?;
+    run(engine, swapped.path(), &suites, fault.wait, selects)
+}
+
+/// A copy of the lab's inventory, beside it, in which two VMs have each other's `ssh`.
+fn swapped_inventory([one, other]: &[String; 2]) -> Result<NamedTempFile, Problem> {
+    let mut inventory = local_inventory()?;
+    let vms = &mut inventory["vms"];
+    let ssh = vms[one]["ssh"].take();
+    vms[one]["ssh"] = vms[other]["ssh"].take();
+    vms[other]["ssh"] = ssh;
+    let folder = Path::new(LOCAL_INVENTORY).parent().unwrap_or(Path::new("."));
+    let failed = || Problem::io("write an inventory with swapped logins");
+    let file = tempfile::Builder::new().prefix("local-").suffix(".json").tempfile_in(folder);
+    let mut file = file.map_err(failed())?;
+    file.write_all(inventory.to_string().as_bytes()).map_err(failed())?;
+    Ok(file)
 }
 
 fn restore(fault: &Fault) -> Result<(), Problem> {
+    if fault.touched_vms().is_empty() {
+        // Without names, `restore` means all VMs.
+        return Ok(());
+    }
     let mut arguments = vec!["restore"];
     arguments.extend(fault.touched_vms());
     lab(&arguments)
@@ -175,22 +208,23 @@ fn both_suites() -> Vec<PathBuf> {
 /// Runs the selected assertions of the suites: once, or for as long as `wait` allows.
 fn run(
     engine: &Engine,
+    inventory: &Path,
     suites: &[PathBuf],
     wait: Duration,
     selects: impl Fn(&PlannedAssertion) -> bool,
-) -> Result<Report, Error> {
-    let plan = settings::load_plan(Some(Path::new(LOCAL_INVENTORY)), suites)?;
+) -> Result<Ending, Error> {
+    let plan = settings::load_plan(Some(inventory), suites)?;
     let chosen = plan.assertions.iter().filter(|assertion| selects(assertion));
     let selected = chosen.map(|assertion| assertion.id.clone()).collect();
     let destinations = Destinations::nowhere();
     let gate = Gate::prepare(Request { plan, selected, destinations, coverage_required: false })?;
     let settings =
         RunSettings { wait, once: wait.is_zero(), deadline: Some(DEADLINE), evidence: false };
-    let Ending { record, report, .. } = gate.run(engine, settings, Arc::new(|_| {}));
-    if matches!(record.stop, Some(Stop::Interrupt | Stop::Terminate)) {
+    let ending = gate.run(engine, settings, Arc::new(|_| {}));
+    if matches!(ending.record.stop, Some(Stop::Interrupt | Stop::Terminate)) {
         // The engine caught the signal, but it was meant for the whole process.
         eprintln!("\ninterrupted; `bootproof lab restore` undoes what was planted");
         std::process::exit(130);
     }
-    Ok(report)
+    Ok(ending)
 }

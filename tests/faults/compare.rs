@@ -1,12 +1,13 @@
 //! What a report says about a fault, and where that is not what the fault demands. No I/O.
 
+use bootproof::exit_code::ExitCode;
 use bootproof::outcome::VerdictKind;
 use bootproof::report::{Report, ResultRow, VmReport};
 
 use super::fault::{ExpectedRed, Fault};
 
 /// One line for each place where the report is not what the fault demands.
-pub fn differences(fault: &Fault, report: &Report) -> Vec<String> {
+pub fn differences(fault: &Fault, report: &Report, exit_code: ExitCode) -> Vec<String> {
     let wrong = red_rows(report).filter_map(|row| wrongly_red(fault.red.get(&row.id), row));
     let unseen = fault
         .red
@@ -17,7 +18,26 @@ pub fn differences(fault: &Fault, report: &Report) -> Vec<String> {
         .vms
         .iter()
         .filter_map(|vm| wrong_stability(fault.unstable.get(&vm.name).map(String::as_str), vm));
-    wrong.chain(unseen).chain(instability).collect()
+    let warnings = report
+        .vms
+        .iter()
+        .filter_map(|vm| wrong_warnings(fault.warnings.get(&vm.name).map(String::as_str), vm));
+    let (got, expected) = (exit_code as u8, fault.exit_code() as u8);
+    let code =
+        (got != expected).then(|| format!("the exit code should be {expected}, but is {got}"));
+    wrong.chain(unseen).chain(instability).chain(warnings).chain(code).collect()
+}
+
+fn wrong_warnings(expected: Option<&str>, vm: &VmReport) -> Option<String> {
+    let VmReport { name, warnings, .. } = vm;
+    match expected {
+        None if warnings.is_empty() => None,
+        None => Some(format!("{name} should have no warnings, but has {warnings:?}")),
+        Some(words) if warnings.iter().any(|warning| warning.contains(words)) => None,
+        Some(words) => {
+            Some(format!("{name} should have the warning {words}, but has {warnings:?}"))
+        }
+    }
 }
 
 fn wrongly_red(expected: Option<&ExpectedRed>, row: &ResultRow) -> Option<String> {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bootproof::exit_code::ExitCode;
 use bootproof::problem::Problem;
 use bootproof::spec::plan::PlannedAssertion;
 use indexmap::IndexMap;
@@ -26,6 +27,9 @@ pub struct Fault {
     /// A misbehaving server in place of a service.
     #[serde(default)]
     pub serve: Option<Serve>,
+    /// Two VMs whose logins the inventory swaps.
+    #[serde(default)]
+    pub swap_logins: Option<[String; 2]>,
     /// Arguments of `bootproof lab`, such as `pause redis`.
     #[serde(default)]
     pub lab: Option<String>,
@@ -49,6 +53,9 @@ pub struct Fault {
     /// The VMs that must be unstable, and words that the report must contain about each.
     #[serde(default)]
     pub unstable: BTreeMap<String, String>,
+    /// The VMs about which the report must warn, and words of the warning.
+    #[serde(default)]
+    pub warnings: BTreeMap<String, String>,
     /// Why no assertion can see the fault, or why nothing should be red.
     #[serde(default)]
     pub green: Option<String>,
@@ -97,6 +104,17 @@ impl Fault {
         serde_json::from_str(&text).map_err(|error| Problem::new(format!("{name}: {error}")))
     }
 
+    /// What `bootproof check` must end with.
+    pub fn exit_code(&self) -> ExitCode {
+        if self.red.values().any(|red| red.verdict == "failed") {
+            ExitCode::Failed
+        } else if self.red.is_empty() && self.unstable.is_empty() {
+            ExitCode::Conforms
+        } else {
+            ExitCode::CouldNotTell
+        }
+    }
+
     /// The VMs that must be restored afterwards.
     pub fn touched_vms(&self) -> BTreeSet<&str> {
         let planted = self.plant.keys().map(String::as_str);
@@ -108,9 +126,11 @@ impl Fault {
     /// Whether a run over this fault includes the assertion.
     pub fn selects(&self, assertion: &PlannedAssertion) -> bool {
         let id = assertion.id.as_str();
+        let swapped = self.swap_logins.iter().flatten().map(String::as_str);
+        let touched: BTreeSet<&str> = self.touched_vms().into_iter().chain(swapped).collect();
         let is_near = match &self.also {
             Some(parts) => parts.iter().any(|part| id.contains(part.as_str())),
-            None => self.touched_vms().contains(assertion.vm.as_str()),
+            None => touched.contains(assertion.vm.as_str()),
         };
         assertion.scenario != CONTRACT || is_near || self.red.contains_key(id)
     }
