@@ -212,13 +212,21 @@ fn failed_connection(command: &str, stderr: &str) -> Option<String> {
     })
 }
 
-/// The program that the shell did not find, from what bash or dash print on standard error.
+/// The program that the shell did not find, from what bash, dash, ksh, zsh, fish or tcsh print on
+/// standard error.
 pub fn missing_tool(stderr: &str) -> Option<String> {
     static NOT_FOUND: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(?m)^\S*sh: (?:line )?\d+: (?P<tool>[^\s:]+): (?:command )?not found\s*$")
-            .expect("a valid pattern")
+        Regex::new(
+            r"(?mx)
+            ^\S*sh:\ (?:(?:line\ )?\d+:\ )?([^\s:]+):\ (?:command\ )?not\ found\s*$
+            | ^\S*zsh:\d+:\ command\ not\ found:\ (\S+)\s*$
+            | ^fish:\ Unknown\ command:\ (\S+)\s*$
+            | ^(\S+):\ Command\ not\ found\.\s*$",
+        )
+        .expect("a valid pattern")
     });
-    NOT_FOUND.captures(stderr).map(|found| found["tool"].to_owned())
+    let found = NOT_FOUND.captures(stderr)?;
+    found.iter().skip(1).flatten().next().map(|tool| tool.as_str().to_owned())
 }
 
 #[cfg(test)]
@@ -297,6 +305,10 @@ mod tests {
             "bash: line 1: jq: command not found\n",
             "sh: 1: jq: not found\n",
             "-bash: line 1: jq: command not found",
+            "ksh: jq: not found\n",
+            "zsh:1: command not found: jq\n",
+            "fish: Unknown command: jq\nfish: \njq\n^^\n",
+            "jq: Command not found.\n",
         ] {
             let judgement = echo_ok().judge(&ended(127, "", stderr));
             assert_eq!(
