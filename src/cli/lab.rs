@@ -14,13 +14,17 @@ use super::live::LiveLines;
 use super::output::show;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
+use crate::lab::base::Packages;
 use crate::lab::control::{self, VmAction};
+use crate::lab::down::{self, Found};
 use crate::lab::folder::LabFolder;
 use crate::lab::image::{self, Image};
+use crate::lab::kept::{self, KeptState};
 use crate::lab::recipe::RecipeFolder;
 use crate::lab::state::{self, LabState};
+use crate::lab::up::{self, Start, Started};
 use crate::lab::vm::{VmImage, VmToBoot};
-use crate::lab::{down, parallel, serial, supervisor, up};
+use crate::lab::{parallel, serial, supervisor};
 use crate::problem::{Problem, hint_for_unknown};
 use crate::report::text::counted;
 use crate::settings::LOCAL_INVENTORY;
@@ -64,13 +68,17 @@ Example:
         /// Build only these VMs
         vms: Vec<String>,
     },
-    /// Boot the VMs on a private network and write inventory/local.json
+    /// Boot or resume the VMs on a private network and write inventory/local.json
     #[command(after_help = "\
 `up` builds missing images first. The SSH ports of the VMs are on 127.0.0.1 only. If a VM does not \
 boot, `up` stops all of them.
 
+After `lab down --keep`, `up` resumes the VMs and sets their clocks. If the kept state does not fit \
+the recipes, the images or QEMU, `up` says why, deletes it, and boots the VMs.
+
 Examples:
   bootproof lab up
+  bootproof lab up --fresh
   bootproof lab up --image redis=/images/redis.qcow2")]
     Up {
         /// Boot only these VMs
@@ -78,6 +86,9 @@ Examples:
         /// Boot this ISO, qcow2 or raw image instead of the recipe's, without writing to it
         #[arg(long = "image", value_name = "VM=FILE", value_parser = given_image)]
         images: Vec<GivenImage>,
+        /// Boot with new disks, and delete the state that `down --keep` has kept
+        #[arg(long)]
+        fresh: bool,
     },
     /// Show the status of every VM
     #[command(after_help = "\
@@ -87,7 +98,7 @@ Example:
 Exit codes:
   0  every VM is running
   1  a VM is not running
-  4  the lab is not up")]
+  4  the lab is not up; `status` says whether it has a kept state")]
     Status,
     /// Log in to a VM, or run a command on it, with OpenSSH
     #[command(after_help = "\
@@ -164,13 +175,19 @@ Example:
         #[arg(required = true)]
         vms: Vec<String>,
     },
-    /// Power off the VMs and delete their disks
+    /// Power off the VMs and delete their disks, or keep their state
     #[command(after_help = "\
-`down` keeps built images and removes inventory/local.json.
+`down` keeps built images and removes inventory/local.json. Without --keep, it also deletes a kept \
+state. With --keep, the VMs do not shut down: the next `up` resumes them in seconds.
 
-Example:
-  bootproof lab down")]
-    Down,
+Examples:
+  bootproof lab down
+  bootproof lab down --keep && bootproof lab up")]
+    Down {
+        /// Save the memory and disks of the VMs, so that `up` resumes them
+        #[arg(long)]
+        keep: bool,
+    },
     /// Keep the VMs running; `up` starts this
     #[command(hide = true)]
     Supervise,
@@ -200,11 +217,14 @@ pub fn run(arguments: LabArgs) -> Result<ExitCode, Error> {
     let recipes = &arguments.recipes;
     match &arguments.command {
         LabCommand::Build { vms } => {
-            let recipes = RecipeFolder::read_all(recipes, vms)?;
-            build(&folder, &recipes).map_err(Error::internal)?;
+            let selected = RecipeFolder::read_all(recipes, vms)?;
+            let common = common_packages(recipes, &selected);
+            build(&folder, &selected, &common).map_err(Error::internal)?;
         }
-        LabCommand::Up { vms, images } => {
-            boot(&folder, RecipeFolder::read_all(recipes, vms)?, images)?;
+        LabCommand::Up { vms, images, fresh } => {
+            let selected = RecipeFolder::read_all(recipes, vms)?;
+            let common = common_packages(recipes, &selected);
+            boot(&folder, selected, &common, images, *fresh)?;
         }
         LabCommand::Status => return status(&folder).map_err(Error::internal),
         LabCommand::Ssh { vm, command } => lab_ssh::ssh(&folder, vm, command)?,
@@ -214,7 +234,8 @@ pub fn run(arguments: LabArgs) -> Result<ExitCode, Error> {
         LabCommand::Pause { vms } => act(&folder, vms, VmAction::Pause)?,
         LabCommand::Resume { vms } => act(&folder, vms, VmAction::Resume)?,
         LabCommand::Reboot { vms } => act(&folder, vms, VmAction::Reboot)?,
-        LabCommand::Down => take_down(&folder).map_err(Error::internal)?,
+        LabCommand::Down { keep: false } => take_down(&folder).map_err(Error::internal)?,
+        LabCommand::Down { keep: true } => keep(&folder).map_err(Error::internal)?,
         LabCommand::Supervise => supervisor::run(&folder).map_err(Error::internal)?,
     }
     Ok(ExitCode::Conforms)
@@ -223,13 +244,27 @@ pub fn run(arguments: LabArgs) -> Result<ExitCode, Error> {
 /// While one build waits for the network, another one uses the processor.
 const BUILDS_AT_ONCE: usize = 2;
 
-fn build(folder: &LabFolder, recipes: &[RecipeFolder]) -> Result<Vec<Image>, Problem> {
+/// The packages of the base system. If only some VMs are selected, the others count, too: the base
+/// system is then the same.
+fn common_packages(recipes: &Path, selected: &[RecipeFolder]) -> Packages {
+    // A mistake in the recipe of a VM that is not selected is not in the way.
+    match RecipeFolder::read_all(recipes, &[]) {
+        Ok(all) => Packages::common_to(&all),
+        Err(_) => Packages::common_to(selected),
+    }
+}
+
+fn build(
+    folder: &LabFolder,
+    recipes: &[RecipeFolder],
+    common: &Packages,
+) -> Result<Vec<Image>, Problem> {
     let lines = LiveLines::with_clocks(recipes.iter().map(|folder| folder.recipe.name.as_str()));
     let queue = Mutex::new(recipes.iter());
     let next = || queue.lock().ok().and_then(|mut queue| queue.next());
     let built = parallel::for_each(0..BUILDS_AT_ONCE, |_| {
         while let Some(recipe) = next() {
-            image::build(folder, recipe, &|vm, text| lines.set(vm, text))?;
+            image::build(folder, recipe, common, &|vm, text| lines.set(vm, text))?;
         }
         Ok(())
     });
@@ -241,12 +276,16 @@ fn build(folder: &LabFolder, recipes: &[RecipeFolder]) -> Result<Vec<Image>, Pro
 fn boot(
     folder: &LabFolder,
     recipes: Vec<RecipeFolder>,
+    common: &Packages,
     images: &[GivenImage],
+    fresh: bool,
 ) -> Result<(), Error> {
     check_image_names(&recipes, images)?;
     match state::up(folder).map_err(Error::internal)? {
+        Some(_) if fresh => Err(Problem::new("the lab is already up, so it cannot boot fresh")
+            .hint("take it down first: bootproof lab down")),
         Some(state) => already_up(folder, &state, &recipes, images),
-        None => boot_all(folder, recipes, images),
+        None => boot_all(folder, recipes, common, images, fresh),
     }
     .map_err(Error::internal)
 }
@@ -265,14 +304,16 @@ fn check_image_names(recipes: &[RecipeFolder], images: &[GivenImage]) -> Result<
 fn boot_all(
     folder: &LabFolder,
     recipes: Vec<RecipeFolder>,
+    common: &Packages,
     images: &[GivenImage],
+    fresh: bool,
 ) -> Result<(), Problem> {
     let given = |folder: &RecipeFolder| {
         images.iter().find(|image| image.vm == folder.recipe.name).map(|image| image.file.clone())
     };
     let (with_given, to_build): (Vec<_>, Vec<_>) =
         recipes.into_iter().partition(|recipe| given(recipe).is_some());
-    let built = build(folder, &to_build)?.into_iter().map(VmImage::Built);
+    let built = build(folder, &to_build, common)?.into_iter().map(VmImage::Built);
     let given: Vec<_> = with_given.iter().filter_map(given).map(VmImage::Given).collect();
     let vms: Vec<_> = (to_build.into_iter().zip(built))
         .chain(with_given.into_iter().zip(given))
@@ -280,11 +321,21 @@ fn boot_all(
         .collect();
     let lines = LiveLines::with_clocks(vms.iter().map(|vm| vm.recipe.recipe.name.as_str()));
     let inventory = Path::new(LOCAL_INVENTORY);
-    let done = up::up(folder, &vms, inventory, &|vm, text| lines.set(vm, text));
+    let set_clocks = |state: &LabState| {
+        lines.set("", "setting the clocks of the VMs");
+        lab_ssh::set_clocks(folder, &state.vms.iter().collect::<Vec<_>>())
+    };
+    let start = if fresh { Start::Fresh } else { Start::Resume(&set_clocks) };
+    let started = up::up(folder, &vms, inventory, start, &|vm, text| lines.set(vm, text));
     lines.finish();
-    done?;
+    let how = match started? {
+        Started::Cold => "up".to_owned(),
+        Started::Resumed(saved) => {
+            format!("resumed from the state kept at {}", kept::when(saved))
+        }
+    };
     let count = counted(vms.len(), "VM");
-    show(&format!("{count} up; {LOCAL_INVENTORY} has their addresses and host keys\n"));
+    show(&format!("{count} {how}; {LOCAL_INVENTORY} has their addresses and host keys\n"));
     Ok(())
 }
 
@@ -318,6 +369,7 @@ fn already_up(
 fn status(folder: &LabFolder) -> Result<ExitCode, Problem> {
     let Some(state) = state::up(folder)? else {
         show("the lab is not up\n");
+        show(&kept_text(folder));
         return Ok(ExitCode::NothingSelected);
     };
     let vms = down::status(folder, &state);
@@ -326,11 +378,28 @@ fn status(folder: &LabFolder) -> Result<ExitCode, Problem> {
     Ok(if all_running { ExitCode::Conforms } else { ExitCode::Failed })
 }
 
+/// What the kept state of a lab that is not up is; nothing if there is none.
+fn kept_text(folder: &LabFolder) -> String {
+    match KeptState::read(folder) {
+        Ok(None) => String::new(),
+        Ok(Some(kept)) => format!(
+            "the state of {} was kept at {}; `bootproof lab up` resumes it\n",
+            kept.vms(),
+            kept::when(kept.saved)
+        ),
+        Err(error) => format!("the kept state cannot be used: {error}\n"),
+    }
+}
+
 fn status_text(folder: &LabFolder, state: &LabState, vms: &[down::VmStatus]) -> String {
     let age = Duration::from_secs(state.started.elapsed().unwrap_or_default().as_secs());
     let age = humantime::format_duration(age);
     let how = if state::ready_note(folder).exists() { "up" } else { "booting" };
     let mut text = format!("{how} for {age} ({})\n", state.accel);
+    if let Some(saved) = state.resumed_from {
+        let saved = humantime::format_rfc3339_seconds(saved);
+        text += &format!("resumed from the state kept at {saved}\n");
+    }
     for part in down::lost_network(folder) {
         let advice = "run `bootproof lab down`, then `bootproof lab up`";
         text += &format!("the network process {part} has ended; {advice}\n");
@@ -394,8 +463,26 @@ fn take_down(folder: &LabFolder) -> Result<(), Problem> {
     let state = state::up(folder)?;
     let vms = state.iter().flat_map(|state| &state.vms);
     let lines = LiveLines::with_clocks(vms.map(|vm| vm.name.as_str()));
-    let done = down::down(folder, Path::new(LOCAL_INVENTORY), &|vm, text| lines.set(vm, text));
+    let found = down::down(folder, Path::new(LOCAL_INVENTORY), &|vm, text| lines.set(vm, text));
     lines.finish();
-    show(if done? { "the lab is down\n" } else { "the lab was not up\n" });
+    show(match found? {
+        Found { up: true, .. } => "the lab is down\n",
+        Found { kept: true, .. } => "the lab was not up; its kept state is deleted\n",
+        _ => "the lab was not up\n",
+    });
+    Ok(())
+}
+
+fn keep(folder: &LabFolder) -> Result<(), Problem> {
+    let state = state::up(folder)?;
+    let vms = state.iter().flat_map(|state| &state.vms);
+    let lines = LiveLines::with_clocks(vms.map(|vm| vm.name.as_str()));
+    let inventory = Path::new(LOCAL_INVENTORY);
+    let kept = down::down_and_keep(folder, inventory, &|vm, text| lines.set(vm, text));
+    lines.finish();
+    show(&match kept? {
+        Some(_) => "the lab is down; `bootproof lab up` resumes its VMs\n".to_owned(),
+        None => format!("the lab was not up\n{}", kept_text(folder)),
+    });
     Ok(())
 }

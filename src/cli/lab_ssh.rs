@@ -19,6 +19,10 @@ use crate::spec::inventory::{Inventory, Vm};
 /// Names the VM for which OpenSSH asks this program for a password.
 const ASKPASS: &str = "BOOTPROOF_ASKPASS_VM";
 
+/// Within this time a VM has accepted a login and set its clock. An emulated VM that has just been
+/// resumed needs seconds.
+const CLOCK_SECONDS: &str = "120";
+
 /// OpenSSH options that `lab ssh` sets.
 const SSH_OPTIONS: [&str; 5] = [
     "StrictHostKeyChecking=yes",
@@ -52,7 +56,8 @@ pub(super) fn ssh(folder: &LabFolder, name: &str, command: &[String]) -> Result<
     let inventory = local_inventory().map_err(Error::internal)?;
     let known = || inventory.vms.keys().map(String::as_str);
     let vm = inventory.vms.get(name).ok_or_else(|| state::unknown_vm(name, known()))?;
-    let mut ssh = ssh_command(folder, vm).map_err(Error::internal)?;
+    let mut ssh = Command::new("ssh");
+    add_ssh_arguments(&mut ssh, folder, vm).map_err(Error::internal)?;
     if !command.is_empty() {
         ssh.arg("--").args(command);
     }
@@ -78,7 +83,10 @@ pub(super) fn set_clocks(folder: &LabFolder, vms: &[&LabVm]) -> Result<(), Probl
 fn set_clock(folder: &LabFolder, vm: &Vm) -> Result<(), Problem> {
     let failed = || Problem::io(format!("set the clock of {}", vm.name));
     let secrets = Secrets::read([vm]).map_err(|error| Problem::new(error.to_string()))?;
-    let mut ssh = ssh_command(folder, vm)?;
+    // A VM that accepts the login and then hangs must not hold this program, either.
+    let mut ssh = Command::new("timeout");
+    ssh.args(["--kill-after=5", CLOCK_SECONDS, "ssh"]);
+    add_ssh_arguments(&mut ssh, folder, vm)?;
     ssh.args(["--", "sudo", "-S", "-p", "''", "sh", "-c"])
         .arg("'echo ready; read now; date -u -s @$now > /dev/null'")
         .stdin(Stdio::piped())
@@ -93,8 +101,11 @@ fn set_clock(folder: &LabFolder, vm: &Vm) -> Result<(), Problem> {
     if output.status.success() {
         return Ok(());
     }
-    let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Problem::new(format!("restored, but the clock could not be set: {stderr}")).about(&vm.name))
+    let why = match String::from_utf8_lossy(&output.stderr).trim() {
+        "" => format!("the VM did not do it within {CLOCK_SECONDS} s"),
+        stderr => stderr.to_owned(),
+    };
+    Err(Problem::new(format!("the clock could not be set: {why}")).about(&vm.name))
 }
 
 fn send_time(child: &mut Child, sudo_password: &Secret) -> io::Result<()> {
@@ -108,7 +119,7 @@ fn send_time(child: &mut Child, sudo_password: &Secret) -> io::Result<()> {
     writeln!(stdin, "{:.3}", now.as_secs_f64())
 }
 
-fn ssh_command(folder: &LabFolder, vm: &Vm) -> Result<Command, Problem> {
+fn add_ssh_arguments(ssh: &mut Command, folder: &LabFolder, vm: &Vm) -> Result<(), Problem> {
     let login = format!("{}@{}", vm.ssh.user, vm.ssh.host);
     if vm.ssh.host_key.is_none() {
         let message = "the host key is unknown, because bootproof did not build the image";
@@ -117,7 +128,6 @@ fn ssh_command(folder: &LabFolder, vm: &Vm) -> Result<Command, Problem> {
     }
     let own = std::env::current_exe().map_err(Problem::io("find bootproof's own program"))?;
     let known_hosts = state::ssh_known_hosts(folder);
-    let mut ssh = Command::new("ssh");
     ssh.args(["-F", "none"]);
     for option in SSH_OPTIONS {
         ssh.args(["-o", option]);
@@ -128,5 +138,5 @@ fn ssh_command(folder: &LabFolder, vm: &Vm) -> Result<Command, Problem> {
         .env("SSH_ASKPASS", own)
         .env("SSH_ASKPASS_REQUIRE", "force")
         .env(ASKPASS, &vm.name);
-    Ok(ssh)
+    Ok(())
 }

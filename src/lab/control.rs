@@ -8,13 +8,13 @@ use serde_json::json;
 use super::folder::LabFolder;
 use super::parallel;
 use super::progress::Progress;
-use super::qemu::DISK;
+use super::qemu::{DISK, KEPT_SNAPSHOT};
 use super::qmp::Qmp;
 use super::serial::{BOOT_TIMEOUT, BootStage, boot_stage};
 use super::state::{LabState, LabVm, console};
 use crate::problem::Problem;
 
-/// The name of the one snapshot that a VM has.
+/// The name of the one snapshot that `lab snapshot` takes of a VM.
 const TAG: &str = "bootproof";
 
 /// QEMU writes hundreds of megabytes, which takes time on a busy machine.
@@ -75,7 +75,7 @@ fn perform_on(
     let name = &vm.name;
     let mut qmp = Qmp::connect(&state.qmp(name)).map_err(|error| error.about(name))?;
     let done = match action {
-        VmAction::Snapshot => snapshot(&mut qmp),
+        VmAction::Snapshot => save(&mut qmp, TAG),
         VmAction::Restore => restore(&mut qmp),
         VmAction::Pause => qmp.run("stop").map(drop),
         VmAction::Resume => resume(&mut qmp),
@@ -86,16 +86,55 @@ fn perform_on(
     Ok(())
 }
 
-fn snapshot(qmp: &mut Qmp) -> Result<(), Problem> {
-    if has_snapshot(qmp)? {
-        qmp.job("snapshot-delete", json!({"tag": TAG, "devices": [DISK]}), SNAPSHOT_TIMEOUT)?;
+/// Stops the VMs and saves memory and disk of each for `lab up`. If one cannot be saved, all of
+/// them continue.
+pub(super) fn save_for_later(state: &LabState, progress: Progress) -> Result<(), Problem> {
+    let saved = parallel::for_each(&state.vms, |vm| {
+        stop_and_save(state, vm, progress).map_err(|error| error.about(&vm.name))
+    });
+    if saved.is_err() {
+        for vm in &state.vms {
+            // One that does not answer is what the error is about.
+            let _ = Qmp::connect(&state.qmp(&vm.name)).and_then(|mut qmp| qmp.run("cont"));
+        }
     }
-    let what = json!({"tag": TAG, "vmstate": DISK, "devices": [DISK]});
+    saved
+}
+
+fn stop_and_save(state: &LabState, vm: &LabVm, progress: Progress) -> Result<(), Problem> {
+    let started = Instant::now();
+    let mut qmp = Qmp::connect(&state.qmp(&vm.name))?;
+    let status = qmp.status()?;
+    // `paused`: an interrupted `lab down --keep` leaves it so.
+    if !matches!(status.as_str(), "running" | "paused") {
+        return Err(Problem::new(format!("the VM is {status}, so its state cannot be kept"))
+            .hint("start it with `bootproof lab resume`, or run `lab down` without --keep"));
+    }
+    qmp.run("stop")?;
+    save(&mut qmp, KEPT_SNAPSHOT)?;
+    progress(&vm.name, &format!("saved in {:.1} s", started.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// Frees the room of the snapshot from which a VM has been resumed.
+pub(super) fn forget_kept(qmp: &mut Qmp) -> Result<(), Problem> {
+    delete(qmp, KEPT_SNAPSHOT)
+}
+
+fn save(qmp: &mut Qmp, tag: &str) -> Result<(), Problem> {
+    if has_snapshot(qmp, tag)? {
+        delete(qmp, tag)?;
+    }
+    let what = json!({"tag": tag, "vmstate": DISK, "devices": [DISK]});
     qmp.job("snapshot-save", what, SNAPSHOT_TIMEOUT)
 }
 
+fn delete(qmp: &mut Qmp, tag: &str) -> Result<(), Problem> {
+    qmp.job("snapshot-delete", json!({"tag": tag, "devices": [DISK]}), SNAPSHOT_TIMEOUT)
+}
+
 fn restore(qmp: &mut Qmp) -> Result<(), Problem> {
-    if !has_snapshot(qmp)? {
+    if !has_snapshot(qmp, TAG)? {
         return Err(Problem::new("the VM has no snapshot")
             .hint("take one while the VM is healthy: bootproof lab snapshot"));
     }
@@ -107,7 +146,7 @@ fn restore(qmp: &mut Qmp) -> Result<(), Problem> {
     qmp.run("cont").map(drop)
 }
 
-fn has_snapshot(qmp: &mut Qmp) -> Result<bool, Problem> {
+fn has_snapshot(qmp: &mut Qmp, tag: &str) -> Result<bool, Problem> {
     let nodes = qmp.run("query-named-block-nodes")?;
     let disk = nodes.as_array().into_iter().flatten().find(|node| node["node-name"] == DISK);
     let disk = disk.ok_or_else(|| {
@@ -115,7 +154,7 @@ fn has_snapshot(qmp: &mut Qmp) -> Result<bool, Problem> {
             .hint("a VM that boots from the ISO of --image has no disk: use a qcow2 or raw image")
     })?;
     let snapshots = disk["image"]["snapshots"].as_array();
-    Ok(snapshots.into_iter().flatten().any(|snapshot| snapshot["name"] == TAG))
+    Ok(snapshots.into_iter().flatten().any(|snapshot| snapshot["name"] == tag))
 }
 
 fn resume(qmp: &mut Qmp) -> Result<(), Problem> {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::qemu::{BootMedia, IsoDrive};
@@ -17,29 +17,43 @@ enum ImageKind {
     Qcow2,
 }
 
-/// Makes the disk on which a VM writes; returns what QEMU boots. The image itself is never written.
+/// What QEMU boots. The image itself is never written; `make_disks` makes the disk.
 pub(super) fn boot_media(run: &Path, vm: &VmToBoot) -> Result<BootMedia, Problem> {
+    let disk = Some(overlay(run, vm));
+    Ok(match &vm.image {
+        VmImage::Built(image) => BootMedia { iso: Some(IsoDrive::Virtio(image.iso.clone())), disk },
+        VmImage::Given(path) => match given_image(path)? {
+            (path, ImageKind::Iso) => BootMedia { iso: Some(IsoDrive::Cdrom(path)), disk: None },
+            _ => BootMedia { iso: None, disk },
+        },
+    })
+}
+
+/// Makes the disk on which a VM writes.
+pub(super) fn make_disks(run: &Path, vm: &VmToBoot) -> Result<(), Problem> {
     let recipe = &vm.recipe.recipe;
-    let disk = run.join(format!("{}.qcow2", recipe.name));
     match &vm.image {
-        VmImage::Built(image) => {
-            let raw = run.join(format!("{}.disk", recipe.name));
-            make_disk(run, &raw, recipe.resources.disk_gb)?;
-            make_overlay(&disk, &raw, ImageKind::Raw)?;
-            Ok(BootMedia { iso: Some(IsoDrive::Virtio(image.iso.clone())), disk: Some(disk) })
+        VmImage::Built(_) => {
+            let raw = format!("{}.disk", recipe.name);
+            make_disk(run, &run.join(&raw), recipe.resources.disk_gb)?;
+            // A relative name, because the kept state is this folder under another name.
+            make_overlay(&overlay(run, vm), Path::new(&raw), ImageKind::Raw)
         }
-        VmImage::Given(path) => {
-            let path =
-                path.canonicalize().map_err(Problem::io(format!("open {}", path.display())))?;
-            match image_kind(&path).map_err(Problem::io(format!("read {}", path.display())))? {
-                ImageKind::Iso => Ok(BootMedia { iso: Some(IsoDrive::Cdrom(path)), disk: None }),
-                kind => {
-                    make_overlay(&disk, &path, kind)?;
-                    Ok(BootMedia { iso: None, disk: Some(disk) })
-                }
-            }
-        }
+        VmImage::Given(path) => match given_image(path)? {
+            (_, ImageKind::Iso) => Ok(()),
+            (path, kind) => make_overlay(&overlay(run, vm), &path, kind),
+        },
     }
+}
+
+fn overlay(run: &Path, vm: &VmToBoot) -> PathBuf {
+    run.join(format!("{}.qcow2", vm.recipe.recipe.name))
+}
+
+fn given_image(path: &Path) -> Result<(PathBuf, ImageKind), Problem> {
+    let path = path.canonicalize().map_err(Problem::io(format!("open {}", path.display())))?;
+    let kind = image_kind(&path).map_err(Problem::io(format!("read {}", path.display())))?;
+    Ok((path, kind))
 }
 
 /// The kind of an operator's image, by its first bytes.

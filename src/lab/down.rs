@@ -1,13 +1,15 @@
-//! `lab status` and `lab down`.
+//! `lab status` and `lab down`, which may keep the state of the VMs.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::control;
 use super::folder::LabFolder;
+use super::kept::{self, KeptState};
 use super::progress::Progress;
 use super::qemu;
 use super::qmp::Qmp;
@@ -47,25 +49,110 @@ pub fn lost_network(folder: &LabFolder) -> Vec<&'static str> {
     [qemu::SWITCH, qemu::GATEWAY].into_iter().filter(has_ended).collect()
 }
 
-/// Powers off the VMs, ends what still runs, and removes `inventory`. Returns `false` if the lab
-/// was not up.
-pub fn down(folder: &LabFolder, inventory: &Path, progress: Progress) -> Result<bool, Problem> {
+/// What `lab down` found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// The lab was up.
+    pub up: bool,
+    /// There was a kept state, which is deleted now.
+    pub kept: bool,
+}
+
+/// Powers off the VMs, ends what still runs, and removes `inventory` and the kept state.
+pub fn down(folder: &LabFolder, inventory: &Path, progress: Progress) -> Result<Found, Problem> {
     let state = state::up(folder)?;
     if let Some(state) = &state {
         power_off(folder, state, progress);
         end_supervisor(folder)?;
     }
+    let mut kept = false;
     if folder.0.exists() {
-        let _lock = state::lock(folder)?
-            .ok_or_else(|| Problem::new("another process is bringing the lab up"))?;
+        let _lock = lock(folder)?;
         state::sweep(folder)?;
+        kept = kept::discard(folder)?;
     }
+    remove(inventory)?;
+    Ok(Found { up: state.is_some(), kept })
+}
+
+/// Saves memory and disks of the VMs, so that `lab up` can resume them, and takes the lab down.
+/// Returns `None` if the lab was not up. After an error the lab is still up.
+pub fn down_and_keep(
+    folder: &LabFolder,
+    inventory: &Path,
+    progress: Progress,
+) -> Result<Option<KeptState>, Problem> {
+    let Some(state) = state::up(folder)? else { return Ok(None) };
+    check_can_be_kept(folder, &state)?;
+    let saved = SystemTime::now();
+    control::save_for_later(&state, progress)?;
+    quit(folder, &state, progress)?;
+    end_supervisor(folder)?;
+    let _lock = lock(folder)?;
+    // bootproof's own temporary folder.
+    let _ = fs::remove_dir_all(&state.sockets);
+    let kept = kept::keep(folder, state, saved)?;
+    remove(inventory)?;
+    Ok(Some(kept))
+}
+
+fn lock(folder: &LabFolder) -> Result<File, Problem> {
+    state::lock(folder)?.ok_or_else(|| Problem::new("another process is bringing the lab up"))
+}
+
+fn remove(inventory: &Path) -> Result<(), Problem> {
     match fs::remove_file(inventory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Problem::io(format!("remove {}", inventory.display()))(error))
         }
-        _ => Ok(state.is_some()),
+        _ => Ok(()),
     }
+}
+
+fn check_can_be_kept(folder: &LabFolder, state: &LabState) -> Result<(), Problem> {
+    let hint = "run `bootproof lab down` without --keep";
+    if !state::ready_note(folder).exists() {
+        return Err(
+            Problem::new("the lab is still booting, so its state cannot be kept").hint(hint)
+        );
+    }
+    for vm in &state.vms {
+        let why = if !vm.built_here {
+            "bootproof cannot set the clock of an image that it did not build"
+        } else if exit_note(&folder.run(), &vm.name).exists() {
+            "its QEMU has ended"
+        } else {
+            continue;
+        };
+        let message = format!("the state of the VM cannot be kept: {why}");
+        return Err(Problem::new(message).about(&vm.name).hint(hint));
+    }
+    Ok(())
+}
+
+/// QEMU writes the rest of its disk when it ends.
+const QUIT_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Ends the VMs as they are: their state is saved.
+fn quit(folder: &LabFolder, state: &LabState, progress: Progress) -> Result<(), Problem> {
+    for vm in &state.vms {
+        Qmp::connect(&state.qmp(&vm.name))
+            .and_then(|mut qmp| qmp.run("quit"))
+            .map_err(|error| error.about(&vm.name))?;
+    }
+    let deadline = Instant::now() + QUIT_TIMEOUT;
+    for vm in &state.vms {
+        while !exit_note(&folder.run(), &vm.name).exists() {
+            if Instant::now() > deadline {
+                return Err(Problem::new("QEMU does not end, so its state cannot be kept")
+                    .about(&vm.name)
+                    .hint("run `bootproof lab down` without --keep"));
+            }
+            sleep(Duration::from_millis(50));
+        }
+        progress(&vm.name, "off, its state is kept");
+    }
+    Ok(())
 }
 
 /// The VMs' disks are deleted afterwards, so nobody waits long for a clean shutdown.

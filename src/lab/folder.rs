@@ -14,6 +14,11 @@ impl LabFolder {
         self.0.join("images")
     }
 
+    /// The base system of the images.
+    pub fn base(&self) -> PathBuf {
+        self.0.join("base")
+    }
+
     /// Logs of builds.
     pub fn logs(&self) -> PathBuf {
         self.0.join("logs")
@@ -23,6 +28,11 @@ impl LabFolder {
     /// `lab up`, so that one can read them.
     pub fn run(&self) -> PathBuf {
         self.0.join("run")
+    }
+
+    /// The kept state: what `run` was when `lab down --keep` took the lab down.
+    pub fn kept(&self) -> PathBuf {
+        self.0.join("kept")
     }
 
     /// Makes the folders that every command needs.

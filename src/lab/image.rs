@@ -1,36 +1,23 @@
 //! Builds a bootable ISO from a recipe.
 //!
-//! mmdebstrap makes the system, mksquashfs packs it, and grub-mkrescue makes it boot under BIOS and
+//! mmdebstrap completes the base system, mksquashfs packs it, and grub-mkrescue makes it boot under BIOS and
 //! UEFI. None of it needs root where user namespaces exist. The file name of an image holds a hash
 //! of everything that goes into it. An image is there whole or not at all.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
+use super::base::{BASE_PACKAGES, BaseSystem, Packages};
 use super::folder::LabFolder;
 use super::progress::Progress;
 use super::recipe::{Recipe, RecipeFolder, Script};
+use super::workshop::{Workshop, debian_mirror, write_below};
 use crate::problem::Problem;
 
 /// Raise it when the builder changes in a way that the hash does not see.
-const BUILDER_VERSION: u32 = 1;
-
-/// Packages that every image has besides its recipe's.
-const BASE_PACKAGES: [&str; 11] = [
-    "systemd-sysv",
-    "dbus",
-    "udev",
-    "kmod",
-    "sudo",
-    "procps",
-    "live-boot",
-    "initramfs-tools",
-    "zstd",
-    "e2fsprogs",
-    "linux-image-cloud-amd64",
-];
+const BUILDER_VERSION: u32 = 2;
 
 /// A built image.
 #[derive(Debug, Clone)]
@@ -54,10 +41,12 @@ pub fn location(folder: &LabFolder, recipe: &RecipeFolder) -> Image {
     }
 }
 
-/// The image of a recipe; builds it if it does not exist yet.
+/// The image of a recipe; builds it if it does not exist yet. `common` are the packages of the base
+/// system.
 pub fn build(
     folder: &LabFolder,
     recipe: &RecipeFolder,
+    common: &Packages,
     progress: Progress,
 ) -> Result<Image, Problem> {
     let image = location(folder, recipe);
@@ -77,8 +66,13 @@ pub fn build(
         .tempdir_in(folder.images())
         .map_err(Problem::io(format!("make a folder in {}", folder.images().display())))?;
     let log = folder.logs().join(format!("build-{name}.log"));
-    let build = Build { recipe, work: work.path(), log: &log };
-    File::create(&log).map_err(Problem::io(format!("write {}", log.display())))?;
+    let base = BaseSystem::get(folder, common, &|text| progress(name, text))?;
+    let build = Build {
+        recipe,
+        base: &base,
+        shop: Workshop { product: name, work: work.path(), log: &log },
+    };
+    build.shop.begin_log()?;
     progress(name, "mmdebstrap and squashfs");
     build.make_root_file_system()?;
     progress(name, "grub-mkrescue");
@@ -128,161 +122,83 @@ fn remove_older(folder: &LabFolder, name: &str, image: &Image) {
 
 struct Build<'a> {
     recipe: &'a RecipeFolder,
-    work: &'a Path,
-    log: &'a Path,
+    base: &'a BaseSystem,
+    shop: Workshop<'a>,
 }
 
 impl Build<'_> {
     /// Makes `filesystem.squashfs`, `vmlinuz` and `initrd.img` in the work folder.
     fn make_root_file_system(&self) -> Result<(), Problem> {
+        let work = self.shop.work;
         let files = system_files(self.recipe);
         for SystemFile { path, text, .. } in &files {
-            write_below(&self.work.join("files"), path, text)?;
+            write_below(&work.join("files"), path, text)?;
         }
         // Passwords go through a file, never through an argument list.
-        let passwords: String = self
-            .recipe
-            .recipe
-            .os
-            .users
-            .iter()
-            .map(|user| format!("{}:{}\n", user.name, user.password))
-            .collect();
-        write_below(self.work, "passwords", &passwords)?;
-        write_below(self.work, "setup", &setup_script(&self.recipe.recipe, &files))?;
-        let mut make = self.tool("mmdebstrap")?;
-        make.args(["--variant=minbase", "--format=tar", "--components=main"])
-            .arg(format!("--include={}", self.packages().join(",")))
-            .args([
-                "--dpkgopt=path-exclude=/usr/share/man/*",
-                "--dpkgopt=path-exclude=/usr/share/locale/*",
-            ])
-            .args([
-                "--dpkgopt=path-exclude=/usr/share/doc/*",
-                "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-            ])
+        let users = &self.recipe.recipe.os.users;
+        let passwords: String =
+            users.iter().map(|user| format!("{}:{}\n", user.name, user.password)).collect();
+        write_below(work, "passwords", &passwords)?;
+        write_below(work, "setup", &setup_script(&self.recipe.recipe, &files))?;
+        let mut make = self.shop.mmdebstrap()?;
+        make.args(["--variant=custom", "--skip=update"])
+            .arg(format!("--setup-hook=tar-in {} /", self.base.quoted_path()?))
+            .args(self.install_hook().map(|hook| format!("--customize-hook={hook}")))
             .args(hooks(&files).iter().map(|hook| format!("--customize-hook={hook}")))
             .args(["trixie", "-"])
             .args(debian_mirror())
             .stdout(Stdio::piped());
         let mut making = make.spawn().map_err(Problem::io("start mmdebstrap"))?;
         let tar = making.stdout.take().ok_or_else(|| Problem::new("mmdebstrap has no output"))?;
-        let mut pack = self.tool("mksquashfs")?;
-        pack.args([
-            "-",
-            "filesystem.squashfs",
-            "-tar",
-            "-comp",
-            "zstd",
-            "-Xcompression-level",
-            "6",
-        ])
-        .args(["-no-progress", "-quiet"])
-        .stdin(tar);
+        let mut pack = self.shop.tool("mksquashfs")?;
+        pack.args(["-", "filesystem.squashfs", "-tar", "-comp", "zstd"])
+            .args(["-Xcompression-level", "6", "-no-progress", "-quiet"])
+            .stdin(tar);
         let packed = pack.status().map_err(Problem::io("start mksquashfs"))?;
         // `pack` holds the reading end of the pipe. Without it, mmdebstrap ends if mksquashfs has
         // died.
         drop(pack);
         let made = making.wait().map_err(Problem::io("wait for mmdebstrap"))?;
         if !made.success() {
-            return Err(self.failed("mmdebstrap"));
+            // The mirror may no longer have what the package lists of the base system name.
+            self.base.distrust();
+            return Err(self.shop.failed("mmdebstrap"));
         }
-        if packed.success() { Ok(()) } else { Err(self.failed("mksquashfs")) }
+        if packed.success() { Ok(()) } else { Err(self.shop.failed("mksquashfs")) }
     }
 
-    fn packages(&self) -> Vec<&str> {
-        let mut packages = BASE_PACKAGES.to_vec();
-        packages.extend(self.recipe.recipe.os.packages.iter().map(String::as_str));
-        packages
+    /// Installs the packages that the base system does not have, as mmdebstrap installs packages:
+    /// with the apt of this machine and the dpkg of the system.
+    fn install_hook(&self) -> Option<String> {
+        let missing: Vec<&str> = self.base.missing(&self.recipe.recipe.os.packages).collect();
+        (!missing.is_empty()).then(|| {
+            format!(
+                "APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\" apt-get -o Dir::Bin::dpkg=env \
+                 -o DPkg::Options::=--unset=TMPDIR -o DPkg::Options::=dpkg \
+                 -o DPkg::Chroot-Directory=\"$1\" --yes install {}",
+                missing.join(" ")
+            )
+        })
     }
 
     /// Makes `image.iso` in the work folder.
     fn make_iso(&self) -> Result<(), Problem> {
-        let tree = self.work.join("iso");
+        let work = self.shop.work;
+        let tree = work.join("iso");
         write_below(&tree, "boot/grub/grub.cfg", GRUB)?;
         fs::create_dir_all(tree.join("live"))
             .map_err(Problem::io(format!("make {}/live", tree.display())))?;
         for file in ["filesystem.squashfs", "initrd.img"] {
-            fs::rename(self.work.join(file), tree.join("live").join(file))
+            fs::rename(work.join(file), tree.join("live").join(file))
                 .map_err(Problem::io(format!("move {file}")))?;
         }
-        fs::copy(self.work.join("vmlinuz"), tree.join("live/vmlinuz"))
+        fs::copy(work.join("vmlinuz"), tree.join("live/vmlinuz"))
             .map_err(Problem::io("copy the kernel"))?;
-        let mut make = self.tool("grub-mkrescue")?;
+        let mut make = self.shop.tool("grub-mkrescue")?;
         make.args(["-o", "image.iso", "iso", "--", "-volid", "BOOTPROOF"]);
         let done = make.status().map_err(Problem::io("start grub-mkrescue"))?;
-        if done.success() { Ok(()) } else { Err(self.failed("grub-mkrescue")) }
+        if done.success() { Ok(()) } else { Err(self.shop.failed("grub-mkrescue")) }
     }
-
-    /// A command that runs in the work folder and writes into the build's log.
-    fn tool(&self, program: &str) -> Result<Command, Problem> {
-        let log = File::options().append(true).open(self.log);
-        let log = log.map_err(Problem::io(format!("write {}", self.log.display())))?;
-        let path = std::env::var("PATH").unwrap_or_default();
-        let found = std::env::split_paths(&format!("{path}:/usr/sbin:/sbin"))
-            .any(|folder| folder.join(program).exists());
-        if !found {
-            return Err(
-                Problem::new(format!("`{program}` is not installed")).hint("run scripts/setup lab")
-            );
-        }
-        let mut command = Command::new(program);
-        let errors =
-            log.try_clone().map_err(Problem::io(format!("write {}", self.log.display())))?;
-        command
-            .env("PATH", format!("{path}:/usr/sbin:/sbin"))
-            .env("LC_ALL", "C.UTF-8")
-            .current_dir(self.work)
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors);
-        Ok(command)
-    }
-
-    fn failed(&self, program: &str) -> Problem {
-        let log = fs::read_to_string(self.log).unwrap_or_default();
-        let lines: Vec<_> = log.lines().collect();
-        let tail = lines[lines.len().saturating_sub(12)..].join("\n    ");
-        Problem::new(format!(
-            "{program} failed for {}; the end of {}:\n    {tail}",
-            self.recipe.recipe.name,
-            self.log.display()
-        ))
-        .hint(
-            "mmdebstrap needs root or user namespaces, and a Debian mirror; set \
-             BOOTPROOF_DEBIAN_MIRROR to choose one",
-        )
-    }
-}
-
-/// The mirror that this machine itself uses if it runs Debian; otherwise mmdebstrap has a default.
-fn debian_mirror() -> Option<String> {
-    if let Ok(mirror) = std::env::var("BOOTPROOF_DEBIAN_MIRROR") {
-        return Some(mirror);
-    }
-    let targets = Command::new("apt-get")
-        .args([
-            "indextargets",
-            "--format",
-            "$(ORIGIN) $(LABEL) $(CODENAME) $(SITE)",
-            "Created-By: Packages",
-        ])
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    let targets = String::from_utf8(targets.stdout).ok()?;
-    let sites = targets.lines().filter_map(|line| line.strip_prefix("Debian Debian "));
-    sites
-        .filter_map(|line| line.split_once(' '))
-        .find(|(codename, _)| !codename.contains('-'))
-        .map(|(_, site)| site.to_owned())
-}
-
-fn write_below(folder: &Path, path: &str, text: &str) -> Result<(), Problem> {
-    let path = folder.join(path.trim_start_matches('/'));
-    let failed = || Problem::io(format!("write {}", path.display()));
-    fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(failed())?;
-    fs::write(&path, text).map_err(failed())
 }
 
 /// What mmdebstrap does with the finished system, whose folder is `$1`. Its own `upload` and

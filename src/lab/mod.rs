@@ -3,12 +3,14 @@
 //! The test harness does not know this module. All they share is `inventory/local.json`, which the
 //! lab writes and the harness reads.
 
+pub mod base;
 pub mod blueprint;
 pub mod control;
 mod disk;
 pub mod down;
 pub mod folder;
 pub mod image;
+pub mod kept;
 mod kvm;
 mod local;
 pub mod parallel;
@@ -21,3 +23,4 @@ pub mod state;
 pub mod supervisor;
 pub mod up;
 pub mod vm;
+mod workshop;

@@ -25,8 +25,11 @@ impl Accel {
     }
 }
 
-/// The node name of a VM's disk, which also holds its snapshot.
+/// The node name of a VM's disk, which also holds its snapshots.
 pub(super) const DISK: &str = "disk";
+
+/// The snapshot that `lab down --keep` takes; that of `lab snapshot` has another name.
+pub(super) const KEPT_SNAPSHOT: &str = "bootproof-kept";
 
 /// What a VM boots from.
 #[derive(Debug, Clone)]
@@ -90,7 +93,9 @@ impl QemuVm {
             "-m",
             &format!("{}G", self.memory_gb),
         ]);
-        add(&["-serial", &format!("file:{}", path(&self.console))]);
+        // A VM that is resumed goes on writing where it stopped.
+        let console = format!("file,id=console,path={},append=on", path(&self.console));
+        add(&["-chardev", &console, "-serial", "chardev:console"]);
         add(&[
             "-qmp",
             &format!(

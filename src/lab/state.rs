@@ -19,6 +19,9 @@ pub struct LabState {
     pub started: SystemTime,
     /// `kvm` or `tcg`.
     pub accel: String,
+    /// The version of QEMU, as QEMU itself prints it.
+    #[serde(default)]
+    pub qemu: String,
     /// Folder of the control sockets. Its name is short, because a socket's path has at most 107
     /// bytes.
     pub sockets: PathBuf,
@@ -26,6 +29,9 @@ pub struct LabState {
     pub inventory: PathBuf,
     /// Command lines of the switch and the gateway.
     pub network: Vec<Vec<String>>,
+    /// When the state was kept that the VMs were resumed from; absent after a cold boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_from: Option<SystemTime>,
     /// The VMs.
     #[serde(alias = "machines")]
     pub vms: Vec<LabVm>,

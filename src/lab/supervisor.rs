@@ -21,6 +21,9 @@ pub(super) const COMMIT: &str = "commit";
 
 const POLL: Duration = Duration::from_millis(200);
 
+/// QEMU loads memory and devices from the disk before the VM runs, and ends if it cannot.
+const RESUME: [&str; 2] = ["-loadvm", qemu::KEPT_SNAPSHOT];
+
 /// Runs until the lab is taken down; `lab up` has written the state before.
 pub fn run(folder: &LabFolder) -> Result<(), Problem> {
     let _lock = take_lock(folder)?;
@@ -43,13 +46,15 @@ struct NamedChild {
 fn start_all(folder: &LabFolder, state: &LabState) -> Result<Vec<NamedChild>, Problem> {
     let mut children = Vec::new();
     for (name, command) in [qemu::SWITCH, qemu::GATEWAY].into_iter().zip(&state.network) {
-        children.push(start(folder, name, command)?);
+        children.push(start(folder, name, command.iter().map(String::as_str))?);
         if name == qemu::SWITCH {
             await_switch(state);
         }
     }
     for vm in &state.vms {
-        children.push(start(folder, &vm.name, &vm.command)?);
+        let resume: &[_] = if state.resumed_from.is_some() { &RESUME } else { &[] };
+        let command = vm.command.iter().map(String::as_str).chain(resume.iter().copied());
+        children.push(start(folder, &vm.name, command)?);
     }
     Ok(children)
 }
@@ -120,7 +125,11 @@ fn watch_for_commit() -> Receiver<()> {
     receiver
 }
 
-fn start(folder: &LabFolder, name: &str, command: &[String]) -> Result<NamedChild, Problem> {
+fn start<'a>(
+    folder: &LabFolder,
+    name: &str,
+    command: impl Iterator<Item = &'a str>,
+) -> Result<NamedChild, Problem> {
     let log = errors(folder, name);
     let file = File::create(&log).map_err(Problem::io(format!("write {}", log.display())))?;
     let process = Command::new("setpriv")

@@ -12,10 +12,13 @@ use std::time::{Duration, Instant, SystemTime};
 use indexmap::IndexMap;
 use tempfile::TempDir;
 
-use super::disk::boot_media;
+use super::control::forget_kept;
+use super::disk::{boot_media, make_disks};
 use super::folder::LabFolder;
+use super::kept::{self, KeptState};
 use super::progress::Progress;
 use super::qemu::{self, Accel, Forward, QemuVm, Subnet};
+use super::qmp::Qmp;
 use super::serial::{self, BOOT_TIMEOUT, BootStage, HostKey, read_boot_stage};
 use super::state::{self, LabState, LabVm, console, errors, exit_note};
 use super::supervisor::COMMIT;
@@ -28,34 +31,200 @@ const POLL: Duration = Duration::from_millis(500);
 /// The supervisor looks five times a second.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Boots the VMs, waits for their host keys, and writes the inventory of the lab.
+/// How the VMs are to start.
+#[derive(Clone, Copy)]
+pub enum Start<'a> {
+    /// With new disks, even if there is a kept state.
+    Fresh,
+    /// From the kept state, if there is one that fits. The function sets the clocks of the VMs: a
+    /// resumed VM believes that it is still the time at which it was stopped.
+    Resume(&'a dyn Fn(&LabState) -> Result<(), Problem>),
+}
+
+/// How the VMs have started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Started {
+    /// With new disks.
+    Cold,
+    /// From the state that was kept at this time.
+    Resumed(SystemTime),
+}
+
+/// Starts the VMs, waits until their host keys are known, and writes the inventory of the lab.
 ///
 /// If anything goes wrong before the end, nothing is left running.
 pub fn up(
     folder: &LabFolder,
     vms: &[VmToBoot],
     inventory: &Path,
+    start: Start,
     progress: Progress,
-) -> Result<(), Problem> {
+) -> Result<Started, Problem> {
     folder.create()?;
-    let lock = state::lock(folder)?
-        .ok_or_else(|| Problem::new("the lab is up already, or another process is booting it"))?;
+    let mut lock = lock_for_up(folder)?;
     state::sweep(folder)?;
     let (accel, why) = kvm::choose(folder, vms.iter().find_map(|vm| vm.image.kernel()));
     progress("", &why);
-    check_qemu(accel)?;
-    let state = prepare(folder, vms, accel, inventory)?;
-    // Now the supervisor takes it. Another `lab up` in between would fail on `run/`.
-    drop(lock);
-    let mut supervisor = Supervisor::start(folder)?;
-    let keys = await_keys(folder, &state, &mut supervisor, progress)?;
-    local::write_known_hosts(folder, &state, &keys)?;
-    local::write_inventory(folder, vms, &state, &keys, inventory)?;
-    supervisor.commit(folder)
+    let qemu = check_qemu(accel)?;
+    let boot = Boot { folder, vms, accel, qemu, inventory, progress };
+    let mut prepared = boot.prepare()?;
+    if let Start::Resume(set_clocks) = start
+        && let Some(kept) = boot.kept_state(&prepared.state)
+    {
+        progress(
+            "",
+            &format!("resuming the VMs from the state kept at {}", kept::when(kept.saved)),
+        );
+        match boot.resume(prepared, lock, &kept, set_clocks) {
+            Ok(()) => return Ok(Started::Resumed(kept.saved)),
+            Err(error) => progress("", &format!("cannot resume, so the VMs boot cold: {error}")),
+        }
+        lock = lock_for_up(folder)?;
+        state::sweep(folder)?;
+        prepared = boot.prepare()?;
+    }
+    boot.boot_cold(prepared, lock)?;
+    Ok(Started::Cold)
+}
+
+fn lock_for_up(folder: &LabFolder) -> Result<File, Problem> {
+    state::lock(folder)?
+        .ok_or_else(|| Problem::new("the lab is up already, or another process is booting it"))
+}
+
+/// What does not change between two tries to start the VMs.
+struct Boot<'a> {
+    folder: &'a LabFolder,
+    vms: &'a [VmToBoot],
+    accel: Accel,
+    qemu: String,
+    inventory: &'a Path,
+    progress: Progress<'a>,
+}
+
+/// A lab that has sockets and ports, but no disks yet.
+struct Prepared {
+    state: LabState,
+    sockets: TempDir,
+}
+
+impl Boot<'_> {
+    /// The kept state, if the wanted lab can be resumed from it; otherwise says why not.
+    fn kept_state(&self, wanted: &LabState) -> Option<KeptState> {
+        let why = match KeptState::read(self.folder) {
+            Ok(kept) => {
+                let kept = kept?;
+                match kept.obstacle(self.folder, wanted) {
+                    None => return Some(kept),
+                    Some(why) => {
+                        format!("the state kept at {} does not fit: {why}", kept::when(kept.saved))
+                    }
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        (self.progress)("", &format!("{why}; the VMs boot cold, and it is deleted"));
+        None
+    }
+
+    fn resume(
+        &self,
+        mut prepared: Prepared,
+        lock: File,
+        kept: &KeptState,
+        set_clocks: &dyn Fn(&LabState) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        kept::take_out(self.folder)?;
+        prepared.state.resumed_from = Some(kept.saved);
+        self.start(prepared, lock, |state, supervisor| {
+            self.await_resumed(state, supervisor)?;
+            self.write_for_others(state, supervisor)?;
+            set_clocks(state)
+        })
+    }
+
+    fn boot_cold(&self, prepared: Prepared, lock: File) -> Result<(), Problem> {
+        kept::discard(self.folder)?;
+        let run = self.folder.run();
+        fs::create_dir_all(&run).map_err(Problem::io(format!("make {}", run.display())))?;
+        self.vms.iter().try_for_each(|vm| make_disks(&run, vm))?;
+        self.start(prepared, lock, |state, supervisor| self.write_for_others(state, supervisor))
+    }
+
+    /// Starts the supervisor; lets it live on if `finish` succeeds, and otherwise ends it.
+    fn start(
+        &self,
+        prepared: Prepared,
+        lock: File,
+        finish: impl FnOnce(&LabState, &mut Supervisor) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let Prepared { state, sockets } = prepared;
+        state.write(self.folder)?;
+        // From here on `sweep` removes it, because the state names it.
+        let _ = sockets.keep();
+        // Now the supervisor takes it. Another `lab up` in between would fail on `run/`.
+        drop(lock);
+        let mut supervisor = Supervisor::start(self.folder)?;
+        match finish(&state, &mut supervisor) {
+            Ok(()) => supervisor.commit(self.folder),
+            Err(error) => {
+                supervisor.end();
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for the host keys and writes them down, with the inventory.
+    fn write_for_others(
+        &self,
+        state: &LabState,
+        supervisor: &mut Supervisor,
+    ) -> Result<(), Problem> {
+        let keys = await_keys(self.folder, state, supervisor, self.progress)?;
+        local::write_known_hosts(self.folder, state, &keys)?;
+        local::write_inventory(self.folder, self.vms, state, &keys, self.inventory)
+    }
+
+    /// Waits until each VM has loaded its memory and runs.
+    fn await_resumed(&self, state: &LabState, supervisor: &mut Supervisor) -> Result<(), Problem> {
+        let started = Instant::now();
+        for vm in &state.vms {
+            let mut qmp = loop {
+                sleep(RESUME_POLL);
+                check_children(self.folder, state)?;
+                supervisor.check(self.folder)?;
+                match running(state, vm) {
+                    Ok(qmp) => break qmp,
+                    Err(error) if started.elapsed() > RESUME_TIMEOUT => return Err(error),
+                    Err(_) => {}
+                }
+            };
+            // If this fails, the disk is only larger.
+            let _ = forget_kept(&mut qmp);
+            let seconds = started.elapsed().as_secs_f64();
+            (self.progress)(&vm.name, &format!("resumed in {seconds:.1} s"));
+        }
+        Ok(())
+    }
+}
+
+/// QEMU loads a few hundred megabytes for each VM, from a disk that may be busy.
+const RESUME_TIMEOUT: Duration = Duration::from_mins(3);
+
+const RESUME_POLL: Duration = Duration::from_millis(100);
+
+/// A connection to the QEMU of a VM that runs.
+fn running(state: &LabState, vm: &LabVm) -> Result<Qmp, Problem> {
+    let mut qmp = Qmp::connect(&state.qmp(&vm.name)).map_err(|error| error.about(&vm.name))?;
+    match qmp.status().map_err(|error| error.about(&vm.name))?.as_str() {
+        "running" => Ok(qmp),
+        status => Err(Problem::new(format!("the VM is {status}, not running")).about(&vm.name)),
+    }
 }
 
 /// QEMU before 8 miscompiles `cmpxchg16b` when it emulates: trixie's kernel panics sooner or later.
-fn check_qemu(accel: Accel) -> Result<(), Problem> {
+/// Returns the version in QEMU's own words.
+fn check_qemu(accel: Accel) -> Result<String, Problem> {
     let output = Command::new("qemu-system-x86_64").arg("--version").output();
     let output = output.map_err(|error| {
         Problem::io("start qemu-system-x86_64")(error).hint("run scripts/setup lab")
@@ -68,45 +237,45 @@ fn check_qemu(accel: Accel) -> Result<(), Problem> {
             "QEMU {old} corrupts registers when it emulates a CPU: the VMs would crash"
         ))
         .hint("install QEMU 8 or newer; on Debian 12 `scripts/setup lab` takes it from backports")),
-        _ => Ok(()),
+        _ => Ok(text.lines().next().unwrap_or_default().to_owned()),
     }
 }
 
-/// Makes disks and the folder of the sockets, and writes the state that the supervisor starts from.
-fn prepare(
-    folder: &LabFolder,
-    vms: &[VmToBoot],
-    accel: Accel,
-    inventory: &Path,
-) -> Result<LabState, Problem> {
-    let run = folder.run();
-    fs::create_dir_all(&run).map_err(Problem::io(format!("make {}", run.display())))?;
-    let sockets_folder = make_sockets_folder()?;
-    let sockets = sockets_folder.path().to_owned();
-    let inventory = std::path::absolute(inventory)
-        .map_err(Problem::io(format!("resolve {}", inventory.display())))?;
-    let aliases: Vec<&str> =
-        vms.iter().map(|vm| vm.recipe.recipe.os.network.alias_address()).collect();
-    let subnet = Subnet::around(&aliases).ok_or_else(|| {
-        Problem::new(format!("the aliases {} are not in one /16", aliases.join(", ")))
-            .hint("change the recipes' aliases, so that all begin with the same two numbers")
-    })?;
-    let forwards: Vec<Forward> = free_ports(vms.len())?
-        .into_iter()
-        .zip(aliases)
-        .map(|(port, alias)| Forward { port, alias: alias.to_owned() })
-        .collect();
-    let lab_vms = (vms.iter().zip(&forwards).enumerate())
-        .map(|(index, (vm, forward))| lab_vm(folder, &sockets, accel, vm, index, forward.port))
-        .collect::<Result<_, Problem>>()?;
-    let network = qemu::network(&subnet, &sockets, &forwards);
-    let accel = accel.word().to_owned();
-    let started = SystemTime::now();
-    let state = LabState { started, accel, sockets, inventory, network, vms: lab_vms };
-    state.write(folder)?;
-    // From here on `sweep` removes it, because the state names it.
-    let _ = sockets_folder.keep();
-    Ok(state)
+impl Boot<'_> {
+    /// Makes the folder of the sockets, and the state that the supervisor starts from.
+    fn prepare(&self) -> Result<Prepared, Problem> {
+        let sockets_folder = make_sockets_folder()?;
+        let sockets = sockets_folder.path().to_owned();
+        let inventory = std::path::absolute(self.inventory)
+            .map_err(Problem::io(format!("resolve {}", self.inventory.display())))?;
+        let aliases: Vec<&str> =
+            self.vms.iter().map(|vm| vm.recipe.recipe.os.network.alias_address()).collect();
+        let subnet = Subnet::around(&aliases).ok_or_else(|| {
+            Problem::new(format!("the aliases {} are not in one /16", aliases.join(", ")))
+                .hint("change the recipes' aliases, so that all begin with the same two numbers")
+        })?;
+        let forwards: Vec<Forward> = free_ports(self.vms.len())?
+            .into_iter()
+            .zip(aliases)
+            .map(|(port, alias)| Forward { port, alias: alias.to_owned() })
+            .collect();
+        let vms = (self.vms.iter().zip(&forwards).enumerate())
+            .map(|(index, (vm, forward))| {
+                lab_vm(self.folder, &sockets, self.accel, vm, index, forward.port)
+            })
+            .collect::<Result<_, Problem>>()?;
+        let state = LabState {
+            started: SystemTime::now(),
+            accel: self.accel.word().to_owned(),
+            qemu: self.qemu.clone(),
+            network: qemu::network(&subnet, &sockets, &forwards),
+            sockets,
+            inventory,
+            resumed_from: None,
+            vms,
+        };
+        Ok(Prepared { state, sockets: sockets_folder })
+    }
 }
 
 /// Only its owner can enter: who can open the sockets controls the VMs.
@@ -196,6 +365,15 @@ impl Supervisor {
             sleep(Duration::from_millis(20));
         }
         Ok(())
+    }
+
+    /// Ends it, and with it the VMs: it undoes everything when its input ends.
+    fn end(mut self) {
+        drop(self.child.stdin.take());
+        let deadline = Instant::now() + COMMIT_TIMEOUT;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            sleep(Duration::from_millis(20));
+        }
     }
 
     /// An error if it has ended.
