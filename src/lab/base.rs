@@ -132,6 +132,8 @@ fn make(folder: &LabFolder, place: &Path, tar: &Path, packages: &Packages) -> Re
     let mut mmdebstrap = shop.mmdebstrap()?;
     mmdebstrap
         .args(["--variant=minbase", "--skip=cleanup/apt/lists"])
+        // Without root, nobody could unpack device nodes; mmdebstrap adds them to each image.
+        .arg("--skip=output/dev")
         .arg(format!("--include={}", packages.join(",")))
         .args(["trixie", "base.tar"])
         .args(debian_mirror());

@@ -191,7 +191,7 @@ impl Boot<'_> {
         for vm in &state.vms {
             let mut qmp = loop {
                 sleep(RESUME_POLL);
-                check_children(self.folder, state)?;
+                check_not_refused(self.folder, state)?;
                 supervisor.check(self.folder)?;
                 match running(state, vm) {
                     Ok(qmp) => break qmp,
@@ -212,6 +212,20 @@ impl Boot<'_> {
 const RESUME_TIMEOUT: Duration = Duration::from_mins(3);
 
 const RESUME_POLL: Duration = Duration::from_millis(100);
+
+/// An error if a QEMU has ended because it cannot load what was saved. Unlike a VM that ends during
+/// its boot, such a VM has nothing to say on its console.
+fn check_not_refused(folder: &LabFolder, state: &LabState) -> Result<(), Problem> {
+    for vm in &state.vms {
+        if let Ok(status) = fs::read_to_string(exit_note(&folder.run(), &vm.name)) {
+            let said = tail(&errors(folder, &vm.name));
+            let why = said.lines().last().unwrap_or("it printed no error").trim();
+            let message = format!("its QEMU ended ({status}): {why}");
+            return Err(Problem::new(message).about(&vm.name));
+        }
+    }
+    check_children(folder, state)
+}
 
 /// A connection to the QEMU of a VM that runs.
 fn running(state: &LabState, vm: &LabVm) -> Result<Qmp, Problem> {
