@@ -18,7 +18,7 @@ use command_output::CommandOutput;
 use http_responds::HttpResponds;
 pub use judgement::{Judgement, Mismatch, Unclear};
 use mistake::Mistake;
-use peer::Peer;
+use peer::{Aspect, Peer};
 use port_listening::PortListening;
 pub use slug::slug;
 use wire::Wire;
@@ -134,6 +134,11 @@ impl Expectation {
             Self::Peer(peer) => peer.others.iter().map(|(name, _)| name.as_str()).collect(),
             Self::PortListening(_) | Self::CommandOutput(_) | Self::HttpResponds(_) => Vec::new(),
         }
+    }
+
+    /// Whether a slow answer alone makes it unclear.
+    pub fn is_about_time(&self) -> bool {
+        matches!(self, Self::Peer(Peer { aspect: Aspect::Clock { .. }, .. }))
     }
 
     /// The last part of the assertion's id, unless the suite names it.

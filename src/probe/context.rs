@@ -1,8 +1,7 @@
 //! What a probe has to look with.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -34,42 +33,39 @@ pub struct ProbeContext {
 
 /// How an attempt goes.
 #[derive(Debug, Default)]
-pub struct Course {
-    began: OnceLock<Instant>,
-    crowded: AtomicBool,
+pub struct Course(Mutex<Answers>);
+
+/// What is known of the answers to its questions.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Answers {
+    /// How long the slowest took, from its turn.
+    pub slowest: Duration,
+    /// Whether a VM had other questions to answer at the same time.
+    pub crowded: bool,
 }
 
 impl Course {
-    /// When the first question got its turn; `None` if none has, or if somebody else asked it.
-    pub fn began(&self) -> Option<Instant> {
-        self.began.get().copied()
+    /// What is known by now.
+    pub fn answers(&self) -> Answers {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a VM had other questions to answer at the same time.
-    pub fn was_crowded(&self) -> bool {
-        self.crowded.load(Ordering::Relaxed)
-    }
-
-    fn note(&self, began: Instant) {
-        self.began.get_or_init(|| began);
-    }
-
-    fn note_crowd(&self, crowded: bool) {
-        self.crowded.fetch_or(crowded, Ordering::Relaxed);
+    fn note(&self, took: Duration, crowded: bool) {
+        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.slowest = answers.slowest.max(took);
+        answers.crowded |= crowded;
     }
 }
 
 impl ProbeContext {
     /// Waits for a turn on the VM. Its deadline is `limit` after it began.
     pub(super) async fn turn(&self, load: Load) -> Turn {
-        let turn = self.vm.turn(load, self.alone).await;
-        self.course.note(turn.began());
-        turn
+        self.vm.turn(load, self.alone).await
     }
 
     /// Ends a turn.
     pub(super) fn end(&self, turn: Turn) {
-        self.course.note_crowd(turn.was_crowded());
+        self.course.note(turn.began().elapsed(), turn.was_crowded());
         turn.end(self.limit);
     }
 
@@ -85,9 +81,8 @@ impl ProbeContext {
         F: Future<Output = Result<T, Unanswered>>,
     {
         let reading = || async { vm.read(self.alone, self.limit, read).await };
-        let Reading { began, crowded, result } = fact.get(self.fresh_since, reading).await;
-        self.course.note(began);
-        self.course.note_crowd(crowded);
+        let Reading { took, crowded, result, .. } = fact.get(self.fresh_since, reading).await;
+        self.course.note(took, crowded);
         result
     }
 }

@@ -1,6 +1,8 @@
 //! What is read once for all who ask for it at the same time: the sockets of a VM, its identity,
 //! its clock.
 
+use std::time::Duration;
+
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -14,6 +16,8 @@ pub(super) struct Fact<T>(Mutex<Option<Reading<T>>>);
 pub(super) struct Reading<T> {
     /// When it began.
     pub(super) began: Instant,
+    /// How long it took.
+    pub(super) took: Duration,
     /// Whether the VM had other questions to answer meanwhile.
     pub(super) crowded: bool,
     /// What came of it.
@@ -44,15 +48,14 @@ impl<T: Clone> Fact<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]
     async fn a_reading_serves_all_who_asked_before_it_began() {
         let fact = Fact::default();
         let reading = |value| async move {
-            Reading { began: Instant::now(), crowded: false, result: Ok(value) }
+            let (began, took) = (Instant::now(), Duration::ZERO);
+            Reading { began, took, crowded: false, result: Ok(value) }
         };
         let start = Instant::now();
         let first = fact.get(start, || reading(1)).await;

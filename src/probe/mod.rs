@@ -14,7 +14,7 @@ mod turns;
 mod vm;
 mod wire;
 
-pub use context::{Course, ProbeContext, Unanswered};
+pub use context::{Answers, Course, ProbeContext, Unanswered};
 pub use vm::LiveVm;
 
 use crate::assertion::{Expectation, Observation};

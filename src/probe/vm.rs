@@ -69,6 +69,7 @@ impl LiveVm {
         let result = read(began + limit).await;
         let crowded = turn.was_crowded();
         turn.end(limit);
-        Reading { began, crowded, result }
+        let took = began.elapsed();
+        Reading { began, took, crowded, result }
     }
 }

@@ -13,7 +13,7 @@ use crate::assertion::{Judgement, Observation, Unclear};
 use crate::command::CommandResult;
 use crate::obstacle::{Obstacle, Stage};
 use crate::outcome::{Attempt, Outcome, Output, Stream, Verdict};
-use crate::probe::{LiveVm, ProbeContext, Unanswered, health, observe};
+use crate::probe::{Answers, LiveVm, ProbeContext, Unanswered, health, observe};
 use crate::record::Stop;
 use crate::spec::plan::PlannedAssertion;
 use crate::ssh::Session;
@@ -157,8 +157,9 @@ impl Attempts<'_> {
             course: Arc::default(),
         };
         let seen = observe(&self.assertion.expectation, &context).await;
-        let began = context.course.began().map_or(asked, |began| began.max(asked));
-        let took = began.elapsed();
+        // Without the time in our own queue.
+        let Answers { slowest: took, crowded } = context.course.answers();
+        let began = Instant::now().checked_sub(took).unwrap_or(asked);
         let lost = lost_the_vm(&seen, &context.vm.session).await;
         let tried = if lost {
             self.abandon(&context.vm, until).await
@@ -166,8 +167,9 @@ impl Attempts<'_> {
             self.keep(&seen);
             self.judge(seen).await
         };
-        let busy = context.course.was_crowded()
-            && took >= LONG.min(self.assertion.timeout)
+        let is_late = took >= LONG.min(self.assertion.timeout);
+        let busy = crowded
+            && (is_late || self.assertion.expectation.is_about_time())
             && matches!(tried.verdict, Verdict::Failed(_) | Verdict::Errored(_))
             && !lost;
         self.write_down(began, &tried.verdict);
