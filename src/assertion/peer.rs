@@ -15,11 +15,12 @@ pub const READ_IDENTITY: &str = "sh -c 'echo \"machine-id $(cat /etc/machine-id)
     for device in /sys/class/net/*/device; do echo \"mac $(cat ${device%device}address)\"; done; \
     cat /proc/net/fib_trie /proc/net/if_inet6; echo @end' 2>/dev/null";
 
-/// The remote command that prints the time.
-pub const READ_CLOCK: &str = "date +%s.%N";
+/// The remote command that says that it is ready, waits for a line, and prints the time: so the
+/// time that a busy VM needs to start a shell makes no clock uncertain.
+pub const READ_CLOCK: &str = "sh -c 'echo ready; read -r go; date +%s.%N'";
 
-/// The remote command that prints the time an hour from now, as a wrong clock would.
-pub const READ_LATE_CLOCK: &str = "date -d '+1 hour' +%s.%N";
+/// The same with the time an hour from now, as a wrong clock would print it.
+pub const READ_LATE_CLOCK: &str = "sh -c 'echo ready; read -r go; date -d \"+1 hour\" +%s.%N'";
 
 /// A VM to compare with its peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +132,8 @@ impl Clock {
     /// Reads what [`READ_CLOCK`] printed. `asked` and `answered` are times of this machine's clock,
     /// in seconds.
     pub fn parse(text: &str, asked: f64, answered: f64) -> Option<Self> {
-        let (seconds, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+        let line = text.trim().lines().last()?;
+        let (seconds, fraction) = line.split_once('.').unwrap_or((line, ""));
         let whole: u32 = seconds.parse().ok()?;
         // Not every `date` prints fractions.
         let known = format!("0.{fraction}").parse::<f64>().ok().filter(|_| !fraction.is_empty());

@@ -13,7 +13,7 @@ use crate::assertion::peer::{
 };
 use crate::obstacle::{Obstacle, Stage};
 use crate::ssh::Session;
-use crate::ssh::exec::exec;
+use crate::ssh::exec::{exec, exec_when_ready};
 
 /// A clock that is known to this many seconds is not read again.
 const GOOD_ENOUGH: f64 = 0.5;
@@ -117,8 +117,9 @@ async fn own_clock(context: &ProbeContext, read: &str) -> Result<Clock, Unanswer
 async fn read_clock(session: &Session, read: &str, deadline: Instant) -> Result<Clock, Unanswered> {
     let mut best: Option<Clock> = None;
     for _ in 0..CLOCK_READS {
-        let asked = now();
-        let printed = exec(session, read, None, deadline).await?;
+        let called = now();
+        let (printed, ready_after) = exec_when_ready(session, read, deadline).await?;
+        let asked = called + ready_after.as_secs_f64();
         let Some(clock) = Clock::parse(&printed.stdout.text, asked, now()) else {
             let obstacle = unreadable("cannot read the VM's clock");
             return Err(Unanswered { obstacle, partial: Some(printed) });

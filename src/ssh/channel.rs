@@ -101,7 +101,7 @@ impl Channels {
 pub(super) struct CommandChannel(Option<OpenChannel>);
 
 impl CommandChannel {
-    /// Starts `command`; the password goes to its standard input, which then ends.
+    /// Starts `command`; the password goes to its standard input. [`Self::end_input`] ends it.
     pub(super) async fn start(
         &mut self,
         command: &str,
@@ -114,6 +114,16 @@ impl CommandChannel {
         open.channel.exec(true, command).await.map_err(lost)?;
         if let Some(password) = sudo_password {
             open.channel.data_bytes(password.to_vec()).await.map_err(lost)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the last bytes of the standard input.
+    pub(super) async fn end_input(&mut self, last: &'static [u8]) -> Result<(), Obstacle> {
+        let open = self.0.as_mut().ok_or_else(Obstacle::lost)?;
+        let lost = |_| Obstacle::lost();
+        if !last.is_empty() {
+            open.channel.data_bytes(last).await.map_err(lost)?;
         }
         open.channel.eof().await.map_err(lost)
     }

@@ -96,6 +96,11 @@ impl Envelope {
         format!("exec /bin/sh -c '{script}' bootproof {quoted}")
     }
 
+    /// Whether the command has printed a line by now.
+    pub(super) fn has_a_line(&self, stdout: &Printed) -> bool {
+        self.take_apart(stdout).text.text.contains('\n')
+    }
+
     /// Takes apart what came, whether it is complete or not.
     pub(super) fn open(&self, received: &Received) -> Opened {
         let stdout = self.take_apart(&received.stdout);

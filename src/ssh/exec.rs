@@ -1,7 +1,10 @@
 //! Runs one command in a channel of its own: no PTY, standard output and error apart.
 
+use std::time::Duration;
+
 use russh::{ChannelMsg, Sig};
 use thiserror::Error;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
 use super::channel::CommandChannel;
@@ -54,11 +57,59 @@ pub async fn open_exec(
     sudo_password: Option<&[u8]>,
     deadline: Instant,
 ) -> Result<Opened, Unanswered> {
+    let mut channel = start(session, command, sudo_password, deadline).await?;
+    channel.end_input(b"").await?;
+    let mut transcript = Transcript::default();
+    let ended = timeout_at(deadline, listen(&mut channel, &mut transcript)).await;
+    finish(session, channel, transcript, ended).await
+}
+
+/// Runs a command that prints a line when it is ready, and waits for a line on its standard input
+/// before it does its work. Returns how long it took to become ready, too.
+pub async fn exec_when_ready(
+    session: &Session,
+    command: &str,
+    deadline: Instant,
+) -> Result<(CommandResult, Duration), Unanswered> {
+    let called = Instant::now();
+    let mut channel = start(session, command, None, deadline).await?;
+    let mut transcript = Transcript::default();
+    let mut ready_after = Duration::ZERO;
+    let conversation = async {
+        while !session.envelope.has_a_line(&transcript.0.stdout) {
+            match channel.next().await {
+                Some(ChannelMsg::Close) => return Ok(()),
+                None => return Err(Obstacle::lost()),
+                Some(message) => transcript.add(message)?,
+            }
+        }
+        ready_after = called.elapsed();
+        channel.end_input(b"\n").await?;
+        listen(&mut channel, &mut transcript).await
+    };
+    let ended = timeout_at(deadline, conversation).await;
+    let opened = finish(session, channel, transcript, ended).await?;
+    Ok((opened.result, ready_after))
+}
+
+async fn start(
+    session: &Session,
+    command: &str,
+    sudo_password: Option<&[u8]>,
+    deadline: Instant,
+) -> Result<CommandChannel, Obstacle> {
     let opening = timeout_at(deadline, session.session_channel(deadline)).await;
     let mut channel = opening.map_err(|_| no_channel_in_time())??;
     channel.start(&session.envelope.wrap(command), sudo_password).await?;
-    let mut transcript = Transcript::default();
-    let ended = timeout_at(deadline, listen(&mut channel, &mut transcript)).await;
+    Ok(channel)
+}
+
+async fn finish(
+    session: &Session,
+    channel: CommandChannel,
+    transcript: Transcript,
+    ended: Result<Result<(), Obstacle>, Elapsed>,
+) -> Result<Opened, Unanswered> {
     channel.end().await;
     let opened = session.envelope.open(&transcript.0);
     let ran = match ended {

@@ -276,3 +276,14 @@ fn a_host_without_systemd_says_so() {
     assert_eq!(run.stdout.contains(", no systemd"), !has_systemd, "{}", run.transcript());
     assert!(!run.stdout.contains("system offline"), "{}", run.transcript());
 }
+
+#[test]
+fn a_clock_is_read_when_the_shell_is_ready() {
+    let sshd = Sshd::start();
+    let mut scene = sshd.scene();
+    let twin = scene.inventory["vms"]["vm"].clone();
+    scene.inventory["vms"]["twin"] = twin;
+    scene.inventory["peers"] = json!({"clocks_within": "2s"});
+    let run = scene.run("vm", "true").check(&["--filter", "clock"]);
+    run.expect(0, &["not-selected", "not-selected", "passed", "not-selected", "passed"]);
+}
