@@ -123,7 +123,7 @@ pub fn not_run(expectation: &Expectation) -> Option<CounterExample> {
     let status = check.exit_code.filter(|_| accepts_any_failure(check))?;
     let command = CommandOutput { command: format!("exit {status}"), ..check.clone() };
     Some(CounterExample {
-        what: format!("nothing runs, and the exit status is {status} all the same"),
+        what: format!("`exit {status}` instead of the command"),
         expectation: Expectation::CommandOutput(command),
     })
 }

@@ -74,7 +74,7 @@ Example:
 boot, `up` stops all of them.
 
 After `lab down --keep`, `up` resumes the VMs and sets their clocks. If the kept state does not fit \
-the recipes, the images or QEMU, `up` says why, deletes it, and boots the VMs.
+the VMs, the recipes, the images or QEMU, `up` says why, deletes it, and boots the VMs.
 
 Examples:
   bootproof lab up
@@ -387,7 +387,9 @@ fn kept_text(folder: &LabFolder) -> String {
             kept.vms(),
             kept::when(kept.saved)
         ),
-        Err(error) => format!("the kept state cannot be used: {error}\n"),
+        Err(error) => format!(
+            "the kept state cannot be used: {error}; `bootproof lab up` deletes it and boots\n"
+        ),
     }
 }
 

@@ -102,10 +102,12 @@ fn set_clock(folder: &LabFolder, vm: &Vm) -> Result<(), Problem> {
         return Ok(());
     }
     let why = match String::from_utf8_lossy(&output.stderr).trim() {
-        "" => format!("the VM did not do it within {CLOCK_SECONDS} s"),
+        "" => format!("the VM did not answer within {CLOCK_SECONDS} s"),
         stderr => stderr.to_owned(),
     };
-    Err(Problem::new(format!("the clock could not be set: {why}")).about(&vm.name))
+    Err(Problem::new(format!("cannot set the clock: {why}"))
+        .about(&vm.name)
+        .hint(format!("see whether the VM answers: bootproof lab ssh {}", vm.name)))
 }
 
 fn send_time(child: &mut Child, sudo_password: &Secret) -> io::Result<()> {

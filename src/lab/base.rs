@@ -93,7 +93,10 @@ impl BaseSystem {
     pub(super) fn quoted_path(&self) -> Result<String, Problem> {
         let path = self.tar.display();
         let quoted = self.tar.to_str().and_then(|path| shlex::try_quote(path).ok());
-        let quoted = quoted.ok_or_else(|| Problem::new(format!("mmdebstrap cannot read {path}")));
+        let quoted = quoted.ok_or_else(|| {
+            Problem::new(format!("mmdebstrap cannot read {path}"))
+                .hint("run bootproof in a folder whose path is valid UTF-8")
+        });
         Ok(quoted?.into_owned())
     }
 

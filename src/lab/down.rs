@@ -76,7 +76,7 @@ pub fn down(folder: &LabFolder, inventory: &Path, progress: Progress) -> Result<
 }
 
 /// Saves memory and disks of the VMs, so that `lab up` can resume them, and takes the lab down.
-/// Returns `None` if the lab was not up. After an error the lab is still up.
+/// Returns `None` if the lab was not up. If a VM cannot be saved, the lab is still up.
 pub fn down_and_keep(
     folder: &LabFolder,
     inventory: &Path,
@@ -97,7 +97,10 @@ pub fn down_and_keep(
 }
 
 fn lock(folder: &LabFolder) -> Result<File, Problem> {
-    state::lock(folder)?.ok_or_else(|| Problem::new("another process is bringing the lab up"))
+    state::lock(folder)?.ok_or_else(|| {
+        Problem::new("another process is bringing the lab up")
+            .hint("wait until it has ended, then try again")
+    })
 }
 
 fn remove(inventory: &Path) -> Result<(), Problem> {

@@ -1,8 +1,9 @@
 //! Builds a bootable ISO from a recipe.
 //!
-//! mmdebstrap completes the base system, mksquashfs packs it, and grub-mkrescue makes it boot under BIOS and
-//! UEFI. None of it needs root where user namespaces exist. The file name of an image holds a hash
-//! of everything that goes into it. An image is there whole or not at all.
+//! mmdebstrap completes the base system, mksquashfs packs it, and grub-mkrescue makes it boot under
+//! BIOS and UEFI. None of it needs root where user namespaces exist. The file name of an image
+//! holds a hash of its recipe and of what the builder adds, but not of the package versions. An
+//! image is there whole or not at all.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};

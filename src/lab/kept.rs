@@ -88,7 +88,7 @@ impl KeptState {
         };
         let same = |(kept, vm): (&LabVm, &LabVm)| machine(&self.lab, kept) == machine(wanted, vm);
         let changed = pairs().find(|pair| !same(*pair));
-        changed.map(|(_, vm)| format!("QEMU starts {} with other options since", vm.name))
+        changed.map(|(_, vm)| format!("the QEMU options of {} have changed since", vm.name))
     }
 
     fn changed_file(&self, kept: &Path) -> Option<String> {
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(changed(&image), "the recipe or the image of web has changed since");
         assert_eq!(changed(&|lab| lab.accel = "kvm".to_owned()), "its VMs ran on tcg, not on kvm");
         let option = |lab: &mut LabState| lab.vms[0].command.push("-S".to_owned());
-        assert_eq!(changed(&option), "QEMU starts db with other options since");
+        assert_eq!(changed(&option), "the QEMU options of db have changed since");
         let other = changed(&|lab| lab.qemu = "QEMU 11".to_owned());
         assert_eq!(other, "it was saved by QEMU 10, and this is QEMU 11");
     }

@@ -77,7 +77,7 @@ pub fn up(
         );
         match boot.resume(prepared, lock, &kept, set_clocks) {
             Ok(()) => return Ok(Started::Resumed(kept.saved)),
-            Err(error) => progress("", &format!("cannot resume, so the VMs boot cold: {error}")),
+            Err(error) => progress("", &format!("cannot resume: {error}; {BOOTS_INSTEAD}")),
         }
         lock = lock_for_up(folder)?;
         state::sweep(folder)?;
@@ -88,9 +88,14 @@ pub fn up(
 }
 
 fn lock_for_up(folder: &LabFolder) -> Result<File, Problem> {
-    state::lock(folder)?
-        .ok_or_else(|| Problem::new("the lab is up already, or another process is booting it"))
+    state::lock(folder)?.ok_or_else(|| {
+        Problem::new("the lab is up already, or another process is booting it")
+            .hint("see which: bootproof lab status")
+    })
 }
+
+/// What follows if the VMs cannot be resumed, for messages.
+const BOOTS_INSTEAD: &str = "bootproof deletes the kept state and boots the VMs";
 
 /// What does not change between two tries to start the VMs.
 struct Boot<'a> {
@@ -123,7 +128,7 @@ impl Boot<'_> {
             }
             Err(error) => error.to_string(),
         };
-        (self.progress)("", &format!("{why}; the VMs boot cold, and it is deleted"));
+        (self.progress)("", &format!("{why}; {BOOTS_INSTEAD}"));
         None
     }
 

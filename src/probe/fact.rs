@@ -1,5 +1,5 @@
-//! What is read once for all who ask for it at the same time: the sockets of a VM, its identity,
-//! its clock.
+//! What bootproof reads once for all assertions that need it at the same time: the sockets of a VM,
+//! its identity, its clock.
 
 use std::time::Duration;
 

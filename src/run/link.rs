@@ -175,12 +175,13 @@ impl Link {
         need: Need,
     ) -> Result<Connected, Cause> {
         let mut pause = FIRST_PAUSE;
+        let began = Instant::now();
         loop {
             let cause = match self.try_once(shared, until, live.take(), need).await {
                 Ok(ready) => return Ok(ready),
                 Err(refusal) if !refusal.may_pass => return Err(refusal.cause),
                 Err(refusal) if Instant::now() >= until => {
-                    return Err(after_waiting(refusal.cause, shared));
+                    return Err(after_waiting(refusal.cause, pause > FIRST_PAUSE, began.elapsed()));
                 }
                 Err(refusal) => refusal.cause,
             };
@@ -314,14 +315,13 @@ impl Link {
     }
 }
 
-/// The last try alone does not say how patient the run was.
-fn after_waiting(cause: Cause, shared: &Shared) -> Cause {
-    let wait = shared.settings.default_wait();
-    if wait.is_zero() {
+/// The cause of the last try does not say how long bootproof has tried.
+fn after_waiting(cause: Cause, tried_often: bool, span: Duration) -> Cause {
+    if !tried_often {
         return cause;
     }
-    let wait = humantime::format_duration(wait);
-    Cause { message: format!("{}; bootproof has waited {wait} for it", cause.message), ..cause }
+    let span = humantime::format_duration(Duration::from_secs(span.as_secs()));
+    Cause { message: format!("{}; bootproof has tried for {span}", cause.message), ..cause }
 }
 
 impl Connected {

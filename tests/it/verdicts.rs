@@ -333,3 +333,17 @@ fn a_quick_answer_beside_others_is_believed() {
     run.expect(1, &["failed", "passed"]);
     assert_eq!(vm.runs("no"), 1);
 }
+
+#[test]
+fn a_vm_that_was_waited_for_says_for_how_long() {
+    let scene = Scene::new().vm_at("vm", closed_port()).run("vm", "yes");
+    let waited = scene.check(&["--wait", "2s"]);
+    waited.expect(3, &["blocked"]);
+    let message = waited.vm("vm")["cause"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("refused") && message.contains("; bootproof has tried for "),
+        "{message}"
+    );
+    let once = scene.check(&["--once"]);
+    assert!(!once.stdout.contains("has tried for"), "{}", once.stdout);
+}
