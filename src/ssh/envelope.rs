@@ -1,8 +1,8 @@
 //! The envelope of a command: how bootproof tells what the command printed from what the login
 //! shell printed around it, and whether the command ran at all. Pure.
 //!
-//! A start-up file may print, a wrapper may print afterwards, and a login shell that is none
-//! (`nologin`, an expired password) prints something and runs nothing.
+//! A start-up file may print before the command, and a wrapper after it. `nologin`, or sshd when the
+//! password has expired, prints a refusal and runs nothing.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -80,9 +80,9 @@ impl Envelope {
 
     /// The line that is sent to the VM for `command`.
     ///
-    /// `exec` leaves the login shell with its traps behind. The command itself still runs in a
-    /// shell of that kind, which must not read its start-up files again: bash does so for a top
-    /// level (`SHLVL`), zsh, csh and fish unless they are told not to.
+    /// `exec` ends the login shell and its traps. A new shell of the same kind runs the command. It
+    /// must not read the start-up files again: `SHLVL=9` tells bash that it is not the first shell,
+    /// and zsh, csh and fish have an option.
     pub(super) fn wrap(&self, command: &str) -> String {
         let mark = &self.mark;
         let script = format!(
