@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::redact::Redactor;
+use super::vm::milliseconds;
 use crate::assertion::port_listening::Protocol;
 use crate::assertion::wire::{Wire, WireSeen};
 use crate::assertion::{Expectation, Observation};
@@ -153,7 +154,7 @@ impl ResultRow {
                 _ => None,
             },
             attempts: outcome.attempts.iter().map(attempt).collect(),
-            duration_ms: u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX),
+            duration_ms: milliseconds(outcome.duration),
             output: outcome.output.as_ref().map(|output| redactor.output(output)),
         }
     }
