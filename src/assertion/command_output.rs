@@ -156,7 +156,7 @@ impl CommandOutput {
     /// Whether it expects the command to fail, and nothing of what it prints: then any failure will
     /// do, also one that has nothing to do with what the assertion is about.
     pub fn accepts_any_failure(&self) -> bool {
-        ![0, NOT_FOUND].contains(&self.exit_code()) && self.text().accepts_nothing()
+        self.exit_code() != 0 && self.holds_without_output()
     }
 
     /// Whether it would hold for a command that prints nothing, as one does that cannot run. That a

@@ -15,10 +15,7 @@ pub(super) async fn look(
     wanted: &CommandOutput,
     context: &ProbeContext,
 ) -> Result<CommandResult, Unanswered> {
-    let turn = context.turn(Load::Command).await;
-    let answer = ask(wanted, context, turn.began() + context.limit).await;
-    context.end(turn);
-    answer
+    context.ask(Load::Command, |deadline| ask(wanted, context, deadline)).await
 }
 
 async fn ask(

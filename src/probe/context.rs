@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::fact::{Fact, Reading};
-use super::turns::{Load, Turn};
+use super::turns::Load;
 use super::vm::LiveVm;
 use crate::secrets::Secret;
 pub use crate::ssh::exec::Unanswered;
@@ -58,15 +58,16 @@ impl Course {
 }
 
 impl ProbeContext {
-    /// Waits for a turn on the VM. Its deadline is `limit` after it began.
-    pub(super) async fn turn(&self, load: Load) -> Turn {
-        self.vm.turn(load, self.alone).await
-    }
-
-    /// Ends a turn.
-    pub(super) fn end(&self, turn: Turn) {
+    /// Asks the VM in a turn of its own; `ask` gets the deadline.
+    pub(super) async fn ask<T, F>(&self, load: Load, ask: impl FnOnce(Instant) -> F) -> T
+    where
+        F: Future<Output = T>,
+    {
+        let turn = self.vm.turn(load, self.alone).await;
+        let answer = ask(turn.began() + self.limit).await;
         self.course.note(turn.began().elapsed(), turn.was_crowded());
         turn.end(self.limit);
+        answer
     }
 
     /// A fact about `vm`, read anew if what is known is too old.

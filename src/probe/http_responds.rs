@@ -27,10 +27,8 @@ pub(super) async fn look(
     wanted: &HttpResponds,
     context: &ProbeContext,
 ) -> Result<HttpResult, Unanswered> {
-    let turn = context.turn(Load::Request).await;
-    let answer = request(wanted, &context.vm.session, turn.began() + context.limit).await;
-    context.end(turn);
-    answer
+    let session = &context.vm.session;
+    context.ask(Load::Request, |deadline| request(wanted, session, deadline)).await
 }
 
 async fn request(

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::context::{ProbeContext, Unanswered};
 use super::port_listening;
 use super::turns::Load;
@@ -26,11 +28,12 @@ pub(super) async fn look(wire: &Wire, context: &ProbeContext) -> Result<WireSeen
 }
 
 async fn near_end(wire: &Wire, context: &ProbeContext) -> Result<(), TunnelError> {
-    let turn = context.turn(Load::Request).await;
-    let until = turn.began() + context.limit.min(CONNECT);
-    let opened = tunnel::open(&context.vm.session, &wire.address, wire.port, until).await;
-    context.end(turn);
-    opened.map(drop)
+    let session = &context.vm.session;
+    let connect = |deadline: Instant| {
+        let until = deadline.min(Instant::now() + CONNECT);
+        tunnel::open(session, &wire.address, wire.port, until)
+    };
+    context.ask(Load::Request, connect).await.map(drop)
 }
 
 /// `None` if the far end cannot be asked: the near end's answer is still worth having.
