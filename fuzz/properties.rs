@@ -160,10 +160,10 @@ fn is_bound(plan: &Plan, suite: &Suite, text: &str) {
             id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte)),
             "{id:?}"
         );
-        assert!(plan.inventory.vms.contains_key(&one.vm));
+        assert!(plan.inventory.vms.contains_key(&*one.vm));
         // A wire has its line in the inventory.
         let lines =
-            if one.file == suite.file { text.matches('\n').count() + 1 } else { usize::MAX };
+            if *one.file == *suite.file { text.matches('\n').count() + 1 } else { usize::MAX };
         assert!((1..=lines).contains(&one.line));
         assert!(one.expectation.mistakes().is_empty());
         assert!(!one.expectation.how().is_empty() && !one.expectation.describe().is_empty());

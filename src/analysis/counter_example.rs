@@ -13,13 +13,13 @@ use regex::Regex;
 use thiserror::Error;
 use url::Url;
 
-use super::shell::script::{Program, Script};
 use super::vacuous::accepts_any_failure;
 use crate::assertion::Expectation;
 use crate::assertion::command_output::CommandOutput;
 use crate::assertion::http_responds::HttpResponds;
 use crate::assertion::port_listening::PortListening;
 use crate::assertion::wire::Wire;
+use crate::shell::script::{Program, Script};
 
 /// An assertion that must fail.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::shell::script::{Program, Script};
-use super::shell::walk::{End, World, end_in};
 use crate::assertion::Expectation;
 use crate::assertion::command_output::CommandOutput;
 use crate::assertion::judgement::Judgement;
 use crate::command::{Captured, CommandResult};
+use crate::shell::script::{Program, Script};
+use crate::shell::walk::{End, World, end_in};
 
 /// A reason to distrust an assertion.
 #[derive(Debug, Clone, PartialEq, Eq)]

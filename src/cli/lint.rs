@@ -107,7 +107,7 @@ fn show_or_return(finding: Finding) -> Option<Problem> {
 /// That every assertion of the suites has a VM.
 fn describe_bound(plan: &Plan) -> String {
     let file = &plan.inventory.file;
-    let own = plan.assertions.iter().filter(|assertion| assertion.file == *file).count();
+    let own = plan.assertions.iter().filter(|assertion| *assertion.file == **file).count();
     let from_suites = match plan.assertions.len() - own {
         1 => "the only assertion targets a VM".to_owned(),
         several => format!("all {several} assertions target VMs"),

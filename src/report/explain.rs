@@ -44,7 +44,7 @@ pub fn because(
 }
 
 fn is_another(identity: &PlannedAssertion, outcome: &Outcome) -> bool {
-    match (&identity.expectation, &outcome.observation) {
+    match (&*identity.expectation, &outcome.observation) {
         (Expectation::Peer(peer), Some(Observation::Peer(seen))) => {
             peer.reached_instead(seen).is_some()
         }

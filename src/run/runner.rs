@@ -132,7 +132,7 @@ async fn run_vm(
             continue;
         }
         red = true;
-        units.extend(unit);
+        units.extend(unit.map(|unit| unit.to_string()));
     }
     link.look_back(&shared, red, &units).await;
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use super::file::{AssertionEntry, CommonKeys, TIME_KEYS};
+use super::file::{AssertionEntry, CommonKeys, TIME_KEYS, TargetKeys};
 use crate::assertion::AssertionType;
 use crate::assertion::command_output::CommandOutput;
 use crate::assertion::http_responds::HttpResponds;
@@ -17,10 +17,12 @@ impl JsonSchema for AssertionEntry {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let common = Keys::of(&CommonKeys::json_schema(generator));
+        let mut common = Keys::of(&TargetKeys::json_schema(generator));
+        let others = Keys::of(&CommonKeys::json_schema(generator)).with_templates();
+        common.properties.extend(others.properties);
         let forms: Vec<Value> = AssertionType::ALL
             .into_iter()
-            .flat_map(|kind| forms(kind, &own_keys(kind, generator), &common))
+            .flat_map(|kind| forms(kind, &own_keys(kind, generator).with_templates(), &common))
             .collect();
         json_schema!({
             "description":
@@ -50,6 +52,27 @@ impl Keys {
                 _ => Vec::new(),
             },
         }
+    }
+}
+
+impl Keys {
+    /// A key that is no text can be a template that becomes its value.
+    fn with_templates(mut self) -> Self {
+        for schema in self.properties.values_mut() {
+            let is_any_text = schema["type"] == "string"
+                || schema["type"] == json!(["string", "null"]) && schema.get("enum").is_none();
+            if is_any_text {
+                continue;
+            }
+            let mut inner = schema.take();
+            let description = inner.as_object_mut().and_then(|keys| keys.remove("description"));
+            let template = json!({"type": "string", "pattern": "\\$\\{\\{.+\\}\\}"});
+            *schema = json!({"anyOf": [inner, template]});
+            if let Some(description) = description {
+                schema["description"] = description;
+            }
+        }
+        self
     }
 }
 
