@@ -198,7 +198,7 @@ fn chosen_vms<'a>(
     match vms {
         Ok(vms) => Ok(Some(vms.into_iter().map(|vm| vm.name.as_str()).collect())),
         Err(mistake) => {
-            Err(Problem::new(format!("{} in {flag}", mistake.message)).hint(mistake.hint))
+            Err(Problem::new(format!("{flag}: {}", mistake.message)).hint(mistake.hint))
         }
     }
 }

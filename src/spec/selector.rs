@@ -159,11 +159,17 @@ impl Meaning {
             ),
             Self::Role(name) => SelectorMistake::new(
                 format!("no VM of {file} has the role `{name}`"),
-                hint_for_unknown(name, vms.filter_map(|vm| vm.role.as_deref())),
+                match did_you_mean(name, vms.filter_map(|vm| vm.role.as_deref())) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => "give it to a VM in the inventory, as its `role`".to_owned(),
+                },
             ),
             Self::Group(name) => SelectorMistake::new(
                 format!("no VM of {file} is in the group `{name}`"),
-                hint_for_unknown(name, vms.flat_map(|vm| &vm.groups).map(String::as_str)),
+                match did_you_mean(name, vms.flat_map(|vm| &vm.groups).map(String::as_str)) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => "add it to the `groups` of a VM in the inventory".to_owned(),
+                },
             ),
         }
     }

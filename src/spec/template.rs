@@ -13,6 +13,9 @@ use super::inventory::{Inventory, Vm};
 use crate::problem::did_you_mean;
 use crate::shell::bare::are_bare;
 
+const FILTERS_HINT: &str = "the filters are those of minijinja, such as default, first, int, join, \
+                            last, length, lower, replace, sort and upper, and `raw`";
+
 /// What a rendered text becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
@@ -62,7 +65,7 @@ impl Default for Templates {
 
 /// `| raw`: this value is not quoted for the shell.
 fn raw(value: &Rendered) -> Rendered {
-    Rendered::from_safe_string(value.to_string())
+    Rendered::from_safe_string(shown(value))
 }
 
 /// Writes a value into a text or a command.
@@ -73,9 +76,17 @@ fn format(out: &mut Output, state: &State, value: &Rendered) -> Result<(), Error
             let message = "a list or an object cannot be part of a text";
             return Err(Error::new(ErrorKind::InvalidOperation, message));
         }
-        _ => value.to_string(),
+        _ => shown(value),
     };
     out.write_str(&text).map_err(Error::from)
+}
+
+/// The value as text: truth values as JSON writes them.
+fn shown(value: &Rendered) -> String {
+    match value.kind() {
+        ValueKind::Bool => value.is_true().to_string(),
+        _ => value.to_string(),
+    }
 }
 
 /// The value as one word of the shell; a list as several.
@@ -91,7 +102,7 @@ fn quoted(value: &Rendered) -> Result<String, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, message))
         }
         _ => {
-            let text = value.to_string();
+            let text = shown(value);
             let word = shlex::try_quote(&text)
                 .map_err(|_| Error::new(ErrorKind::InvalidOperation, "the value contains NUL"))?;
             Ok(word.into_owned())
@@ -149,7 +160,7 @@ impl Templates {
                         depends_on_values: true,
                     })
                 }
-                _ => Ok(Value::String(value.to_string())),
+                _ => Ok(Value::String(shown(&value))),
             };
         }
         let template = self.0.get_template(&key(target, text)).map_err(|error| explain(&error))?;
@@ -172,7 +183,8 @@ impl Templates {
         let mut names: Vec<String> = template
             .map(|template| template.undeclared_variables(true).into_iter().collect())
             .unwrap_or_default();
-        names.sort();
+        // `vms.app-server` is read as `vms.app` minus `server`: the first of the two says more.
+        names.sort_by_key(|name| (!name.contains("vms."), name.clone()));
         let unknown = names.iter().find_map(|name| scope.unknown(name));
         unknown.unwrap_or_else(|| TemplateMistake {
             message: format!("a name in `{}` has no value", first_template(text)),
@@ -199,7 +211,10 @@ impl TemplateMistake {
     fn of_value(error: &Error) -> Self {
         let why = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         let is_list = why.contains("cannot be part of a text");
-        let hint = is_list.then(|| "join it: `| join(', ')`; or take one key of it".to_owned());
+        let hint = match error.kind() {
+            ErrorKind::UnknownFilter => Some(FILTERS_HINT.to_owned()),
+            _ => is_list.then(|| "join it: `| join(', ')`; or take one key of it".to_owned()),
+        };
         Self {
             message: format!("this template has no value: {why}"),
             hint,
