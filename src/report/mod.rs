@@ -7,6 +7,7 @@ mod coverage;
 pub mod explain;
 pub mod json;
 pub mod junit;
+pub mod nodes;
 pub mod redact;
 mod row;
 mod spelling;
