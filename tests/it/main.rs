@@ -9,6 +9,7 @@ mod corpus;
 mod coverage;
 mod docs;
 mod fake_vm;
+mod fold;
 mod harness;
 mod help;
 mod import;
