@@ -410,3 +410,16 @@ fn what_lacks_coverage_on_many_vms_is_one_line() {
     let line = "  no assertion covers 9100/tcp of web[1-6]\n";
     assert!(run.stdout.contains(line), "{}", run.transcript());
 }
+
+#[test]
+fn lint_says_once_what_is_wrong_in_several_places() {
+    let scene = (1..=9).fold(Scene::new(), |scene, number| {
+        let name = format!("web{number}");
+        scene.vm_at(&name, 22).run(&name, "cat /x | sort")
+    });
+    scene.write_files();
+    let run = scene.bootproof(&["lint", "inventory.json", "suite.json"]);
+    assert_eq!(run.stderr.matches("warning: ").count(), 1, "{}", run.transcript());
+    assert!(run.stderr.contains("\n  also: suite.json:"), "{}", run.transcript());
+    assert!(run.stderr.contains(" and 3 other places\n"), "{}", run.transcript());
+}
