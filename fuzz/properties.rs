@@ -345,7 +345,7 @@ pub fn reports(data: &[u8]) {
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value, serde_json::to_value(&report).unwrap());
     for width in [None, Some(80)] {
-        let screen = Screen { colour: false, width };
+        let screen = Screen { width, ..Screen::default() };
         assert!(is_tame(&terminal::render(&report, screen)));
     }
 }

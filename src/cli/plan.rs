@@ -14,7 +14,7 @@ use crate::exit_code::ExitCode;
 use crate::health::READ_HEALTH;
 use crate::problem::Problem;
 use crate::report::CoverageReport;
-use crate::report::nodes::{FOLDED_FROM, folded};
+use crate::report::nodes::{MANY_VMS, folded};
 use crate::report::redact::Redactor;
 use crate::report::text::{counted, harmless};
 use crate::secrets::Secrets;
@@ -131,7 +131,7 @@ pub fn run(arguments: &PlanArgs) -> Result<ExitCode, Error> {
         selected: &selected,
         redactor: Redactor::new(&Secrets::at_hand(plan.inventory.vms.values())),
     };
-    let few = plan.by_vm().len() < FOLDED_FROM;
+    let few = plan.by_vm().len() < MANY_VMS;
     let mut text = match arguments {
         PlanArgs { list_targets: true, .. } => printer.targets(),
         PlanArgs { verbose, .. } if *verbose || few => printer.by_vm(),
@@ -162,7 +162,7 @@ struct Printer<'a> {
 
 /// An assertion of a suite, or of the inventory, on all its VMs.
 struct Everywhere<'a> {
-    /// The id of the first, with `<vm>` for the VM's name if there are several.
+    /// The id of the first, with `*` for the VM's name if there are several.
     id: String,
     vms: Vec<&'a str>,
     first: &'a PlannedAssertion,
@@ -242,7 +242,7 @@ impl<'a> Everywhere<'a> {
     fn add(&mut self, other: &'a PlannedAssertion) {
         let first = self.first;
         if self.vms.len() == 1 {
-            self.id = self.id.replacen(&format!("::{}::", first.vm), "::<vm>::", 1);
+            self.id = self.id.replacen(&format!("::{}::", first.vm), "::*::", 1);
         }
         self.vms.push(&other.vm);
         let [one, other] = [first, other].map(|it| &it.expectation);

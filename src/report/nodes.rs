@@ -1,11 +1,11 @@
-//! Many VM names in few characters, in the notation of `clush`: `web[01-40], db[1-8]`.
+//! Many VM names in few characters, as ClusterShell writes them: `web[01-40], db[1-8]`.
 
 use std::collections::{BTreeMap, HashSet};
 
 use indexmap::IndexMap;
 
 /// From this many VMs on, what is the same on several of them is shown once.
-pub const FOLDED_FROM: usize = 5;
+pub const MANY_VMS: usize = 5;
 
 /// A number with more digits than this is text: it may not fit an integer.
 const MOST_DIGITS: usize = 18;

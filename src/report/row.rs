@@ -158,6 +158,17 @@ impl ResultRow {
             output: outcome.output.as_ref().map(|output| redactor.output(output)),
         }
     }
+
+    /// The last part of the id: what is looked at.
+    pub(super) fn last_part(&self) -> &str {
+        self.id.splitn(3, "::").nth(2).unwrap_or(&self.id)
+    }
+
+    /// The id with a star in place of the VM.
+    pub(super) fn id_of_any_vm(&self) -> String {
+        let test = self.id.split("::").next().unwrap_or_default();
+        format!("{test}::*::{}", self.last_part())
+    }
 }
 
 fn command(expectation: &Expectation) -> Option<&str> {

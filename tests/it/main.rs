@@ -10,6 +10,7 @@ mod coverage;
 mod docs;
 mod fake_vm;
 mod fleet;
+mod fold;
 mod harness;
 mod help;
 mod import;
