@@ -3,9 +3,12 @@
 pub mod coverage;
 pub mod duration;
 pub mod inventory;
+mod json;
+mod other_format;
 pub mod plan;
 pub mod source;
 mod strict;
 pub mod suite;
-mod syntax;
+mod tree;
 mod type_error;
+mod yaml;

@@ -84,7 +84,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
 ];
 
 /// Where alone a crate, or a part of the standard library, is named.
-const DOORWAYS: [(&str, &[&str]); 12] = [
+const DOORWAYS: [(&str, &[&str]); 13] = [
     ("russh", &["ssh/"]),
     ("reqwest", &["probe/http_responds.rs"]),
     ("libtest_mimic", &["harness.rs"]),
@@ -92,7 +92,8 @@ const DOORWAYS: [(&str, &[&str]); 12] = [
     ("tree_sitter", &["analysis/shell/"]),
     ("tree_sitter_bash", &["analysis/shell/"]),
     ("quick_xml", &["report/junit.rs"]),
-    ("jsonc_parser", &["spec/source.rs"]),
+    ("jsonc_parser", &["spec/json/"]),
+    ("saphyr_parser", &["spec/yaml/"]),
     ("indicatif", &["cli/"]),
     ("clap", &["cli/"]),
     ("tokio", &["ssh/", "probe/", "run/"]),

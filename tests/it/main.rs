@@ -28,3 +28,4 @@ mod shell;
 mod ssh;
 mod verdicts;
 mod wires;
+mod yaml;
