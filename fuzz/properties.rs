@@ -41,21 +41,26 @@ static REFERENCE: LazyLock<Plan> = LazyLock::new(|| {
     Plan::resolve(&[Suite::parse("suite.json", SUITE).unwrap()], inventory).unwrap()
 });
 
+/// Each input is tried as a file of each format.
+const NAMES: [&str; 2] = ["file.json", "file.yaml"];
+
 /// A valid inventory can be run and does not show its secrets.
 pub fn inventory(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    match Inventory::parse("inventory.json", text) {
-        Err(errors) => have_places(&errors, text),
-        Ok(inventory) => {
-            can_be_run(&inventory);
-            if let Some(text) = with_canaries(text) {
-                let inventory =
-                    Inventory::parse("inventory.json", &text).expect("only the secrets differ");
-                assert!(!format!("{inventory:?}").contains(CANARY));
+    for name in NAMES {
+        match Inventory::parse(name, text) {
+            Err(errors) => have_places(&errors, text),
+            Ok(inventory) => {
+                can_be_run(&inventory);
+                if let Some(text) = with_canaries(name, text) {
+                    let inventory =
+                        Inventory::parse("f.json", &text).expect("only the secrets differ");
+                    assert!(!format!("{inventory:?}").contains(CANARY));
+                }
             }
         }
+        does_not_depend_on_layout(name, text, |name, text| Inventory::parse(name, text).is_ok());
     }
-    does_not_depend_on_layout(text, |text| Inventory::parse("inventory.json", text).is_ok());
 }
 
 fn can_be_run(inventory: &Inventory) {
@@ -82,8 +87,8 @@ fn can_be_run(inventory: &Inventory) {
     }
 }
 
-/// The same file with the canary in place of each secret.
-fn with_canaries(text: &str) -> Option<String> {
+/// The same file in JSON, with the canary in place of each secret.
+fn with_canaries(name: &str, text: &str) -> Option<String> {
     fn replace(value: &mut Value) {
         match value {
             Value::Object(map) => map.iter_mut().for_each(|(key, value)| match value {
@@ -98,7 +103,7 @@ fn with_canaries(text: &str) -> Option<String> {
             _ => {}
         }
     }
-    let mut value: Value = serde_json::from_str(text).ok()?;
+    let mut value = Source::parse(name, text).ok()?.value.clone();
     if value.to_string().contains(CANARY) {
         return None;
     }
@@ -108,7 +113,7 @@ fn with_canaries(text: &str) -> Option<String> {
 
 fn have_places(errors: &Problems, text: &str) {
     assert!(!errors.0.is_empty());
-    let lines = text.matches('\n').count() + 1;
+    let lines = lines(text);
     for error in &errors.0 {
         let place = error.place.unwrap_or_default();
         assert!(
@@ -119,26 +124,37 @@ fn have_places(errors: &Problems, text: &str) {
     }
 }
 
-/// Spaces and line ends between values mean nothing.
-fn does_not_depend_on_layout(text: &str, is_understood: impl Fn(&str) -> bool) {
+/// In YAML, a carriage return alone ends a line, too.
+fn lines(text: &str) -> usize {
+    text.matches(['\n', '\r']).count() + 1
+}
+
+/// Neither the format nor comments, spaces and line ends between values mean anything.
+fn does_not_depend_on_layout(name: &str, text: &str, is_valid: impl Fn(&str, &str) -> bool) {
     // A duplicate key is an error that the parsed value no longer shows.
-    if let Ok(source) = Source::parse("file.json", text) {
-        assert_eq!(is_understood(text), is_understood(&format!("{:#}", source.value)), "{text}");
+    if let Ok(source) = Source::parse(name, text) {
+        let json = format!("{:#}", source.value);
+        assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), source.value, "{text}");
+        assert_eq!(is_valid(name, text), is_valid("file.json", &json), "{text}");
     }
 }
 
 /// A valid suite has an id for each assertion and each wire, and each is on a known VM.
 pub fn suite(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    match Suite::parse("suite.json", text) {
-        Err(errors) => have_places(&errors, text),
-        Ok(suite) => match Plan::resolve(std::slice::from_ref(&suite), REFERENCE.inventory.clone())
-        {
+    for name in NAMES {
+        match Suite::parse(name, text) {
             Err(errors) => have_places(&errors, text),
-            Ok(plan) => is_bound(&plan, &suite, text),
-        },
+            Ok(suite) => {
+                let inventory = REFERENCE.inventory.clone();
+                match Plan::resolve(std::slice::from_ref(&suite), inventory) {
+                    Err(errors) => have_places(&errors, text),
+                    Ok(plan) => is_bound(&plan, &suite, text),
+                }
+            }
+        }
+        does_not_depend_on_layout(name, text, |name, text| Suite::parse(name, text).is_ok());
     }
-    does_not_depend_on_layout(text, |text| Suite::parse("suite.json", text).is_ok());
 }
 
 fn is_bound(plan: &Plan, suite: &Suite, text: &str) {
@@ -162,8 +178,7 @@ fn is_bound(plan: &Plan, suite: &Suite, text: &str) {
         );
         assert!(plan.inventory.vms.contains_key(&*one.vm));
         // A wire has its line in the inventory.
-        let lines =
-            if *one.file == *suite.file { text.matches('\n').count() + 1 } else { usize::MAX };
+        let lines = if *one.file == *suite.file { lines(text) } else { usize::MAX };
         assert!((1..=lines).contains(&one.line));
         assert!(one.expectation.mistakes().is_empty());
         assert!(!one.expectation.how().is_empty() && !one.expectation.describe().is_empty());
@@ -173,18 +188,19 @@ fn is_bound(plan: &Plan, suite: &Suite, text: &str) {
 /// A valid recipe can be written into a system and does not show its passwords.
 pub fn recipe(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    match Recipe::parse("recipe.json", text) {
-        Err(errors) => have_places(&errors, text),
-        Ok(recipe) => {
-            can_be_built(&recipe);
-            if let Some(text) = with_canaries(text) {
-                let recipe =
-                    Recipe::parse("recipe.json", &text).expect("only the passwords differ");
-                assert!(!format!("{recipe:?}").contains(CANARY));
+    for name in NAMES {
+        match Recipe::parse(name, text) {
+            Err(errors) => have_places(&errors, text),
+            Ok(recipe) => {
+                can_be_built(&recipe);
+                if let Some(text) = with_canaries(name, text) {
+                    let recipe = Recipe::parse("f.json", &text).expect("only the passwords differ");
+                    assert!(!format!("{recipe:?}").contains(CANARY));
+                }
             }
         }
+        does_not_depend_on_layout(name, text, |name, text| Recipe::parse(name, text).is_ok());
     }
-    does_not_depend_on_layout(text, |text| Recipe::parse("recipe.json", text).is_ok());
 }
 
 fn can_be_built(recipe: &Recipe) {

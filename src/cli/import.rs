@@ -17,7 +17,7 @@ use crate::settings;
 /// Turn a blueprint into an inventory, a suite and recipes
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A blueprint is one JSON file with the nodes, connections, recipes, scenario and warnings of a lab. \
+A blueprint is one JSON or YAML file with the nodes, connections, recipes, scenario and warnings of a lab. \
 Its keys may be in camelCase or snake_case; `bootproof schema blueprint` prints its JSON Schema. \
 The command writes all files, or none.
 

@@ -30,6 +30,9 @@ recipe, `nodes` in a blueprint. It checks each suite against every inventory on 
 without a suite there, it reads those that the inventories name. If a blueprint is there, too, its \
 lab's inventory and recipes must contain its warnings.
 
+Files named *.yaml or *.yml are YAML. All others are JSON, in which comments and trailing commas \
+are allowed.
+
 An assertion that can never fail is an error. One that hides a failure is a warning; to accept it, \
 add `\"lint_allow\": \"the reason\"` to the assertion.
 

@@ -75,7 +75,8 @@ pub(super) fn write_inventory(
 /// The repository's inventory of this lab, beside the one that is written: it declares the ports,
 /// the connections and the order of the VMs.
 fn declared_inventory(path: &Path, lab: &str) -> Option<Inventory> {
-    let path = path.with_file_name(format!("{lab}.json"));
+    let paths = ["json", "yaml", "yml"].map(|kind| path.with_file_name(format!("{lab}.{kind}")));
+    let path = paths.into_iter().find(|path| path.exists())?;
     let text = fs::read_to_string(&path).ok()?;
     Inventory::parse(&path.display().to_string(), &text).ok()
 }

@@ -1,8 +1,8 @@
 //! A recipe: what one VM is made of.
 //!
-//! A recipe is a folder with `recipe.json` and the startup scripts that it names.
+//! A recipe is a folder with `recipe.json`, or `recipe.yaml`, and the startup scripts that it names.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -268,7 +268,7 @@ pub(super) fn is_alias(text: &str) -> bool {
 pub struct RecipeFolder {
     /// The recipe.
     pub recipe: Recipe,
-    /// Text of `recipe.json`.
+    /// Text of the recipe file.
     pub text: String,
     /// The startup scripts, in the recipe's order.
     pub scripts: Vec<Script>,
@@ -286,9 +286,9 @@ pub struct Script {
 }
 
 impl RecipeFolder {
-    /// Reads `FOLDER/recipe.json` and the scripts that it names.
+    /// Reads the recipe file of a folder and the scripts that it names.
     pub fn read(folder: &Path) -> Result<Self, Problems> {
-        let file = folder.join("recipe.json");
+        let file = recipe_file(folder)?;
         let text = read_text(&file)?;
         let recipe = Recipe::parse(&file.display().to_string(), &text)?;
         let read_script = |script: &StartupScript| {
@@ -323,11 +323,8 @@ impl RecipeFolder {
         let entries = std::fs::read_dir(recipes)
             .map_err(Problem::io(format!("read {}", recipes.display())))
             .map_err(|problem| problem.hint("--recipes names the folder with the recipes"))?;
-        let mut folders: Vec<_> = entries
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.join("recipe.json").exists())
-            .collect();
+        let mut folders: Vec<_> =
+            entries.flatten().map(|entry| entry.path()).filter(|path| has_recipe(path)).collect();
         folders.sort();
         let all = folders.iter().map(|path| Self::read(path)).collect::<Result<Vec<_>, _>>()?;
         let known: Vec<_> = all.iter().map(|folder| folder.recipe.name.as_str()).collect();
@@ -337,6 +334,28 @@ impl RecipeFolder {
         }
         let selected = |folder: &Self| vms.is_empty() || vms.contains(&folder.recipe.name);
         Ok(all.into_iter().filter(selected).collect())
+    }
+}
+
+/// What the recipe file of a folder may be called.
+pub(super) const RECIPE_FILES: [&str; 3] = ["recipe.json", "recipe.yaml", "recipe.yml"];
+
+/// Whether a folder has a recipe file.
+pub(super) fn has_recipe(folder: &Path) -> bool {
+    RECIPE_FILES.iter().any(|name| folder.join(name).exists())
+}
+
+/// The one recipe file of a folder; `recipe.json`, which cannot be read, if there is none.
+fn recipe_file(folder: &Path) -> Result<PathBuf, Problem> {
+    let files: Vec<_> =
+        RECIPE_FILES.iter().map(|name| folder.join(name)).filter(|file| file.exists()).collect();
+    match &files[..] {
+        [first, second, ..] => {
+            let message = format!("this folder also has {}", second.display());
+            Err(about_file(first, Problem::new(message).hint("keep one of the two")))
+        }
+        [file] => Ok(file.clone()),
+        [] => Ok(folder.join(RECIPE_FILES[0])),
     }
 }
 

@@ -1,51 +1,63 @@
-//! A JSON file that remembers the place of every value.
+//! A file that a person wrote, in JSON or YAML, which remembers the place of every value.
 //!
 //! serde reads the values; this module adds what serde does not keep: the line of a JSON path, and
 //! duplicate keys.
 
 use std::collections::HashMap;
+use std::path::Path;
 
-use jsonc_parser::ast::{Object, Value as Node};
-use jsonc_parser::common::Ranged;
-use jsonc_parser::{CollectOptions, ParseOptions};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use zeroize::Zeroize;
 
 use super::strict::Strict;
-use super::syntax;
+pub use super::tree::join;
+use super::tree::{Place, Tree, wipe};
 use super::type_error::{Unknown, explain};
+use super::{json, other_format, yaml};
 use crate::problem::{Problem, Problems};
 
-/// The text of a file with its name, parsed as strict JSON. It can hold a password, so its strings
-/// are wiped from memory when it is dropped.
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// With comments and trailing commas.
+    Json,
+    Yaml,
+}
+
+impl Format {
+    /// The name decides, not the content: a file means the same whatever mistake is in it.
+    fn of(file: &str) -> Self {
+        let extension = Path::new(file).extension().unwrap_or_default();
+        let is_yaml = ["yaml", "yml"].iter().any(|name| extension.eq_ignore_ascii_case(name));
+        if is_yaml { Self::Yaml } else { Self::Json }
+    }
+}
+
+/// The content of a file with its name. It can hold a password, so its strings are wiped from
+/// memory when it is dropped.
 #[derive(Debug, Clone)]
 pub struct Source {
     file: String,
+    format: Format,
     /// The whole file as a value.
     pub value: Value,
-    places: HashMap<String, (usize, usize)>,
+    places: HashMap<String, Place>,
 }
 
 impl Source {
-    /// Parses `text`; `file` only names it in messages.
+    /// Parses `text`. Files named `*.yaml` and `*.yml` are YAML, all others JSON with comments.
     ///
     /// Broken syntax and duplicate keys are errors, with their place.
     pub fn parse(file: &str, text: &str) -> Result<Self, Problems> {
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| syntax::problem(file, text, &error))?;
-        let mut index = Index::new(file, text);
-        // serde_json decides what is valid; the second parser only finds places.
-        let ast =
-            jsonc_parser::parse_to_ast(text, &CollectOptions::default(), &ParseOptions::default());
-        if let Ok(Some(root)) = ast.map(|ast| ast.value) {
-            index.note("", root.range().start);
-            index.visit("", &root);
+        if let Some(problem) = other_format::byte_order_mark(file, text) {
+            return Err(problem.into());
         }
-        if !index.duplicates.is_empty() {
-            return Err(Problems(index.duplicates));
-        }
-        Ok(Self { file: file.to_owned(), value, places: index.places })
+        let format = Format::of(file);
+        let Tree { value, places } = match format {
+            Format::Json => json::parse(file, text)?,
+            Format::Yaml => yaml::parse(file, text)?,
+        };
+        Ok(Self { file: file.to_owned(), format, value, places })
     }
 
     /// The file's name, as given.
@@ -83,8 +95,15 @@ impl Source {
     /// The whole file as a `T`.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Problems> {
         if !self.value.is_object() {
-            let problem = self.problem("", "the file is not a JSON object");
-            return Err(problem.hint("begin it with `{` and end it with `}`").into());
+            let (message, hint) = match self.format {
+                Format::Json => {
+                    ("the file is not a JSON object", "begin it with `{` and end it with `}`")
+                }
+                Format::Yaml => {
+                    ("the file has no keys at its top", "write it as `key: value`, line by line")
+                }
+            };
+            return Err(self.problem("", message).hint(hint).into());
         }
         self.read_at("", &self.value).map_err(Problems::from)
     }
@@ -156,95 +175,6 @@ impl Drop for Source {
     }
 }
 
-fn wipe(value: &mut Value) {
-    match value {
-        Value::String(text) => text.zeroize(),
-        Value::Array(items) => items.iter_mut().for_each(wipe),
-        Value::Object(items) => items.values_mut().for_each(wipe),
-        _ => {}
-    }
-}
-
-/// The JSON path `below`, seen from `path`.
-pub fn join(path: &str, below: &str) -> String {
-    match (path, below) {
-        (_, "" | ".") => path.to_owned(),
-        ("", _) => below.to_owned(),
-        _ if below.starts_with('[') => format!("{path}{below}"),
-        _ => format!("{path}.{below}"),
-    }
-}
-
-/// The places of all paths of a file, and its duplicate keys.
-struct Index<'a> {
-    file: &'a str,
-    lines: LineStarts,
-    places: HashMap<String, (usize, usize)>,
-    duplicates: Vec<Problem>,
-}
-
-impl<'a> Index<'a> {
-    fn new(file: &'a str, text: &str) -> Self {
-        let lines = LineStarts::of(text);
-        Self { file, lines, places: HashMap::new(), duplicates: Vec::new() }
-    }
-
-    fn visit(&mut self, path: &str, node: &Node) {
-        match node {
-            Node::Object(object) => self.visit_object(path, object),
-            Node::Array(array) => {
-                for (index, element) in array.elements.iter().enumerate() {
-                    let below = format!("{path}[{index}]");
-                    self.note(&below, element.range().start);
-                    self.visit(&below, element);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn visit_object(&mut self, path: &str, object: &Object) {
-        let mut lines = HashMap::new();
-        for property in &object.properties {
-            let name = property.name.as_str();
-            let below = join(path, name);
-            let place = self.lines.place(property.range.start);
-            if let Some(first_line) = lines.insert(name, place.0) {
-                let duplicate = Problem {
-                    file: Some(self.file.to_owned()),
-                    place: Some(place),
-                    path: below,
-                    ..Problem::new(format!("duplicate key `{name}`"))
-                };
-                let hint = format!("it is already on line {first_line}; keep one of the two");
-                self.duplicates.push(duplicate.hint(hint));
-                continue;
-            }
-            self.note(&below, property.range.start);
-            self.visit(&below, &property.value);
-        }
-    }
-
-    fn note(&mut self, path: &str, offset: usize) {
-        self.places.insert(path.to_owned(), self.lines.place(offset));
-    }
-}
-
-/// The byte offsets at which lines begin.
-struct LineStarts(Vec<usize>);
-
-impl LineStarts {
-    fn of(text: &str) -> Self {
-        let after_line_feeds = text.match_indices('\n').map(|(index, _)| index + 1);
-        Self(std::iter::once(0).chain(after_line_feeds).collect())
-    }
-
-    fn place(&self, offset: usize) -> (usize, usize) {
-        let line = self.0.partition_point(|start| *start <= offset);
-        (line, offset - self.0[line - 1] + 1)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,9 +194,27 @@ mod tests {
     }
 
     #[test]
-    fn only_strict_json_is_accepted() {
-        for text in ["{'a': 1}", "{\"a\": 1,}", "// c\n{}", "{\"a\": 0x1}", ""] {
-            assert!(Source::parse("f", text).is_err(), "{text}");
+    fn the_name_of_a_file_says_its_format() {
+        for file in ["a.yaml", "a.yml", "a.b/c.YAML", "./x.json.yml"] {
+            assert!(Source::parse(file, "a: 1 # c").is_ok(), "{file}");
         }
+        for file in ["a.json", "a.jsonc", "a", "yaml", "/dev/stdin", "a.yaml/b", "a.yaml.json"] {
+            assert!(Source::parse(file, "a: 1").is_err(), "{file}");
+            assert!(Source::parse(file, "{\"a\": 1,} // c").is_ok(), "{file}");
+        }
+    }
+
+    #[test]
+    fn both_formats_have_the_same_values_and_paths() {
+        let json = "{\n  \"a\": [\n    {\"b\": 1, \"c.d\": null}\n  ]\n}";
+        let yaml = "# c\na:\n  - b: 1\n    c.d:\n";
+        let (json, yaml) =
+            (Source::parse("f", json).unwrap(), Source::parse("f.yml", yaml).unwrap());
+        assert_eq!(json.value, yaml.value);
+        assert_eq!(json.place("a[0].b"), Some((3, 6)));
+        assert_eq!(yaml.place("a[0].b"), Some((3, 5)));
+        assert_eq!(yaml.place("a[0].c.d"), Some((4, 5)));
+        assert_eq!(yaml.place("a[0].nothing.there"), Some((3, 5)));
+        assert_eq!(yaml.place("a"), Some((2, 1)));
     }
 }

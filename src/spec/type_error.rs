@@ -43,7 +43,10 @@ pub(super) fn explain(message: &str, more_keys: &[&str]) -> Explained {
         return known(&format!("incomplete URL: {reason}"), Some(hint.to_owned()));
     }
     let message = message.replace("missing field", "missing key");
-    known(&in_words_of_json(&message), quoted_number(&message))
+    let hint = quoted_number(&message)
+        .or_else(|| word_for_boolean(&message))
+        .or_else(|| unquoted_text(&message));
+    known(&in_words_of_json(&message), hint)
 }
 
 /// Whether a message of [`explain`] is about a key, not about its value.
@@ -103,6 +106,30 @@ fn quoted_number(message: &str) -> Option<String> {
     Some(format!("write {number} without quotes"))
 }
 
+/// A hint for `yes` and `"true"`, which are text.
+fn word_for_boolean(message: &str) -> Option<String> {
+    let rest = message.strip_prefix("invalid type: string \"")?;
+    let word = rest.strip_suffix("\", expected a boolean")?;
+    let meant = match word.to_lowercase().as_str() {
+        "yes" | "on" | "y" | "true" => "true",
+        "no" | "off" | "n" | "false" => "false",
+        _ => return None,
+    };
+    Some(format!("write {meant}, without quotes"))
+}
+
+/// A hint for text that looks like a number or a boolean, and so needs quotes.
+fn unquoted_text(message: &str) -> Option<String> {
+    static UNQUOTED: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(
+            r"^invalid type: (?:integer|floating point|boolean) `([^`]*)`, expected a string",
+        )
+        .expect("a valid pattern")
+    });
+    let text = UNQUOTED.captures(message)?.get(1)?.as_str();
+    Some(format!("put it in quotes: \"{text}\""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +153,19 @@ mod tests {
         );
         assert_eq!(explained.hint.as_deref(), Some("write 22 without quotes"));
         assert_eq!(explain("invalid type: string \"x\", expected u16", &[]).hint, None);
+    }
+
+    #[test]
+    fn text_for_a_boolean_and_the_reverse_are_mistakes_with_a_hint() {
+        for (message, hint) in [
+            ("string \"yes\", expected a boolean", Some("write true, without quotes")),
+            ("string \"Off\", expected a boolean", Some("write false, without quotes")),
+            ("string \"maybe\", expected a boolean", None),
+            ("integer `17`, expected a string", Some("put it in quotes: \"17\"")),
+            ("boolean `true`, expected a string", Some("put it in quotes: \"true\"")),
+        ] {
+            let explained = explain(&format!("invalid type: {message}"), &[]);
+            assert_eq!(explained.hint.as_deref(), hint, "{message}");
+        }
     }
 }

@@ -26,6 +26,7 @@ use bootproof::exit_code::ExitCode;
 use bootproof::health::read_candidates;
 use bootproof::spec::inventory::Inventory;
 use bootproof::spec::plan::Plan;
+use bootproof::spec::source::Source;
 use bootproof::spec::suite::Suite;
 use regex::Regex;
 use russh::keys::PrivateKey;
@@ -406,20 +407,36 @@ fn console_blocks_show_what_the_commands_print() {
 }
 
 #[test]
-fn json_blocks_are_files_that_bootproof_reads() {
-    for block in all_blocks(&["json"]) {
-        let (place, text) = (block.place(), block.text());
-        let value: Value =
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{place}: {error}"));
-        let mistakes = if value.get("vms").is_some() {
+fn json_and_yaml_blocks_are_files_that_bootproof_reads() {
+    for block in all_blocks(&["json", "yaml"]) {
+        let (mut place, text) = (block.place(), block.text());
+        match &block.mark {
+            Some(Mark::File(name)) => place += &format!("/{name}"),
+            // The configuration of a CI system.
+            _ if block.language == "yaml" => continue,
+            _ => {}
+        }
+        assert_eq!(block.language == "yaml", place.ends_with(".yaml"), "{place}");
+        let source = Source::parse(&place, &text).unwrap_or_else(|error| panic!("{error}"));
+        let mistakes = if source.value.get("vms").is_some() {
             Inventory::parse(&place, &text).err().map(|problems| problems.to_string())
-        } else if value.get("scenarios").is_some() {
+        } else if source.value.get("scenarios").is_some() {
             Suite::parse(&place, &text).err().map(|problems| problems.to_string())
         } else {
             Some(format!("{place}: it is neither an inventory nor a suite"))
         };
         assert_eq!(mistakes, None);
     }
+}
+
+#[test]
+fn the_suite_in_yaml_is_the_suite_in_json() {
+    let values = ["shop-suite.json", "shop-suite.yaml"].map(|file| {
+        let mut blocks = blocks("docs/suite.md").into_iter();
+        let block = blocks.find(|one| matches!(&one.mark, Some(Mark::File(name)) if name == file));
+        Source::parse(file, &block.expect(file).text()).expect(file).value.clone()
+    });
+    assert_eq!(values[0], values[1]);
 }
 
 /// The arguments of every `bootproof` command in shell text; `\` continues a line.

@@ -277,10 +277,14 @@ fn exit_and_message(scene: &Scene, run: &Run) -> String {
 
 /// `bootproof check` with an inventory and a suite; nothing may be connected to.
 fn check_files(inventory: &str, suite: &str) -> String {
+    check_suite(inventory, "suite.json", suite)
+}
+
+fn check_suite(inventory: &str, name: &str, suite: &str) -> String {
     let scene = Scene::new();
     scene.write("inventory.json", inventory);
-    scene.write("suite.json", suite);
-    let run = scene.bootproof(&["check", "-i", "inventory.json", "-s", "suite.json", "--once"]);
+    scene.write(name, suite);
+    let run = scene.bootproof(&["check", "-i", "inventory.json", "-s", name, "--once"]);
     assert_eq!(run.code, Some(2), "{}", run.transcript());
     assert!(!scene.path("reports").exists(), "a file that is wrong leaves no report");
     exit_and_message(&scene, &run)
@@ -306,13 +310,8 @@ fn problems_in_a_suite_have_file_line_and_hint() {
         ("truncated", cut),
         ("empty", ""),
         ("byte order mark", "\u{feff}{}"),
-        ("YAML", "# my suite\nscenarios:\n  - name: x\n"),
-        ("comment with //", "{\n  // my suite\n  \"scenarios\": []\n}"),
-        ("comment with #", "{\n  \"scenarios\": [] # my suite\n}"),
-        ("trailing comma", "{\n  \"scenarios\": [],\n}"),
-        ("single quotes", "{'scenarios': []}"),
         ("a list", "[]"),
-        ("no scenario", r#"{ "scenarios": [] }"#),
+        ("no scenario, in spite of a comment", "{\n  // none yet\n  \"scenarios\": [],\n}"),
         (
             "no assertion",
             r#"{ "scenarios": [{ "name": "s", "custom_tests": [{ "name": "t", "assertions": [] }] }] }"#,
@@ -351,6 +350,142 @@ fn problems_in_an_inventory_have_file_line_and_hint() {
         messages += &chapter(title, &check_files(text, SUITE));
     }
     insta::assert_snapshot!("wrong_inventories", messages);
+}
+
+/// Mistakes that make a text something else than JSON.
+const NO_JSON: &[Case] = &[
+    ("YAML", SUITE, "# my suite\nscenarios:\n  - name: x\n"),
+    ("comment with #", r#""type": "group","#, r#""type": "group", # of tests"#),
+    ("comment that is not closed", r#""type": "group","#, r#""type": "group", /* of tests"#),
+    ("half a comment", r#""type": "group","#, r#""type": "group", / of tests"#),
+    ("single quotes", r#""group""#, "'group'"),
+    ("key without quotes", r#""type": "group""#, r#"type: "group""#),
+    ("word without quotes", r#""group""#, "group"),
+    ("quote that is not closed", r#""group""#, r#""group"#),
+    ("missing comma", r#""type": "group","#, r#""type": "group""#),
+    ("two commas", r#""type": "group","#, r#""type": "group",,"#),
+    ("missing colon", r#""type": "group""#, r#""type" "group""#),
+    ("number with a leading zero", "6379", "06379"),
+    ("hexadecimal number", "6379", "0x18eb"),
+    ("invalid escape", r#""ok""#, r#""\d""#),
+    ("tab in a string", r#""ok""#, "\"o\tk\""),
+    ("bracket too many", r#""port": 6379 }"#, r#""port": 6379 }}"#),
+    ("duplicate key below a comment", r#""port": 6379"#, "\"port\": 1, // ssh\n\"port\": 6379"),
+    ("unknown key below a comment", r#""port": 6379"#, "/* the\n port */ \"prot\": 6379,"),
+    ("text in YAML", r#""port": 6379"#, "\"port\": yes"),
+];
+
+#[test]
+fn mistakes_in_json_say_what_to_write() {
+    let nested = SUITE.replace("6379", &("[".repeat(200) + &"]".repeat(200)));
+    let mut messages: String = NO_JSON
+        .iter()
+        .map(|case| chapter(case.0, &check_files(INVENTORY, &changed(SUITE, case))))
+        .collect();
+    messages += &chapter("nested too deep", &check_files(INVENTORY, &nested));
+    insta::assert_snapshot!("wrong_json", messages);
+}
+
+const YAML: &str = "\
+# Both are behind the firewall.
+scenarios:
+  - name: scenario
+    custom_tests:
+      - name: Ports
+        assertions:
+          - type: port_listening
+            on_vm: redis
+            port: 6379
+          - { type: command_output, on_vm: app-server, command: 'true', contains: ok }
+";
+
+const ON_REDIS: &str = "            on_vm: redis\n";
+const PORT_LINE: &str = "            port: 6379\n";
+
+const WRONG_YAML: &[Case] = &[
+    ("tab in the indentation", PORT_LINE, "\t    port: 6379\n"),
+    ("tab between spaces", PORT_LINE, "    \t   port: 6379\n"),
+    ("too far to the left", PORT_LINE, "          port: 6379\n"),
+    ("too far to the right", PORT_LINE, "              port: 6379\n"),
+    ("list too far to the left", "      - name: Ports", "   - name: Ports"),
+    ("quote that is not closed", "'true'", "'true"),
+    ("double quote that is not closed", "on_vm: redis", "on_vm: \"redis"),
+    ("text after a quote", "on_vm: redis", "on_vm: \"redis\" or db"),
+    ("bracket that is not closed", "contains: ok }", "contains: ok"),
+    ("missing comma", "'true', contains", "'true' contains"),
+    ("missing space after the colon", "on_vm: redis", "on_vm:redis"),
+    ("missing colon", "on_vm: redis", "on_vm redis"),
+    ("missing space after the dash", "- name: Ports", "-name: Ports"),
+    ("text with a colon", PORT_LINE, "            port: 6379\n            description: a: b\n"),
+    ("template without quotes", "on_vm: redis", "on_vm: {{ vm }}"),
+    ("text that begins with @", "on_vm: redis", "on_vm: @redis"),
+    ("text that begins with %", "on_vm: redis", "on_vm: %redis"),
+    ("escape in double quotes", "contains: ok", "matches: \"\\d+\""),
+    ("duplicate key", PORT_LINE, "            port: 6379\n            port: 6380\n"),
+    ("unknown key", "port: 6379", "prot: 6379"),
+    ("misspelt type", "port_listening", "port_listenning"),
+    ("unknown VM", "on_vm: redis", "on_vm: rediss # the cache"),
+    ("key without a value", "on_vm: redis", "on_vm:"),
+    ("number for a text", "contains: ok", "contains: 17"),
+    ("text for a boolean", "contains: ok", "contains: ok, become: yes"),
+    ("number in quotes", "port: 6379", "port: '6379'"),
+    ("leading zero", "contains: ok", "contains: 0750"),
+    ("version", "contains: ok", "contains: 1.10"),
+    ("octal number", "port: 6379", "port: 0o14353"),
+    ("infinity", "port: 6379", "port: .inf"),
+    ("large number", "port: 6379", "port: 18446744073709551616"),
+    ("key that is a number", "port: 6379", "6379: port"),
+    ("key that is a list", "port: 6379", "[port]: 6379"),
+    ("no key", "port: 6379", ": 6379"),
+    ("merge key", PORT_LINE, "            <<: { port: 6379 }\n"),
+    ("unknown alias", "on_vm: redis", "on_vm: *cache"),
+    ("alias of itself", "on_vm: redis", "on_vm: &cache [*cache]"),
+    ("tag of Ansible", "on_vm: redis", "on_vm: !vault redis"),
+    ("tag of YAML", "on_vm: redis", "on_vm: !!binary cmVkaXM="),
+    ("tag that is not declared", "on_vm: redis", "on_vm: !a!b redis"),
+    ("two documents", "contains: ok }\n", "contains: ok }\n---\nscenarios: []\n"),
+    ("comment with //", "# Both", "// Both"),
+    ("comment in a text", ON_REDIS, "            on_vm: redis # the\n              cache\n"),
+    ("list at the top", "scenarios:\n", "- scenarios:\n"),
+    ("control character", "on_vm: redis", "on_vm: re\0dis"),
+    ("empty", YAML, ""),
+    ("only a comment", YAML, "# nothing\n"),
+    ("only a text", YAML, "nothing\n"),
+    ("byte order mark", YAML, "\u{feff}scenarios: []\n"),
+    ("INI", YAML, "[scenarios]\nname = x\n"),
+    ("JSON that is cut off", YAML, "{\"scenarios\": [{"),
+];
+
+#[test]
+fn mistakes_in_yaml_say_what_to_write() {
+    let check = |text: &str| check_suite(INVENTORY, "suite.yaml", text);
+    let mut messages: String =
+        WRONG_YAML.iter().map(|case| chapter(case.0, &check(&changed(YAML, case)))).collect();
+    let mut laughs = "x: &a0 [l, o, l]\n".to_owned();
+    for level in 1..30 {
+        let below = format!("*a{}", level - 1);
+        laughs += &format!("x{level}: &a{level} [{below}, {below}, {below}]\n");
+    }
+    let nested = YAML.replace("6379", &("[".repeat(200) + &"]".repeat(200)));
+    for (title, text) in [
+        ("aliases without end", laughs),
+        ("nested too deep", nested),
+        ("cut off", YAML[..YAML.len() - 10].to_owned()),
+    ] {
+        messages += &chapter(title, &check(&text));
+    }
+    insta::assert_snapshot!("wrong_yaml", messages);
+}
+
+#[test]
+fn a_secret_is_not_in_a_message_about_yaml() {
+    let inventory = "lab: l\nvms:\n  a:\n    address: h\n    ssh: { user: u, password: 0123450 }\n";
+    let scene = Scene::new();
+    scene.write("lab.yaml", inventory);
+    let run = scene.bootproof(&["lint", "lab.yaml"]);
+    assert_eq!(run.code, Some(2), "{}", run.transcript());
+    assert!(run.stderr.contains("lab.yaml:5:32: a secret must be text"), "{}", run.stderr);
+    assert!(!run.transcript().contains("123450"), "{}", run.transcript());
 }
 
 #[test]

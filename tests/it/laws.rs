@@ -26,6 +26,7 @@ use proptest::sample::{Index, select};
 use serde_json::{Map, Value, json};
 
 use crate::corpus::properties;
+use crate::yaml::{as_yaml, with_comments};
 
 const INVENTORY: &str = include_str!("../../inventory/immich-photo-vault.json");
 const SUITE: &str = include_str!("../../suites/immich-photo-vault-validation.json");
@@ -327,6 +328,46 @@ fn is_tame(text: &str) -> bool {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    #[test]
+    fn every_format_has_the_same_values(value in any_json()) {
+        for (file, text) in [
+            ("f.json", value.to_string()),
+            ("f.json", format!("{value:#}")),
+            ("f.json", with_comments(&value)),
+            ("f.yaml", as_yaml(&value)),
+        ] {
+            let source = Source::parse(file, &text);
+            prop_assert!(source.is_ok(), "{text}: {}", source.unwrap_err());
+            prop_assert_eq!(&source.unwrap().value, &value, "{}", text);
+        }
+    }
+
+    #[test]
+    fn what_serde_json_reads_is_read_in_the_same_way(text in torn(SUITE)) {
+        if let Ok(value) = serde_json::from_str::<Value>(&text) {
+            match Source::parse("f.json", &text) {
+                Ok(source) => prop_assert_eq!(&source.value, &value, "{}", text),
+                // serde_json takes the last one.
+                Err(problems) => {
+                    let only = problems.0.iter().all(|one| one.message.starts_with("duplicate key"));
+                    prop_assert!(only, "{text}: {problems}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_breaks_the_yaml_parser(text in text(), torn in torn(SUITE), value in any_json()) {
+        let yaml = as_yaml(&value);
+        for text in [&text, &torn, &format!("{yaml}{text}"), &yaml.replace("- ", "-\t")] {
+            if let Err(problems) = Source::parse("f.yaml", text) {
+                for problem in problems.0 {
+                    prop_assert!(problem.place.is_some_and(|(line, column)| line > 0 && column > 0));
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_socket_table_parser_never_panics(

@@ -31,3 +31,4 @@ mod ssh;
 mod targets;
 mod verdicts;
 mod wires;
+mod yaml;

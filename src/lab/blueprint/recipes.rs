@@ -11,7 +11,9 @@ use super::spelling::Spelled;
 use super::written::{
     BlueprintFile, BlueprintRecipe, BlueprintResources, BlueprintScript, Node, RecipeLink,
 };
-use crate::lab::recipe::{self, Network, Os, Recipe, Resources, Script, StartupScript};
+use crate::lab::recipe::{
+    self, Network, Os, RECIPE_FILES, Recipe, Resources, Script, StartupScript,
+};
 use crate::problem::{Problem, Problems, hint_for_unknown};
 use crate::spec::inventory::Position;
 
@@ -298,7 +300,7 @@ impl NodeWithRecipe<'_> {
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let plain =
             name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte));
-        if plain && !name.is_empty() && !name.starts_with('.') && name != "recipe.json" {
+        if plain && !name.is_empty() && !name.starts_with('.') && !RECIPE_FILES.contains(&name) {
             return Ok(name.to_owned());
         }
         let message = format!("invalid name for a script: `{}`", file.display());

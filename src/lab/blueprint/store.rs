@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::generated::GeneratedFile;
 use crate::atomic_file::{self, UnfinishedFile};
+use crate::lab::recipe::has_recipe;
 use crate::problem::Problem;
 
 /// What an import does to a file.
@@ -35,7 +36,7 @@ pub fn change(into: &Path, file: &GeneratedFile) -> Change {
 /// Folders of recipes that are not among `nodes`: `lab up` would boot them, too.
 pub fn other_recipes(into: &Path, nodes: &[String]) -> Vec<String> {
     let entries = fs::read_dir(into.join("recipes")).into_iter().flatten().flatten();
-    let folders = entries.filter(|entry| entry.path().join("recipe.json").exists());
+    let folders = entries.filter(|entry| has_recipe(&entry.path()));
     let names = folders.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut others: Vec<_> = names.filter(|name| !nodes.contains(name)).collect();
     others.sort();
