@@ -205,6 +205,33 @@ fn read_expectation(
         AssertionType::HttpResponds => {
             Expectation::HttpResponds(Box::new(source.read_with(path, &keys, beside)?))
         }
+        AssertionType::ServiceRunning => {
+            Expectation::ServiceRunning(source.read_with(path, &keys, beside)?)
+        }
+        AssertionType::ServiceEnabled => {
+            Expectation::ServiceEnabled(source.read_with(path, &keys, beside)?)
+        }
+        AssertionType::ProcessRunning => {
+            Expectation::ProcessRunning(source.read_with(path, &keys, beside)?)
+        }
+        AssertionType::PackageInstalled => {
+            Expectation::PackageInstalled(source.read_with(path, &keys, beside)?)
+        }
+        AssertionType::PackageNotInstalled => {
+            Expectation::PackageNotInstalled(source.read_with(path, &keys, beside)?)
+        }
+        AssertionType::FileExists => {
+            Expectation::FileExists(source.read_with(path, &keys, beside)?)
+        }
+        AssertionType::FileContains => {
+            Expectation::FileContains(source.read_with(path, &keys, beside)?)
+        }
+        AssertionType::UserExists => {
+            Expectation::UserExists(source.read_with(path, &keys, beside)?)
+        }
+        AssertionType::GroupExists => {
+            Expectation::GroupExists(source.read_with(path, &keys, beside)?)
+        }
     };
     let mistakes = expectation.mistakes();
     if mistakes.is_empty() {
