@@ -77,8 +77,8 @@ fn examples(assertion: &PlannedAssertion) -> Result<Vec<CounterExample>, NoCount
         return counter_examples(&assertion.expectation);
     };
     let how = match &**own {
-        Expectation::PortListening(port) => port.describe(),
-        other => other.how(),
+        Expectation::CommandOutput(_) | Expectation::HttpResponds(_) => own.how(),
+        other => other.describe(),
     };
     let what = format!("the suite's own: {how}");
     let own = CounterExample { what, expectation: Expectation::clone(own) };

@@ -416,7 +416,8 @@ fn json_and_yaml_blocks_are_files_that_bootproof_reads() {
             _ if block.language == "yaml" => continue,
             _ => {}
         }
-        assert_eq!(block.language == "yaml", place.ends_with(".yaml"), "{place}");
+        let is_yaml = Path::new(&place).extension().is_some_and(|extension| extension == "yaml");
+        assert_eq!(block.language == "yaml", is_yaml, "{place}");
         let source = Source::parse(&place, &text).unwrap_or_else(|error| panic!("{error}"));
         let mistakes = if source.value.get("vms").is_some() {
             Inventory::parse(&place, &text).err().map(|problems| problems.to_string())

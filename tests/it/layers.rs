@@ -85,7 +85,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
 ];
 
 /// Where alone a crate, or a part of the standard library, is named.
-const DOORWAYS: [(&str, &[&str]); 13] = [
+const DOORWAYS: [(&str, &[&str]); 14] = [
     ("russh", &["ssh/"]),
     ("reqwest", &["probe/http_responds.rs"]),
     ("libtest_mimic", &["harness.rs"]),

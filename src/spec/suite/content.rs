@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::expand::RenderedKeys;
@@ -83,6 +84,21 @@ struct Place<'a> {
     allowed_beside: &'a [&'a str],
 }
 
+/// The keys of an assertion's type.
+struct OwnKeys<'a> {
+    source: &'a Source,
+    place: &'a Place<'a>,
+    keys: &'a Value,
+    written: &'a Value,
+}
+
+impl OwnKeys<'_> {
+    fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let Place { path, allowed_beside } = self.place;
+        self.source.read_rendered(path, self.keys, self.written, allowed_beside)
+    }
+}
+
 fn read_expectation(
     source: &Source,
     place: &Place,
@@ -90,18 +106,21 @@ fn read_expectation(
     keys: &Map<String, Value>,
     written: &Map<String, Value>,
 ) -> Result<Expectation, Problems> {
-    let (path, beside) = (place.path, place.allowed_beside);
     let (keys, written) = (Value::Object(keys.clone()), Value::Object(written.clone()));
+    let own = OwnKeys { source, place, keys: &keys, written: &written };
     let expectation = match kind {
-        AssertionType::PortListening => {
-            Expectation::PortListening(source.read_rendered(path, &keys, &written, beside)?)
-        }
-        AssertionType::CommandOutput => {
-            Expectation::CommandOutput(source.read_rendered(path, &keys, &written, beside)?)
-        }
-        AssertionType::HttpResponds => Expectation::HttpResponds(Box::new(
-            source.read_rendered(path, &keys, &written, beside)?,
-        )),
+        AssertionType::PortListening => Expectation::PortListening(own.read()?),
+        AssertionType::CommandOutput => Expectation::CommandOutput(own.read()?),
+        AssertionType::HttpResponds => Expectation::HttpResponds(Box::new(own.read()?)),
+        AssertionType::ServiceRunning => Expectation::ServiceRunning(own.read()?),
+        AssertionType::ServiceEnabled => Expectation::ServiceEnabled(own.read()?),
+        AssertionType::ProcessRunning => Expectation::ProcessRunning(own.read()?),
+        AssertionType::PackageInstalled => Expectation::PackageInstalled(own.read()?),
+        AssertionType::PackageNotInstalled => Expectation::PackageNotInstalled(own.read()?),
+        AssertionType::FileExists => Expectation::FileExists(own.read()?),
+        AssertionType::FileContains => Expectation::FileContains(own.read()?),
+        AssertionType::UserExists => Expectation::UserExists(own.read()?),
+        AssertionType::GroupExists => Expectation::GroupExists(own.read()?),
     };
     let mistakes = expectation.mistakes();
     if mistakes.is_empty() {
@@ -109,7 +128,7 @@ fn read_expectation(
     }
     let problems = mistakes.into_iter().map(|mistake| Problem {
         hint: mistake.hint.map(str::to_owned),
-        ..source.problem(&join(path, mistake.key), mistake.message)
+        ..source.problem(&join(place.path, mistake.key), mistake.message)
     });
     Err(Problems(problems.collect()))
 }

@@ -8,8 +8,17 @@ use serde_json::{Map, Value, json};
 use super::file::{AssertionEntry, CommonKeys, TIME_KEYS, TargetKeys};
 use crate::assertion::AssertionType;
 use crate::assertion::command_output::CommandOutput;
+use crate::assertion::file_contains::FileContains;
+use crate::assertion::file_exists::FileExists;
+use crate::assertion::group_exists::GroupExists;
 use crate::assertion::http_responds::HttpResponds;
+use crate::assertion::package_installed::PackageInstalled;
+use crate::assertion::package_not_installed::PackageNotInstalled;
 use crate::assertion::port_listening::PortListening;
+use crate::assertion::process_running::ProcessRunning;
+use crate::assertion::service_enabled::ServiceEnabled;
+use crate::assertion::service_running::ServiceRunning;
+use crate::assertion::user_exists::UserExists;
 
 impl JsonSchema for AssertionEntry {
     fn schema_name() -> Cow<'static, str> {
@@ -80,6 +89,17 @@ fn own_keys(kind: AssertionType, generator: &mut SchemaGenerator) -> Keys {
     match kind {
         AssertionType::PortListening => Keys::of(&PortListening::json_schema(generator)),
         AssertionType::HttpResponds => Keys::of(&HttpResponds::json_schema(generator)),
+        AssertionType::ServiceRunning => Keys::of(&ServiceRunning::json_schema(generator)),
+        AssertionType::ServiceEnabled => Keys::of(&ServiceEnabled::json_schema(generator)),
+        AssertionType::ProcessRunning => Keys::of(&ProcessRunning::json_schema(generator)),
+        AssertionType::PackageInstalled => Keys::of(&PackageInstalled::json_schema(generator)),
+        AssertionType::PackageNotInstalled => {
+            Keys::of(&PackageNotInstalled::json_schema(generator))
+        }
+        AssertionType::FileExists => Keys::of(&FileExists::json_schema(generator)),
+        AssertionType::FileContains => Keys::of(&FileContains::json_schema(generator)),
+        AssertionType::UserExists => Keys::of(&UserExists::json_schema(generator)),
+        AssertionType::GroupExists => Keys::of(&GroupExists::json_schema(generator)),
         AssertionType::CommandOutput => {
             let mut keys = Keys::of(&CommandOutput::json_schema(generator));
             let contains = keys.properties.get("contains").cloned().unwrap_or_default();
