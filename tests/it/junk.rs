@@ -49,7 +49,7 @@ const WRONG_SUITES: &[Case] = &[
     ("unknown key in a scenario", r#""type": "group""#, r#""typ": "group""#),
     ("duplicate key", r#""port": 6379"#, r#""port": 6379, "port": 6380"#),
     ("misspelt type", "port_listening", "port_listenning"),
-    ("unknown type", "port_listening", "user_exists"),
+    ("unknown type", "port_listening", "kernel_module_loaded"),
     ("missing type", r#""type": "port_listening", "#, ""),
     ("broken jq program", CONTAINS, r#""jq": ".a ==""#),
     ("broken regular expression", CONTAINS, r#""matches": "(""#),
@@ -484,7 +484,7 @@ fn a_secret_is_not_in_a_message_about_yaml() {
     scene.write("lab.yaml", inventory);
     let run = scene.bootproof(&["lint", "lab.yaml"]);
     assert_eq!(run.code, Some(2), "{}", run.transcript());
-    assert!(run.stderr.contains("lab.yaml:5:32: a secret must be text"), "{}", run.stderr);
+    assert!(run.stderr.contains("lab.yaml:5:31: a secret must be text"), "{}", run.stderr);
     assert!(!run.transcript().contains("123450"), "{}", run.transcript());
 }
 

@@ -47,7 +47,13 @@ pub(super) fn explain(file: &str, text: &str, error: &ScanError) -> Problem {
     }
     let (line, column) = (error.marker().line(), error.marker().col());
     let line_text = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-    let place = (line, column + 1);
+    // The end of a file that ends with a line feed is after its last line.
+    let lines = text.lines().count().max(1);
+    let place = if line > lines {
+        (lines, text.lines().last().map_or(1, |last| last.chars().count().max(1)))
+    } else {
+        (line, column + 1)
+    };
     if let Some(tab) = tab_in_indentation(line_text) {
         return at(file, (line, tab), "a tab in the indentation").hint("indent with spaces");
     }
