@@ -271,9 +271,15 @@ fn values_are_bare(text: &str) -> bool {
     marks.is_empty() || are_bare(&command, &marks)
 }
 
+/// Whether the whole value is surely `| raw`. A filter binds tighter than operators: in
+/// `a if b else c | raw`, it is about `c` alone.
 fn is_raw(expression: &str) -> bool {
-    let last = expression.rsplit('|').next().unwrap_or_default();
-    expression.contains('|') && last.trim() == "raw"
+    let Some((value, last)) = expression.rsplit_once('|') else { return false };
+    let value = value.trim();
+    let is_whole = value.starts_with('(') && value.find(')') == Some(value.len() - 1);
+    let has_operator = value.contains(['~', '+', '*', '/', '%', '=', '<', '>'])
+        || value.split_whitespace().any(|word| matches!(word, "if" | "else" | "or" | "and" | "-"));
+    last.trim() == "raw" && (is_whole || !has_operator)
 }
 
 /// The names that a template can use.

@@ -181,10 +181,15 @@ fn a_value_inside_quotes_is_an_error() {
         "awk '{ print ${{ vm.name }} }' f",
         "cat <<END\n${{ vm.name }}\nEND",
         "echo $((${{ vm.memory_gb }} + 1))",
+        // Only `x` is raw here.
+        "echo '${{ vm.name if true else 'x' | raw }}'",
+        "echo '${{ vm.name or 'x' | raw }}'",
+        "echo '${{ vm.name ~ 'x' | raw }}'",
     ] {
         let error = resolve(&inventory(), &suite(command_on("db", command))).unwrap_err();
         assert!(error.contains("not a word of the command"), "{command}: {error}");
-        let raw = command.replace(" }}", " | raw }}");
+        let raw =
+            command.replace(" | raw", "").replace("${{ ", "${{ (").replace(" }}", ") | raw }}");
         assert!(resolve(&inventory(), &suite(command_on("db", &raw))).is_ok(), "{raw}");
     }
 }

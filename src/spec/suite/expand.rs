@@ -73,7 +73,7 @@ impl Expand<'_> {
         let mut all = vec![Each::default()];
         for (name, written) in for_each {
             let path = join(&join(self.path, "for_each"), name);
-            let values = self.render_value(&path, "", written, &scope)?;
+            let values = self.render_value(&path, Target::Text, written, &scope)?;
             let Value::Array(values) = values else {
                 return Err(self.no_list(&path, &values));
             };
@@ -112,29 +112,28 @@ impl Expand<'_> {
     ) -> Result<Map<String, Value>, TemplateProblem> {
         let mut rendered = Map::with_capacity(keys.len());
         for (key, value) in keys {
-            let value = self.render_value(&join(path, key), key, value, scope)?;
+            let value = self.render_value(&join(path, key), target_of(path, key), value, scope)?;
             rendered.insert(key.clone(), value);
         }
         Ok(rendered)
     }
 
-    /// `key` is the nearest key above the value.
     fn render_value(
         &self,
         path: &str,
-        key: &str,
+        target: Target,
         value: &Value,
         scope: &Scope,
     ) -> Result<Value, TemplateProblem> {
         match value {
             value if !has_template(value) => Ok(value.clone()),
             Value::String(text) => {
-                let rendered = self.templates.render(target_of(key), text, scope);
+                let rendered = self.templates.render(target, text, scope);
                 rendered.map_err(|mistake| self.mistake(path, mistake))
             }
             Value::Array(items) => {
                 let items = items.iter().enumerate().map(|(index, item)| {
-                    self.render_value(&format!("{path}[{index}]"), key, item, scope)
+                    self.render_value(&format!("{path}[{index}]"), target, item, scope)
                 });
                 items.collect::<Result<_, _>>().map(Value::Array)
             }
@@ -157,9 +156,11 @@ pub(super) fn problem_of(source: &Source, path: &str, mistake: TemplateMistake) 
     Problem { hint: mistake.hint, ..source.problem(path, mistake.message) }
 }
 
-/// What the text of a key becomes.
-fn target_of(key: &str) -> Target {
-    if key == "command" { Target::Command } else { Target::Text }
+/// What the text of a key becomes. A `command` in the body of a request is no shell command.
+fn target_of(path: &str, key: &str) -> Target {
+    let is_of_assertion = [".params", ".counter_example"].iter().any(|end| path.ends_with(end))
+        || path.ends_with(']');
+    if key == "command" && is_of_assertion { Target::Command } else { Target::Text }
 }
 
 impl Keys {
@@ -180,28 +181,28 @@ impl Keys {
         visit: &mut impl FnMut(&str, Target, &str) -> Result<(), E>,
     ) -> Result<(), E> {
         if let Some(lists) = self.targets.get("for_each") {
-            visit_value(&join(path, "for_each"), "", lists, visit)?;
+            visit_value(&join(path, "for_each"), Target::Text, lists, visit)?;
         }
         let keys = |keys: &Map<String, Value>| Value::Object(keys.clone());
-        visit_value(path, "", &keys(&self.common), visit)?;
-        visit_value(&self.own_path, "", &keys(&self.own), visit)
+        visit_value(path, Target::Text, &keys(&self.common), visit)?;
+        visit_value(&self.own_path, Target::Text, &keys(&self.own), visit)
     }
 }
 
 fn visit_value<E>(
     path: &str,
-    key: &str,
+    target: Target,
     value: &Value,
     visit: &mut impl FnMut(&str, Target, &str) -> Result<(), E>,
 ) -> Result<(), E> {
     match value {
-        Value::String(text) if is_template(text) => visit(path, target_of(key), text),
+        Value::String(text) if is_template(text) => visit(path, target, text),
         Value::Array(items) => items.iter().enumerate().try_for_each(|(index, item)| {
-            visit_value(&format!("{path}[{index}]"), key, item, visit)
+            visit_value(&format!("{path}[{index}]"), target, item, visit)
         }),
-        Value::Object(keys) => keys
-            .iter()
-            .try_for_each(|(key, value)| visit_value(&join(path, key), key, value, visit)),
+        Value::Object(keys) => keys.iter().try_for_each(|(key, value)| {
+            visit_value(&join(path, key), target_of(path, key), value, visit)
+        }),
         _ => Ok(()),
     }
 }
