@@ -352,7 +352,7 @@ fn a_secret_is_not_in_a_message_about_yaml() {
     scene.write("lab.yaml", inventory);
     let run = scene.bootproof(&["lint", "lab.yaml"]);
     assert_eq!(run.code, Some(2), "{}", run.transcript());
-    assert!(run.stderr.contains("lab.yaml:5:32: a secret must be text"), "{}", run.stderr);
+    assert!(run.stderr.contains("lab.yaml:5:31: a secret must be text"), "{}", run.stderr);
     assert!(!run.transcript().contains("123450"), "{}", run.transcript());
 }
 

@@ -199,8 +199,8 @@ impl<'a> Reader<'a> {
     /// The value of an anchor once more.
     fn repeat(&mut self, path: &str, place: Place, anchor: usize) -> Result<Value, Problem> {
         let Some(value) = self.anchors.0.get(&anchor) else {
-            let problem =
-                self.walk.problem(place, "this alias is inside the value that it repeats");
+            let message = "this alias is inside the value that it repeats";
+            let problem = self.walk.problem(place, message).hint("write the value out");
             return Err(Problem { path: path.to_owned(), ..problem });
         };
         let Size { amount, levels } = Size::of(value);

@@ -141,7 +141,7 @@ mod tests {
             (".5", "0.5"),
             ("5.", "5.0"),
             ("1e3", "1000.0"),
-            ("18446744073709551616", "1.8446744073709552e19"),
+            ("18446744073709551616", "1.8446744073709552e+19"),
         ] {
             let hint = match read(text.into(), ScalarStyle::Plain) {
                 Err(problem) => problem.hint.unwrap(),
