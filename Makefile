@@ -9,7 +9,8 @@ help:
 	@echo "make test           every other test; needs no VM"
 	@echo "make ci             what CI runs (.ci/run): all checks, make test, make lab, and one third"
 	@echo "                    of the faults, chosen by commit"
-	@echo "make bench          compare bootproof with an OpenSSH script, on four local sshd's"
+	@echo "make bench          compare bootproof with an OpenSSH script, on four local sshd's; and"
+	@echo "                    measure lint and plan of 1,000 VMs with 100 assertions each"
 	@echo "make fuzz           run each fuzz target for FUZZ_SECONDS (600)"
 	@echo "make fuzz-minimise  reduce the fuzz corpus to the inputs that cover most"
 	@echo "make deny           check licences, sources and forbidden crates of the dependencies"
@@ -34,7 +35,7 @@ test:
 
 bench:
 	scripts/setup test
-	cargo bench --bench beside_openssh
+	cargo bench --bench beside_openssh --bench large_plan
 
 fuzz:
 	scripts/fuzz

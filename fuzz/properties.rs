@@ -176,9 +176,9 @@ fn is_bound(plan: &Plan, suite: &Suite, text: &str) {
             id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte)),
             "{id:?}"
         );
-        assert!(plan.inventory.vms.contains_key(&one.vm));
+        assert!(plan.inventory.vms.contains_key(&*one.vm));
         // A wire has its line in the inventory.
-        let lines = if one.file == suite.file { lines(text) } else { usize::MAX };
+        let lines = if *one.file == *suite.file { lines(text) } else { usize::MAX };
         assert!((1..=lines).contains(&one.line));
         assert!(one.expectation.mistakes().is_empty());
         assert!(!one.expectation.how().is_empty() && !one.expectation.describe().is_empty());
@@ -361,7 +361,7 @@ pub fn reports(data: &[u8]) {
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value, serde_json::to_value(&report).unwrap());
     for width in [None, Some(80)] {
-        let screen = Screen { colour: false, width };
+        let screen = Screen { width, ..Screen::default() };
         assert!(is_tame(&terminal::render(&report, screen)));
     }
 }

@@ -119,7 +119,7 @@ impl Running {
     /// that is not in the plan.
     pub fn row(&self, id: &AssertionId) -> Option<ResultRow> {
         let plan = self.gate.plan();
-        let assertion = plan.assertions.iter().find(|assertion| assertion.id == *id)?;
+        let assertion = plan.find(id)?;
         let outcome = self.runner.outcome(id)?;
         let because = because(plan, assertion, &outcome.verdict, |id| self.runner.outcome(id));
         Some(ResultRow::new(assertion, &outcome, &because, &self.gate.redactor))

@@ -20,7 +20,7 @@ use crate::report::store::Destinations;
 use crate::report::terminal::{self, Screen};
 use crate::report::text::{harmless, harmless_line};
 use crate::run::{Event, Listener, RunSettings};
-use crate::settings;
+use crate::settings::{self, Sources};
 use crate::spec::plan::{AssertionId, Plan};
 
 /// libtest's own code for "not green".
@@ -31,8 +31,7 @@ const MAX_THREADS: usize = 256;
 
 /// What the environment says.
 struct Environment {
-    inventory: Option<PathBuf>,
-    suites: Vec<PathBuf>,
+    sources: Sources,
     reports: PathBuf,
     run: RunSettings,
     /// nextest starts a process for each trial: each would overwrite the report of the one before.
@@ -45,8 +44,11 @@ impl Environment {
         let suites = variable("BOOTPROOF_SUITE");
         let reports = variable("BOOTPROOF_REPORTS");
         Ok(Self {
-            inventory: variable("BOOTPROOF_INVENTORY").map(PathBuf::from),
-            suites: suites.map_or_else(Vec::new, |list| std::env::split_paths(&list).collect()),
+            sources: Sources {
+                inventory: variable("BOOTPROOF_INVENTORY").map(PathBuf::from),
+                suites: suites.map_or_else(Vec::new, |list| std::env::split_paths(&list).collect()),
+                vars: settings::vars_variable(),
+            },
             reports: reports.map_or_else(|| settings::DEFAULT_REPORTS.into(), PathBuf::from),
             run: RunSettings {
                 wait: settings::span_variable("BOOTPROOF_WAIT")?.unwrap_or(Duration::ZERO),
@@ -82,7 +84,7 @@ pub fn main() -> ExitCode {
 
 fn run(mut arguments: Arguments) -> Result<ExitCode, Error> {
     let environment = Environment::read()?;
-    let plan = settings::load_plan(environment.inventory.as_deref(), &environment.suites)?;
+    let plan = settings::load_plan(&environment.sources)?;
     if arguments.list {
         // Names only: nothing connects, and nothing else is printed.
         let trials = trials(&plan, |_| Ok(()));

@@ -12,6 +12,7 @@ use crate::secrets::Secrets;
 use crate::spec::duration;
 use crate::spec::inventory::{Inventory, Via};
 use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
+use crate::spec::selector::Selector;
 use crate::spec::suite::Suite;
 
 /// Written by `bootproof lab up`, removed by `bootproof lab down`.
@@ -36,25 +37,66 @@ pub fn span_variable(name: &str) -> Result<Option<Duration>, Problem> {
     }
 }
 
+/// Values for suites in the environment: `NAME=VALUE`, separated by white space.
+pub fn vars_variable() -> Vec<String> {
+    let text = std::env::var("BOOTPROOF_VARS").unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Which files to read, and what to set in them.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The inventory, if one is named.
+    pub inventory: Option<PathBuf>,
+    /// The suites; none if they are not named.
+    pub suites: Vec<PathBuf>,
+    /// `NAME=VALUE`: values of the suites.
+    pub vars: Vec<String>,
+}
+
 /// Reads an inventory and suites, and binds them.
 ///
 /// Without suites, the inventory names them (`suites`). Without an inventory and without suites,
 /// the files of this repository are used: the inventory of the local lab if one is up.
-pub fn load_plan(inventory: Option<&Path>, suites: &[PathBuf]) -> Result<Plan, Problems> {
+pub fn load_plan(sources: &Sources) -> Result<Plan, Problems> {
+    let Sources { inventory, suites, vars } = sources;
     let file = match inventory {
-        Some(file) => file.to_owned(),
+        Some(file) => file.clone(),
         None => default_inventory(suites)?,
     };
     let text = Zeroizing::new(read(&file)?);
     let parsed = Inventory::parse(&file.display().to_string(), &text)?;
-    let suites = if !suites.is_empty() {
+    let mut suites = if !suites.is_empty() {
         read_suites(suites)?
     } else if !parsed.suites.is_empty() {
         named_suites(&parsed)?
     } else {
-        read_suites(&default_suites(inventory, &parsed)?)?
+        read_suites(&default_suites(inventory.as_deref(), &parsed)?)?
     };
+    vars.iter().try_for_each(|var| set_var(&mut suites, var))?;
     Plan::resolve(&suites, parsed)
+}
+
+/// Sets a value in each suite that has one of this name.
+fn set_var(suites: &mut [Suite], var: &str) -> Result<(), Problem> {
+    let Some((name, value)) = var.split_once('=') else {
+        let problem = Problem::new(format!("`{var}` is not a value for --var"));
+        return Err(problem.hint("write NAME=VALUE"));
+    };
+    let mut is_known = false;
+    for suite in suites.iter_mut() {
+        is_known |= suite.set_var(name, value)?;
+    }
+    if is_known {
+        return Ok(());
+    }
+    let known: Vec<&str> = suites.iter().flat_map(Suite::var_names).collect();
+    let hint = if known.is_empty() {
+        "name it in the `vars` of the suite, with its default".to_owned()
+    } else {
+        hint_for_unknown(name, known)
+    };
+    Err(Problem::new(format!("no suite has a value `{name}`, which --var sets")).hint(hint))
 }
 
 /// The inventory when none is named: that of the local lab if one is up, else that of this
@@ -112,39 +154,67 @@ pub fn read(path: &Path) -> Result<String, Problem> {
     })
 }
 
-/// The ids on the VMs of `limit` (all VMs, if it is empty) that contain one of `filters` (all ids,
-/// if it is empty).
-pub fn select(
-    plan: &Plan,
-    limit: &[String],
-    filters: &[String],
-) -> Result<HashSet<AssertionId>, Problem> {
-    let vms = &plan.inventory.vms;
-    if let Some(vm) = limit.iter().find(|vm| !vms.contains_key(*vm)) {
-        let hint = hint_for_unknown(vm, vms.keys().map(String::as_str));
-        return Err(Problem::new(format!("unknown VM `{vm}` in --limit")).hint(hint));
-    }
-    let on_vm = |vm: &String| limit.is_empty() || limit.contains(vm);
-    let matches =
-        |id: &str| filters.is_empty() || filters.iter().any(|text| id.contains(text.as_str()));
+/// Which assertions of a plan to run; all, where nothing is said.
+#[derive(Debug, Clone, Default)]
+pub struct Choice {
+    /// Selectors: only on these VMs.
+    pub limit: Vec<String>,
+    /// Selectors: not on these VMs.
+    pub exclude: Vec<String>,
+    /// Only ids that contain one of these texts.
+    pub filters: Vec<String>,
+    /// No ids that contain one of these texts.
+    pub skip: Vec<String>,
+}
+
+/// The ids that were chosen.
+pub fn select(plan: &Plan, choice: &Choice) -> Result<HashSet<AssertionId>, Problem> {
+    let limit = chosen_vms(plan, "--limit", &choice.limit)?;
+    let excluded = chosen_vms(plan, "--exclude", &choice.exclude)?;
+    let is_on_vm = |vm: &str| {
+        limit.as_ref().is_none_or(|limit| limit.contains(vm))
+            && excluded.as_ref().is_none_or(|excluded| !excluded.contains(vm))
+    };
+    let has_one_of = |id: &str, texts: &[String]| texts.iter().any(|text| id.contains(text));
+    let matches = |id: &str| {
+        (choice.filters.is_empty() || has_one_of(id, &choice.filters))
+            && !has_one_of(id, &choice.skip)
+    };
     let selected = plan.assertions.iter();
-    let selected = selected.filter(|one| on_vm(&one.vm) && matches(one.id.as_str()));
+    let selected = selected.filter(|one| is_on_vm(&one.vm) && matches(one.id.as_str()));
     Ok(selected.map(|assertion| assertion.id.clone()).collect())
+}
+
+/// The VMs that the selectors of a flag mean; `None` without selectors.
+fn chosen_vms<'a>(
+    plan: &'a Plan,
+    flag: &str,
+    words: &[String],
+) -> Result<Option<HashSet<&'a str>>, Problem> {
+    if words.is_empty() {
+        return Ok(None);
+    }
+    let vms = Selector::parse(words).and_then(|selector| selector.resolve(&plan.inventory));
+    match vms {
+        Ok(vms) => Ok(Some(vms.into_iter().map(|vm| vm.name.as_str()).collect())),
+        Err(mistake) => {
+            Err(Problem::new(format!("{flag}: {}", mistake.message)).hint(mistake.hint))
+        }
+    }
 }
 
 /// The secrets of every VM that a run of `selected` can touch, jump hosts among them.
 pub fn read_secrets(plan: &Plan, selected: &HashSet<AssertionId>) -> Result<Secrets, Problem> {
     let vms = &plan.inventory.vms;
     let chosen = plan.assertions.iter().filter(|assertion| selected.contains(&assertion.id));
-    let mut needed: Vec<&str> = chosen.flat_map(PlannedAssertion::vms).collect();
-    let mut at = 0;
-    while let Some(name) = needed.get(at) {
-        if let Some(Via::Vm(jump)) = &vms[*name].ssh.via
-            && !needed.contains(&jump.as_str())
+    let mut needed: HashSet<&str> = chosen.flat_map(PlannedAssertion::vms).collect();
+    let mut next: Vec<&str> = needed.iter().copied().collect();
+    while let Some(name) = next.pop() {
+        if let Some(Via::Vm(jump)) = &vms[name].ssh.via
+            && needed.insert(jump)
         {
-            needed.push(jump);
+            next.push(jump);
         }
-        at += 1;
     }
-    Secrets::read(vms.values().filter(|vm| needed.contains(&vm.name.as_str())))
+    Secrets::read(vms.values().filter(|vm| needed.contains(vm.name.as_str())))
 }

@@ -213,7 +213,8 @@ fn run(
     wait: Duration,
     selects: impl Fn(&PlannedAssertion) -> bool,
 ) -> Result<Ending, Error> {
-    let plan = settings::load_plan(Some(inventory), suites)?;
+    let (inventory, suites) = (Some(inventory.to_owned()), suites.to_vec());
+    let plan = settings::load_plan(&Sources { inventory, suites, vars: Vec::new() })?;
     let chosen = plan.assertions.iter().filter(|assertion| selects(assertion));
     let selected = chosen.map(|assertion| assertion.id.clone()).collect();
     let destinations = Destinations::nowhere();

@@ -13,13 +13,13 @@ use regex::Regex;
 use thiserror::Error;
 use url::Url;
 
-use super::shell::script::{Program, Script};
 use super::vacuous::accepts_any_failure;
 use crate::assertion::Expectation;
 use crate::assertion::command_output::CommandOutput;
 use crate::assertion::http_responds::HttpResponds;
 use crate::assertion::port_listening::PortListening;
 use crate::assertion::wire::Wire;
+use crate::shell::script::{Program, Script};
 
 /// An assertion that must fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,13 @@ const READ: [&str; 46] = [
 /// bootproof logs in through sshd, so this port is open on every VM.
 const SSHD: u16 = 22;
 
+/// It runs wherever bootproof logs in.
+const SSHD_PROCESS: &str = "sshd";
+
+/// Every VM has the package of its package manager.
+const DPKG: &str = "dpkg";
+const OTHER_PACKAGE_MANAGERS: [&str; 2] = ["rpm", "apk-tools"];
+
 /// Their first argument that is not a flag says what to look for, not where.
 const LOOK_FOR: [&str; 8] = ["awk", "gawk", "mawk", "egrep", "fgrep", "grep", "jq", "sed"];
 
@@ -113,7 +120,38 @@ pub fn counter_examples(
             let (what, other) = peer.counter_example();
             Ok(vec![CounterExample { what, expectation: Expectation::Peer(other) }])
         }
+        other => elsewhere_on_the_vm(other),
     }
+}
+
+/// The assertion about a service, process, package, file, user or group that no VM has. What must
+/// be missing becomes something that every VM has.
+fn elsewhere_on_the_vm(expectation: &Expectation) -> Result<Vec<CounterExample>, NoCounterExample> {
+    let mut other = expectation.clone();
+    let absent = ABSENT.trim_start_matches('/').to_owned();
+    match &mut other {
+        Expectation::ServiceRunning(it) => it.service = absent,
+        Expectation::ServiceEnabled(it) => it.service = absent,
+        Expectation::ProcessRunning(it) if it.count == Some(0) => {
+            (it.process, it.user) = (SSHD_PROCESS.to_owned(), None);
+        }
+        Expectation::ProcessRunning(it) => it.process = absent,
+        Expectation::PackageInstalled(it) => it.package = absent,
+        Expectation::PackageNotInstalled(it) => {
+            DPKG.clone_into(&mut it.package);
+            it.others = OTHER_PACKAGE_MANAGERS.to_vec();
+        }
+        Expectation::FileExists(it) => it.path = format!("{ABSENT}{}", it.path),
+        Expectation::FileContains(it) => it.path = format!("{ABSENT}{}", it.path),
+        Expectation::UserExists(it) => it.user = absent,
+        Expectation::GroupExists(it) => it.group = absent,
+        _ => {}
+    }
+    if other == *expectation {
+        let why = "bootproof knows nothing else to look at".to_owned();
+        return Err(NoCounterExample(why));
+    }
+    Ok(vec![CounterExample { what: other.describe(), expectation: other }])
 }
 
 /// A command that ends as expected and does nothing: a refusal must be seen in what is printed,
@@ -464,6 +502,52 @@ mod tests {
             let error = commands(command, 0).unwrap_err().to_string();
             assert!(error.contains(why), "{command}: {error}");
         }
+    }
+
+    #[test]
+    fn everyday_checks_look_at_something_else() {
+        let of = |kind: &str, keys: serde_json::Value| {
+            let mut assertion = keys;
+            (assertion["type"], assertion["on_vm"]) = (kind.into(), "v".into());
+            let file = serde_json::json!({"scenarios": [{"name": "s", "custom_tests":
+                [{"name": "t", "assertions": [assertion]}]}]});
+            let suite = crate::spec::suite::Suite::parse("s", &file.to_string()).unwrap();
+            let examples =
+                counter_examples(&suite.assertions[0].sample.as_ref().unwrap().expectation);
+            examples.map(|examples| examples[0].what.clone()).map_err(|why| why.to_string())
+        };
+        let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        for (kind, keys, what) in [
+            ("service_running", r#"{"service": "x"}"#, "bootproof-absent.service runs"),
+            ("service_enabled", r#"{"service": "x"}"#, "bootproof-absent.service is enabled"),
+            ("process_running", r#"{"process": "x"}"#, "a process `bootproof-absent` runs"),
+            ("process_running", r#"{"process": "x", "count": 0}"#, "no process `sshd` runs"),
+            ("package_installed", r#"{"package": "x"}"#, "package bootproof-absent is installed"),
+            (
+                "package_not_installed",
+                r#"{"package": "x"}"#,
+                "none of the packages dpkg, rpm, apk-tools is installed",
+            ),
+            (
+                "file_exists",
+                r#"{"path": "/x", "mode": "0644"}"#,
+                "/bootproof-absent/x has mode 0644",
+            ),
+            (
+                "file_contains",
+                r#"{"path": "/x", "contains": "y", "absent": true}"#,
+                "/bootproof-absent/x exists, and not: contains \"y\"",
+            ),
+            ("user_exists", r#"{"user": "x"}"#, "user bootproof-absent exists"),
+            (
+                "group_exists",
+                r#"{"group": "x", "gid": 5}"#,
+                "group bootproof-absent exists, has gid 5",
+            ),
+        ] {
+            assert_eq!(of(kind, json(keys)).as_deref(), Ok(what), "{kind}");
+        }
+        assert!(of("process_running", json(r#"{"process": "sshd", "count": 0}"#)).is_err());
     }
 
     #[test]

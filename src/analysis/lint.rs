@@ -7,7 +7,7 @@ use crate::assertion::port_listening::Protocol;
 use crate::problem::Problem;
 use crate::spec::inventory::{Inventory, Vm};
 use crate::spec::source::join;
-use crate::spec::suite::{Suite, SuiteAssertion};
+use crate::spec::suite::{Content, Suite, SuiteAssertion};
 
 /// Something that `lint` found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub enum Level {
 struct Entry<'a> {
     suite: &'a Suite,
     assertion: &'a SuiteAssertion,
+    content: &'a Content,
 }
 
 /// Findings about suites, in their order. Looking at several suites together finds duplicates
@@ -55,16 +56,19 @@ pub fn suites(suites: &[Suite]) -> Vec<Finding> {
 /// Findings that need the inventory: port assertions that pass whenever bootproof can log in.
 pub fn login_ports(suites: &[Suite], inventory: &Inventory) -> Vec<Finding> {
     let checks_login_port = |entry: &Entry| {
-        let vm = inventory.vms.get(&entry.assertion.on_vm);
-        vm.is_some_and(|vm| is_login_port(vm, &entry.assertion.expectation))
+        let vms = entry.assertion.on_vm.lenient(inventory);
+        vms.into_iter().any(|vm| is_login_port(vm, &entry.content.expectation))
     };
     entries(suites).filter(checks_login_port).map(Entry::login_port).collect()
 }
 
 fn entries(suites: &[Suite]) -> impl Iterator<Item = Entry<'_>> {
-    suites
-        .iter()
-        .flat_map(|suite| suite.assertions.iter().map(move |assertion| Entry { suite, assertion }))
+    suites.iter().flat_map(|suite| {
+        suite.assertions.iter().filter_map(move |assertion| {
+            let content = assertion.sample.as_ref()?;
+            Some(Entry { suite, assertion, content })
+        })
+    })
 }
 
 fn is_login_port(vm: &Vm, expectation: &Expectation) -> bool {
@@ -79,12 +83,12 @@ fn is_login_port(vm: &Vm, expectation: &Expectation) -> bool {
 
 impl<'a> Entry<'a> {
     fn doubts(self) -> Vec<Finding> {
-        let doubts = vacuous::doubts(&self.assertion.expectation);
+        let doubts = vacuous::doubts(&self.content.expectation);
         doubts.into_iter().map(|doubt| self.doubt(doubt)).collect()
     }
 
     fn doubt(self, doubt: Doubt) -> Finding {
-        let path = join(&self.assertion.own_path, doubt.key);
+        let path = join(self.own_path(), doubt.key);
         let problem = self.suite.problem(&path, doubt.why).hint(doubt.hint);
         if doubt.never_fails {
             Finding { level: Level::Error, problem }
@@ -94,9 +98,14 @@ impl<'a> Entry<'a> {
     }
 
     fn duplicate_of_one_in(self, earlier: &[Entry<'a>]) -> Option<Finding> {
+        // Templates with other names can have the same sample.
+        if self.assertion.has_templates {
+            return None;
+        }
         let first = earlier.iter().find(|first| {
-            first.assertion.on_vm == self.assertion.on_vm
-                && first.assertion.expectation == self.assertion.expectation
+            !first.assertion.has_templates
+                && first.assertion.on_vm == self.assertion.on_vm
+                && first.content.expectation == self.content.expectation
         })?;
         let message = format!(
             "duplicate: {}:{} has the same assertion",
@@ -107,7 +116,7 @@ impl<'a> Entry<'a> {
     }
 
     fn needless_allowance(self) -> Option<Finding> {
-        self.assertion.lint_allow.as_ref()?;
+        self.content.lint_allow.as_ref()?;
         let path = join(&self.assertion.path, "lint_allow");
         let problem = self
             .suite
@@ -117,15 +126,19 @@ impl<'a> Entry<'a> {
     }
 
     fn login_port(self) -> Finding {
-        let path = join(&self.assertion.own_path, "port");
+        let path = join(self.own_path(), "port");
         let message = "this assertion always passes: bootproof logs in through this port";
         let problem =
             self.suite.problem(&path, message).hint("remove the assertion, or add an `address`");
         self.warning(problem)
     }
 
+    fn own_path(self) -> &'a str {
+        self.suite.own_path(self.assertion)
+    }
+
     fn warning(self, problem: Problem) -> Finding {
-        let reason = self.assertion.lint_allow.clone();
+        let reason = self.content.lint_allow.clone();
         Finding { level: reason.map_or(Level::Warning, Level::Allowed), problem }
     }
 }

@@ -4,5 +4,4 @@
 pub mod counter_example;
 pub mod lint;
 pub mod proof;
-mod shell;
 pub mod vacuous;

@@ -1,6 +1,7 @@
 //! A plan of counter-examples: each assertion as it is, and again where what it looks at is absent.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::counter_example::{CounterExample, NoCounterExample, counter_examples, not_run};
 use crate::assertion::Expectation;
@@ -36,49 +37,50 @@ pub struct Example {
 impl Proof {
     /// The counter-examples of the selected assertions.
     pub fn of(plan: &Plan, selected: &HashSet<AssertionId>) -> Self {
-        let mut proof =
-            Self { plan: Plan { assertions: Vec::new(), ..plan.clone() }, cases: Vec::new() };
+        let (mut planned, mut cases) = (Vec::new(), Vec::new());
         for assertion in plan.assertions.iter().filter(|assertion| selected.contains(&assertion.id))
         {
-            let examples = examples(assertion).map(|examples| proof.plan_both(assertion, examples));
-            proof.cases.push(Case { id: assertion.id.clone(), examples });
+            let examples = examples(assertion);
+            let examples = examples.map(|examples| plan_both(&mut planned, assertion, examples));
+            cases.push(Case { id: assertion.id.clone(), examples });
         }
-        proof
+        let plan = Plan::of(plan.inventory.clone(), plan.suite_files.clone(), planned);
+        Self { plan, cases }
     }
 
     /// All ids of its plan.
     pub fn ids(&self) -> HashSet<AssertionId> {
         self.plan.assertions.iter().map(|assertion| assertion.id.clone()).collect()
     }
+}
 
-    /// Plans the assertion as it is, and its counter-examples; nothing is waited for.
-    fn plan_both(
-        &mut self,
-        assertion: &PlannedAssertion,
-        examples: Vec<CounterExample>,
-    ) -> Vec<Example> {
-        let original = PlannedAssertion { wait: None, ..assertion.clone() };
-        self.plan.assertions.push(original.clone());
-        let mut planned = Vec::new();
-        for (index, CounterExample { what, expectation }) in examples.into_iter().enumerate() {
-            let id = assertion.id.below(&format!("counter-example-{}", index + 1));
-            let example = PlannedAssertion { id: id.clone(), expectation, ..original.clone() };
-            self.plan.assertions.push(example);
-            planned.push(Example { id, what });
-        }
-        planned
+/// Plans the assertion as it is, and its counter-examples; nothing is waited for.
+fn plan_both(
+    plan: &mut Vec<PlannedAssertion>,
+    assertion: &PlannedAssertion,
+    examples: Vec<CounterExample>,
+) -> Vec<Example> {
+    let original = PlannedAssertion { wait: None, ..assertion.clone() };
+    plan.push(original.clone());
+    let mut planned = Vec::new();
+    for (index, CounterExample { what, expectation }) in examples.into_iter().enumerate() {
+        let id = assertion.id.below(&format!("counter-example-{}", index + 1));
+        let expectation = Arc::new(expectation);
+        plan.push(PlannedAssertion { id: id.clone(), expectation, ..original.clone() });
+        planned.push(Example { id, what });
     }
+    planned
 }
 
 fn examples(assertion: &PlannedAssertion) -> Result<Vec<CounterExample>, NoCounterExample> {
     let Some(own) = &assertion.counter_example else {
         return counter_examples(&assertion.expectation);
     };
-    let how = match own {
-        Expectation::PortListening(port) => port.describe(),
-        other => other.how(),
+    let how = match &**own {
+        Expectation::CommandOutput(_) | Expectation::HttpResponds(_) => own.how(),
+        other => other.describe(),
     };
     let what = format!("the suite's own: {how}");
-    let own = CounterExample { what, expectation: own.clone() };
+    let own = CounterExample { what, expectation: Expectation::clone(own) };
     Ok(std::iter::once(own).chain(not_run(&assertion.expectation)).collect())
 }

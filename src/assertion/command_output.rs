@@ -5,18 +5,19 @@ use std::sync::LazyLock;
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Number;
 
 use super::judgement::{Judgement, Unclear};
 use super::mistake::Mistake;
+use super::number::NumberExpectation;
+pub use super::script::SUDO_GRANTED;
+use super::script::{as_root, last_line};
 use super::slug::slug;
 use super::text::TextExpectation;
 use crate::command::{CommandEnd, CommandResult};
 
 /// The exit status of a shell that did not find a program.
 const NOT_FOUND: u32 = 127;
-
-/// The line on both streams that shows that sudo has let the command through.
-pub const SUDO_GRANTED: &str = "bootproof: sudo granted";
 
 /// A command on the VM must exit with `exit_code`, and its standard output must be as expected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -38,6 +39,12 @@ pub struct CommandOutput {
     /// A jq program; standard output must be JSON for which its last output is `true`.
     #[serde(default)]
     pub jq: Option<String>,
+    /// A number; standard output must be one number, with or without `%`, and not be below this.
+    #[serde(default)]
+    pub at_least: Option<Number>,
+    /// A number; standard output must be one number, with or without `%`, and not be above this.
+    #[serde(default)]
+    pub at_most: Option<Number>,
     /// The exit status that the command must have. Default: 0.
     #[serde(default)]
     #[schemars(range(min = 0, max = 255))]
@@ -60,33 +67,27 @@ impl CommandOutput {
         }
     }
 
+    fn number(&self) -> NumberExpectation<'_> {
+        NumberExpectation { at_least: self.at_least.as_ref(), at_most: self.at_most.as_ref() }
+    }
+
     fn exit_code(&self) -> u32 {
         self.exit_code.unwrap_or(0)
     }
 
     /// What is expected, in one line.
     pub fn describe(&self) -> String {
-        match self.text().describe().as_str() {
-            "" => format!("exits {}", self.exit_code()),
-            text => format!("exits {}, output {text}", self.exit_code()),
+        let output = [self.text().describe(), self.number().describe()];
+        let output: Vec<String> = output.into_iter().filter(|text| !text.is_empty()).collect();
+        if output.is_empty() {
+            return format!("exits {}", self.exit_code());
         }
+        format!("exits {}, output {}", self.exit_code(), output.join(" and "))
     }
 
     /// The line that is sent to the VM.
-    ///
-    /// sudo reads the password from standard input. The command itself gets an empty standard
-    /// input, and [`SUDO_GRANTED`] shows that sudo has let it through: what comes before is sudo's.
     pub fn remote_command(&self) -> String {
-        if !self.run_as_root {
-            return self.command.clone();
-        }
-        let inner = format!(
-            "exec </dev/null; echo '{SUDO_GRANTED}'; echo '{SUDO_GRANTED}' >&2; {}",
-            self.command
-        );
-        // Quoting fails for NUL only, which `mistakes` has refused.
-        let quoted = shlex::try_quote(&inner).unwrap_or_default();
-        format!("sudo -S -p '' -- sh -c {quoted}")
+        if self.run_as_root { as_root(&self.command) } else { self.command.clone() }
     }
 
     /// The remote command, in one line.
@@ -120,6 +121,7 @@ impl CommandOutput {
     /// Mistakes that show without running the command.
     pub fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = self.text().mistakes();
+        mistakes.extend(self.number().mistakes());
         if self.command.trim().is_empty() {
             let message = "the command is empty, so this assertion cannot fail";
             mistakes.push(Mistake::new("command", message));
@@ -137,8 +139,7 @@ impl CommandOutput {
 
     /// Whether the command exited and printed as expected.
     pub fn judge(&self, seen: &CommandResult) -> Judgement {
-        let judgement =
-            self.judge_end(seen).unwrap_or_else(|| self.text().judge("output", &seen.stdout.text));
+        let judgement = self.judge_end(seen).unwrap_or_else(|| self.judge_output(seen));
         if judgement == Judgement::Holds && !self.holds_without_output() {
             return judgement;
         }
@@ -153,6 +154,13 @@ impl CommandOutput {
         judgement
     }
 
+    fn judge_output(&self, seen: &CommandResult) -> Judgement {
+        match self.text().judge("output", &seen.stdout.text) {
+            Judgement::Holds => self.number().judge("output", &seen.stdout.text),
+            other => other,
+        }
+    }
+
     /// Whether it expects the command to fail, and nothing of what it prints: then any failure will
     /// do, also one that has nothing to do with what the assertion is about.
     pub fn accepts_any_failure(&self) -> bool {
@@ -162,7 +170,7 @@ impl CommandOutput {
     /// Whether it would hold for a command that prints nothing, as one does that cannot run. That a
     /// program is missing can itself be what is expected.
     fn holds_without_output(&self) -> bool {
-        self.exit_code() != NOT_FOUND && self.text().accepts_nothing()
+        self.exit_code() != NOT_FOUND && self.text().accepts_nothing() && self.number().is_empty()
     }
 
     fn judge_end(&self, seen: &CommandResult) -> Option<Judgement> {
@@ -184,10 +192,6 @@ impl CommandOutput {
         };
         Some(Judgement::differs(message, self.describe(), format!("{ended}, {printed}")))
     }
-}
-
-fn last_line(text: &str) -> Option<&str> {
-    text.lines().map(str::trim).rfind(|line| !line.is_empty())
 }
 
 /// The first connection that failed in a chain of `nc -z HOST PORT && ...`. OpenBSD's nc reports
@@ -373,6 +377,28 @@ mod tests {
             ["10.71.0.30 5432", "redis 6379"]
         );
         assert_eq!(ends("grep -q 5 /etc/passwd && echo ok"), [""; 0]);
+    }
+
+    #[test]
+    fn the_output_can_be_a_number() {
+        let disk = CommandOutput {
+            command: "df --output=pcent / | tail -n 1".to_owned(),
+            at_most: Some(90.into()),
+            ..CommandOutput::default()
+        };
+        assert_eq!(disk.describe(), "exits 0, output is at most 90");
+        assert_eq!(disk.judge(&ended(0, " 83%\n", "")), Judgement::Holds);
+        assert!(matches!(disk.judge(&ended(1, " 83%\n", "")), Judgement::Differs(_)));
+        let Judgement::Differs(full) = disk.judge(&ended(0, " 97%\n", "")) else { panic!("full") };
+        assert_eq!(full.message, "output is 97%, expected at most 90");
+        let missing = disk.judge(&ended(0, "", "sh: 1: df: not found\n"));
+        assert_eq!(missing, Judgement::Unclear(Unclear::MissingTool("df".to_owned())));
+        let Judgement::Differs(none) = disk.judge(&ended(0, "", "")) else { panic!("empty") };
+        assert_eq!(none.message, "output is not a number: \"\"");
+        let refused = CommandOutput { exit_code: Some(1), ..disk.clone() };
+        assert!(!refused.accepts_any_failure());
+        let between = CommandOutput { at_least: Some(91.into()), ..disk };
+        assert_eq!(between.mistakes().len(), 1);
     }
 
     #[test]

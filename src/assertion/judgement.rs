@@ -40,6 +40,33 @@ pub enum Unclear {
     SlowClocks(String),
     /// Nobody can see from outside whether a UDP service is reached.
     UdpCannotBeTried,
+    /// The VM does not run systemd, but this.
+    NoSystemd(String),
+    /// The VM has none of the package managers that bootproof knows.
+    NoPackageManager,
+    /// The VM hides processes of other users.
+    HiddenProcesses,
+    /// The user may not look at this path.
+    Denied {
+        /// The path.
+        path: String,
+        /// Whether the user was root.
+        run_as_root: bool,
+    },
+    /// A file goes on after what was read of it.
+    FileTooLong {
+        /// Its path.
+        path: String,
+        /// How many bytes were read.
+        read: usize,
+    },
+    /// Something could not be read.
+    NotRead {
+        /// What.
+        what: String,
+        /// Why, in the words of the VM.
+        why: String,
+    },
 }
 
 impl Judgement {

@@ -109,6 +109,11 @@ fn matches(pattern: &str, text: &str) -> bool {
     compile(pattern).is_ok_and(|regex| regex.is_match(text))
 }
 
+/// Where a pattern first matches in `text`.
+pub(super) fn first_match(pattern: &str, text: &str) -> Option<usize> {
+    compile(pattern).ok()?.find(text).map(|found| found.start())
+}
+
 /// Where `text` is first not as `expected`, and how, in words: most of what people overlook cannot
 /// be seen.
 fn first_difference(expected: &str, text: &str) -> String {

@@ -1,25 +1,30 @@
 //! `bootproof check`: runs the suite, prints the result, writes the reports.
 
+use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use indexmap::IndexMap;
 
 use super::output::{Format, show, show_exactly, tell_all, width};
 use super::plan::Selection;
-use super::progress::run_with_progress;
+use super::progress::{run_silently, run_with_progress};
 use crate::analysis::vacuous::doubts;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::gate::{Gate, Request};
 use crate::problem::Problem;
 use crate::report::json;
+use crate::report::nodes::folded;
 use crate::report::store::Destinations;
 use crate::report::terminal::{self, Screen};
 use crate::run::RunSettings;
 use crate::settings;
 use crate::spec::duration;
+use crate::spec::plan::PlannedAssertion;
 
 /// Run the assertions on the VMs and report
 #[derive(Debug, Args)]
@@ -30,6 +35,8 @@ Examples:
   bootproof check -i lab.json -s suite.json --once --limit redis,immich-ml
       a health check: ask two VMs once
   bootproof check -i lab.json -s suite.json --report-junit TEST-lab.xml
+  bootproof check -i lab.json -s suite.json --once --quiet
+      from cron: mail only if something is not green
 
 Reports go to reports/junit.xml and reports/report.json, or only to the files that --report-junit \
 and --report-json name. `bootproof --help` lists the exit codes.")]
@@ -68,6 +75,22 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     report_json: Option<PathBuf>,
 
+    #[command(flatten)]
+    printing: Printing,
+}
+
+/// What is printed, and how.
+#[derive(Debug, Args)]
+struct Printing {
+    /// List every assertion of every VM, and every message; without it, what is the
+    /// same on many VMs is one line or one block
+    #[arg(short, long)]
+    verbose: bool,
+
+    /// Print nothing if everything passes, as for cron
+    #[arg(short, long)]
+    quiet: bool,
+
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -101,14 +124,16 @@ impl CheckArgs {
             evidence: !self.no_evidence,
         })
     }
+}
 
+impl Printing {
     fn screen(&self) -> Screen {
         let colour = match self.color {
             Colour::Auto => std::io::stdout().is_terminal() && console::colors_enabled(),
             Colour::Always => true,
             Colour::Never => false,
         };
-        Screen { colour, width: width() }
+        Screen { colour, width: width(), verbose: self.verbose }
     }
 }
 
@@ -120,11 +145,22 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, Error> {
     let coverage_required = arguments.fail_uncovered;
     let settings = arguments.run_settings()?;
     let gate = Gate::prepare(Request { plan, selected, destinations, coverage_required })?;
-    tell_all("warning", &vacuous(&gate));
-    let ending = run_with_progress(gate, settings)?;
+    let warnings = vacuous(&gate);
+    let ending = if arguments.printing.quiet {
+        run_silently(gate, settings)?
+    } else {
+        tell_all("warning", &warnings);
+        run_with_progress(gate, settings)?
+    };
+    if arguments.printing.quiet {
+        if ending.exit_code == ExitCode::Conforms {
+            return Ok(ending.exit_code);
+        }
+        tell_all("warning", &warnings);
+    }
     tell_all("error", &ending.problems);
-    match arguments.format {
-        Format::Human => show(&terminal::render(&ending.report, arguments.screen())),
+    match arguments.printing.format {
+        Format::Human => show(&terminal::render(&ending.report, arguments.printing.screen())),
         Format::Json => show_exactly(&json::render(&ending.report)),
     }
     eprintln!("reports: {report_names}");
@@ -132,19 +168,32 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, Error> {
 }
 
 /// Warns of checks that can never fail: green says nothing about them, and not everybody runs
-/// `lint`.
+/// `lint`. What is the same on many VMs is one warning.
 fn vacuous(gate: &Gate) -> Vec<Problem> {
-    let mut warnings = Vec::new();
+    let mut found: IndexMap<(String, String, String), Vec<&PlannedAssertion>> = IndexMap::new();
+    let mut known = HashMap::new();
     for assertion in &gate.plan().assertions {
         if !gate.selected().contains(&assertion.id) {
             continue;
         }
-        for doubt in doubts(&assertion.expectation).into_iter().filter(|doubt| doubt.never_fails) {
+        // Assertions on several VMs share what they expect, and its doubts.
+        let doubts = known
+            .entry(Arc::as_ptr(&assertion.expectation))
+            .or_insert_with(|| doubts(&assertion.expectation));
+        for doubt in doubts.iter().filter(|doubt| doubt.never_fails) {
             let place = format!("{}:{}", assertion.file, assertion.line);
-            let message = format!("{place}: {}: {}", assertion.id, doubt.why);
-            let [message, hint] = [message, doubt.hint].map(|text| gate.redactor().text(&text));
-            warnings.push(Problem::new(message).hint(hint));
+            let key = (place, doubt.why.clone(), doubt.hint.clone());
+            found.entry(key).or_default().push(assertion);
         }
     }
-    warnings
+    let warning = |((place, why, hint), assertions): (_, Vec<&PlannedAssertion>)| {
+        let about = match assertions[..] {
+            [only] => only.id.to_string(),
+            _ => folded(assertions.iter().map(|assertion| &*assertion.vm)),
+        };
+        let message = format!("{place}: {about}: {why}");
+        let [message, hint] = [message, hint].map(|text| gate.redactor().text(&text));
+        Problem::new(message).hint(hint)
+    };
+    found.into_iter().map(warning).collect()
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use indexmap::IndexMap;
 
 use super::output::{show, tell};
 use crate::analysis::lint::{self, Finding, Level};
@@ -17,6 +18,9 @@ use crate::spec::inventory::Inventory;
 use crate::spec::plan::Plan;
 use crate::spec::source::Source;
 use crate::spec::suite::Suite;
+
+/// How many places of the same warning are named beside the first.
+const PLACES: usize = 5;
 
 /// Check inventories, suites, recipes and blueprints
 #[derive(Debug, Args)]
@@ -87,7 +91,10 @@ pub fn run(arguments: &LintArgs) -> Result<ExitCode, Error> {
     findings.extend(lint::suites(&files.suites));
     files.show(&findings);
     let has_warnings = findings.iter().any(|finding| finding.level == Level::Warning);
-    files.problems.extend(findings.into_iter().filter_map(show_or_return));
+    let (errors, warnings): (Vec<Finding>, Vec<Finding>) =
+        findings.into_iter().partition(|finding| finding.level == Level::Error);
+    show_warnings(&warnings);
+    files.problems.extend(errors.into_iter().map(|finding| finding.problem));
     if !files.problems.is_empty() {
         return Err(Problems(files.problems).into());
     }
@@ -95,22 +102,44 @@ pub fn run(arguments: &LintArgs) -> Result<ExitCode, Error> {
     Ok(if denied { ExitCode::Usage } else { ExitCode::Conforms })
 }
 
-/// Shows a warning; returns an error, which is shown at the end.
-fn show_or_return(finding: Finding) -> Option<Problem> {
-    match finding.level {
-        Level::Error => return Some(finding.problem),
-        Level::Warning => tell("warning", &finding.problem),
-        Level::Allowed(reason) => {
-            tell("allowed", &format!("{}\n  reason: {reason}", finding.problem));
-        }
+/// Shows each warning once, with all places that it is about.
+fn show_warnings(warnings: &[Finding]) {
+    let mut same: IndexMap<_, Vec<&Problem>> = IndexMap::new();
+    for Finding { level, problem } in warnings {
+        let reason = match level {
+            Level::Allowed(reason) => Some(reason),
+            Level::Error | Level::Warning => None,
+        };
+        same.entry((reason, &problem.message, &problem.hint)).or_default().push(problem);
     }
-    None
+    for ((reason, ..), problems) in same {
+        let mut text = problems[0].to_string() + &other_places(&problems[1..]);
+        if let Some(reason) = reason {
+            text += &format!("\n  reason: {reason}");
+        }
+        tell(if reason.is_some() { "allowed" } else { "warning" }, &text);
+    }
+}
+
+/// A line with the places of the same warning.
+fn other_places(problems: &[&Problem]) -> String {
+    let place = |problem: &&Problem| {
+        let file = problem.file.as_deref().unwrap_or_default();
+        let (line, column) = problem.place.unwrap_or_default();
+        format!("{file}:{line}:{column}")
+    };
+    let shown: Vec<String> = problems.iter().take(PLACES).map(place).collect();
+    match problems.len() - shown.len() {
+        _ if problems.is_empty() => String::new(),
+        0 => format!("\n  also: {}", shown.join(", ")),
+        more => format!("\n  also: {} and {}", shown.join(", "), counted(more, "other place")),
+    }
 }
 
 /// That every assertion of the suites has a VM.
 fn describe_bound(plan: &Plan) -> String {
     let file = &plan.inventory.file;
-    let own = plan.assertions.iter().filter(|assertion| assertion.file == *file).count();
+    let own = plan.assertions.iter().filter(|assertion| *assertion.file == **file).count();
     let from_suites = match plan.assertions.len() - own {
         1 => "the only assertion targets a VM".to_owned(),
         several => format!("all {several} assertions target VMs"),

@@ -4,12 +4,28 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::report::nodes::MANY_VMS;
 use crate::report::text::harmless_line;
 
 /// How often the spinners turn.
 const TICK: Duration = Duration::from_millis(120);
+
+/// The most lines of a terminal that the display takes.
+const MOST_LINES: usize = 20;
+
+/// For how many VMs there is room for a line each. Where there is no terminal, the events of a few
+/// VMs are printed line by line.
+pub(super) fn room() -> usize {
+    if console::user_attended_stderr() {
+        let (rows, _) = Term::stderr().size();
+        usize::from(rows).saturating_sub(1).min(MOST_LINES)
+    } else {
+        MANY_VMS - 1
+    }
+}
 
 /// The lines of a display.
 pub(super) struct LiveLines {
@@ -54,6 +70,11 @@ impl LiveLines {
         };
         let bars = lines.iter().map(add).collect();
         Self { all, bars, on_terminal, printed: Mutex::default() }
+    }
+
+    /// Whether lines are overwritten, as on a terminal.
+    pub(super) fn is_live(&self) -> bool {
+        self.on_terminal
     }
 
     /// Whether the VM has a line.

@@ -1,6 +1,7 @@
 //! The command line: a table of contents. Each subcommand is a file.
 
 mod check;
+mod crowd;
 mod import;
 mod lab;
 mod lab_ssh;

@@ -59,6 +59,9 @@ pub(super) fn write_inventory(
         readiness: Readiness::default(),
         connections: connections_among(&entries, declared.as_ref()),
         peers: declared.as_ref().and_then(|lab| lab.peers),
+        vars: declared.as_ref().map(|lab| lab.vars.clone()).unwrap_or_default(),
+        // The values of the groups are in the `vars` of each VM.
+        groups: IndexMap::new(),
         warnings: declared.map(|lab| lab.warnings).unwrap_or_default(),
         vms: entries,
     };
@@ -92,6 +95,8 @@ fn entry(
     let own_login = recipe.os.users.first().filter(differs).map(login).unwrap_or_default();
     VmEntry {
         role: Some(recipe.role.clone()),
+        groups: declared.map(|vm| vm.groups.clone()).unwrap_or_default(),
+        vars: declared.map(|vm| vm.vars.clone()).unwrap_or_default(),
         address: Some(recipe.os.network.alias_address().to_owned()),
         ports: declared.map_or_else(Vec::new, |vm| vm.ports.clone()),
         udp_ports: declared.map_or_else(Vec::new, |vm| vm.udp_ports.clone()),

@@ -6,8 +6,16 @@ use std::time::Duration;
 use super::fact::{Fact, Reading};
 use super::shell::LoginShell;
 use super::turns::{Load, Turn, Turns};
+use super::wanted::Wanted;
+use crate::assertion::Seen;
+use crate::assertion::account::Accounts;
+use crate::assertion::file::Files;
+use crate::assertion::file_contains::Contents;
+use crate::assertion::package::Packages;
 use crate::assertion::peer::{Clock, PeerIdentity};
 use crate::assertion::port_listening::Listeners;
+use crate::assertion::process_running::Processes;
+use crate::assertion::service::Services;
 use crate::command::CommandResult;
 use crate::record::Pace;
 use crate::ssh::Session;
@@ -19,20 +27,53 @@ pub struct LiveVm {
     /// The connection.
     pub session: Arc<Session>,
     turns: Turns,
+    /// What the run asks about it.
+    pub(super) wanted: Arc<Wanted>,
     pub(super) listeners: Fact<Listeners>,
     pub(super) identity: Fact<PeerIdentity>,
     pub(super) clock: Fact<Clock>,
+    pub(super) services: Fact<Seen<Services>>,
+    pub(super) processes: Fact<Seen<Processes>>,
+    pub(super) packages: Fact<Seen<Packages>>,
+    pub(super) accounts: Fact<Seen<Accounts>>,
+    pub(super) files: ByUser<Seen<Files>>,
+    pub(super) contents: ByUser<Seen<Contents>>,
+}
+
+/// What the user who logs in sees, and what root sees.
+pub(super) struct ByUser<T> {
+    own: Fact<T>,
+    root: Fact<T>,
+}
+
+impl<T> Default for ByUser<T> {
+    fn default() -> Self {
+        Self { own: Fact::default(), root: Fact::default() }
+    }
+}
+
+impl<T> ByUser<T> {
+    pub(super) fn fact(&self, run_as_root: bool) -> &Fact<T> {
+        if run_as_root { &self.root } else { &self.own }
+    }
 }
 
 impl LiveVm {
     /// A VM that was just logged in to.
-    pub fn new(session: Arc<Session>, shell: &LoginShell) -> Self {
+    pub fn new(session: Arc<Session>, shell: &LoginShell, wanted: Arc<Wanted>) -> Self {
         Self {
             session,
+            wanted,
             turns: Turns::new(shell.cpus),
             listeners: Fact::default(),
             identity: Fact::default(),
             clock: Fact::default(),
+            services: Fact::default(),
+            processes: Fact::default(),
+            packages: Fact::default(),
+            accounts: Fact::default(),
+            files: ByUser::default(),
+            contents: ByUser::default(),
         }
     }
 

@@ -33,18 +33,18 @@ pub fn because(
         }
         _ => None,
     };
-    let identity = plan.identity_of(&assertion.vm).filter(|other| other.id != assertion.id);
+    // Both look through the whole plan: not for the many that cannot have an explanation.
+    let identity = plan.inventory.peers.and_then(|_| plan.identity_of(&assertion.vm));
+    let identity = identity.filter(|other| other.id != assertion.id);
+    let connects = !assertion.expectation.connects_to().is_empty();
+    let ends = if connects { plan.explained_by(assertion) } else { Vec::new() };
     let identity =
         identity.filter(|other| outcome(&other.id).is_some_and(|it| is_another(other, &it)));
-    identity
-        .into_iter()
-        .chain(plan.explained_by(assertion))
-        .filter_map(|it| explanation(&it))
-        .collect()
+    identity.into_iter().chain(ends).filter_map(|it| explanation(&it)).collect()
 }
 
 fn is_another(identity: &PlannedAssertion, outcome: &Outcome) -> bool {
-    match (&identity.expectation, &outcome.observation) {
+    match (&*identity.expectation, &outcome.observation) {
         (Expectation::Peer(peer), Some(Observation::Peer(seen))) => {
             peer.reached_instead(seen).is_some()
         }
@@ -59,6 +59,14 @@ pub fn explain(row: &ResultRow) -> String {
     if let Some(message) = &row.message {
         let _ = writeln!(text, "{}", harmless_line(message));
     }
+    text += &details(row);
+    let _ = writeln!(text, "  {} {}", place_label(row), place(row));
+    text
+}
+
+/// Everything that is known besides the message and the place.
+pub(super) fn details(row: &ResultRow) -> String {
+    let mut text = String::new();
     if let Some(command) = &row.command {
         let _ = writeln!(text, "  command:  {}", shortened(&harmless_line(command), LINE_LIMIT));
     }
@@ -87,11 +95,17 @@ pub fn explain(row: &ResultRow) -> String {
         let (attempts, time) = (row.attempts.len(), row.duration_ms);
         let _ = writeln!(text, "  attempts: {attempts} in {time} ms");
     }
-    // Wires and peers come from the inventory.
-    let label = if ["wire", "peer"].contains(&row.kind.as_str()) { "declared" } else { "suite" };
-    let label = format!("{label}:");
-    let _ = writeln!(text, "  {label:9} {}:{}", row.file, row.line);
     text
+}
+
+/// What the place of an assertion is called. Wires and peers come from the inventory.
+pub(super) fn place_label(row: &ResultRow) -> &'static str {
+    if ["wire", "peer"].contains(&row.kind.as_str()) { "declared:" } else { "suite:   " }
+}
+
+/// The file and the line that declare the assertion.
+pub(super) fn place(row: &ResultRow) -> String {
+    format!("{}:{}", row.file, row.line)
 }
 
 fn last_lines(text: &str) -> String {

@@ -5,8 +5,11 @@
 
 mod coverage;
 pub mod explain;
+mod fold;
 pub mod json;
 pub mod junit;
+mod neutral;
+pub mod nodes;
 pub mod redact;
 mod row;
 mod spelling;
@@ -16,7 +19,7 @@ pub mod text;
 mod totals;
 mod vm;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
@@ -24,12 +27,13 @@ use serde::Serialize;
 
 pub use coverage::{CoverageReport, UncoveredRow};
 use explain::because;
+pub use fold::Group;
 use redact::Redactor;
 pub use row::{ResultRow, WireRow};
 pub use totals::Totals;
 pub use vm::{Evidence, Suspect, TimelineReport, VmReport};
 
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::{Outcome, Verdict, VerdictKind};
 use crate::record::RunRecord;
 use crate::spec::plan::{Plan, PlannedAssertion};
 
@@ -69,6 +73,9 @@ pub struct Report {
     pub vms: Vec<VmReport>,
     /// The assertions, in the order of the suites.
     pub results: Vec<ResultRow>,
+    /// The same results folded: each selected result is in one group, with those that say the same
+    /// about other VMs.
+    pub groups: Vec<Group>,
 }
 
 /// What wrote a report.
@@ -138,6 +145,7 @@ impl Report {
         vms: Vec<VmReport>,
         results: Vec<ResultRow>,
     ) -> Self {
+        let groups = Group::all_of(&results, &vms);
         Self {
             schema_version: SCHEMA_VERSION,
             tool: Tool {
@@ -156,7 +164,15 @@ impl Report {
             coverage: CoverageReport::of(plan),
             vms,
             results,
+            groups,
         }
+    }
+
+    /// The VMs with a selected assertion.
+    fn selected_vms(&self) -> Vec<&VmReport> {
+        let selected = self.results.iter().filter(|row| row.verdict != VerdictKind::NotSelected);
+        let names: HashSet<&str> = selected.map(|row| row.vm.as_str()).collect();
+        self.vms.iter().filter(|vm| names.contains(vm.name.as_str())).collect()
     }
 
     /// The rows of each VM that has any, or that lacks coverage, in the order of the VMs.

@@ -134,12 +134,12 @@ impl ResultRow {
         };
         Self {
             id: assertion.id.to_string(),
-            scenario: assertion.scenario.clone(),
-            test: assertion.test.clone(),
-            vm: assertion.vm.clone(),
+            scenario: assertion.scenario.to_string(),
+            test: assertion.test.to_string(),
+            vm: assertion.vm.to_string(),
             kind: assertion.expectation.type_name().to_owned(),
             description: assertion.description.as_deref().map(|text| redactor.text(text)),
-            file: assertion.file.clone(),
+            file: assertion.file.to_string(),
             line: assertion.line,
             verdict: outcome.verdict.kind(),
             message: outcome.verdict.message().map(|text| redactor.line(&text)),
@@ -149,7 +149,7 @@ impl ResultRow {
             actual,
             cause,
             because: because.iter().map(|line| redactor.line(line)).collect(),
-            wire: match &assertion.expectation {
+            wire: match &*assertion.expectation {
                 Expectation::Wire(wire) => Some(WireRow::new(wire, wire_seen(outcome))),
                 _ => None,
             },
@@ -157,6 +157,17 @@ impl ResultRow {
             duration_ms: milliseconds(outcome.duration),
             output: outcome.output.as_ref().map(|output| redactor.output(output)),
         }
+    }
+
+    /// The last part of the id: what is looked at.
+    pub(super) fn last_part(&self) -> &str {
+        self.id.splitn(3, "::").nth(2).unwrap_or(&self.id)
+    }
+
+    /// The id with a star in place of the VM.
+    pub(super) fn id_of_any_vm(&self) -> String {
+        let test = self.id.split("::").next().unwrap_or_default();
+        format!("{test}::*::{}", self.last_part())
     }
 }
 

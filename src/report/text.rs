@@ -102,8 +102,8 @@ pub fn wrapped(text: &str, width: usize) -> String {
 /// A word longer than this may be broken.
 const LONGEST_WORD: usize = 66;
 
-/// The words of a line; an id that may be too long for a screen in parts, each of which begins with
-/// `::`.
+/// The words of a line. What may be too long for a screen is in parts: an id before each `::`, a
+/// node set (`web[1,3,5]`) after each comma.
 fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
     Box::new(WordSeparator::AsciiSpace.find_words(line).flat_map(parts))
 }
@@ -113,7 +113,8 @@ fn parts(word: Word<'_>) -> Vec<Word<'_>> {
     let mut rest = word.word;
     while rest.len() > LONGEST_WORD {
         let longest = &rest[..rest.floor_char_boundary(LONGEST_WORD)];
-        let Some(at) = longest.rfind("::").filter(|at| *at > 0) else { break };
+        let id = longest.rfind("::").filter(|at| *at > 0);
+        let Some(at) = id.or_else(|| end_of_number(longest)) else { break };
         parts.push(Word::from(&rest[..at]));
         rest = &rest[at..];
     }
@@ -121,6 +122,13 @@ fn parts(word: Word<'_>) -> Vec<Word<'_>> {
     last.whitespace = word.whitespace;
     parts.push(last);
     parts
+}
+
+/// Where the last list of numbers can be broken: after a comma that follows a digit.
+fn end_of_number(text: &str) -> Option<usize> {
+    let commas = text.rmatch_indices(',').map(|(at, _)| at);
+    let mut after_digits = commas.filter(|at| text[..*at].ends_with(|c: char| c.is_ascii_digit()));
+    after_digits.next().map(|at| at + 1)
 }
 
 /// The lines of `text`, each moved to the right.
@@ -168,5 +176,8 @@ mod tests {
         let broken = format!("  failed   {}\n      ::{}::end\n", "a".repeat(50), "b".repeat(30));
         assert_eq!(wrapped(&id, 80), broken);
         assert_eq!(wrapped("a-word-that-is-too-long b\n", 5), "a-word-that-is-too-long\n    b\n");
+        let nodes = format!("  web[{}99], db1", "11,".repeat(30));
+        let broken = format!("  web[{}\n      {}99], db1\n", "11,".repeat(20), "11,".repeat(10));
+        assert_eq!(wrapped(&nodes, 80), broken);
     }
 }

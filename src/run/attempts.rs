@@ -208,8 +208,9 @@ impl Attempts<'_> {
         (self.output, self.observation) = match seen {
             // What a command printed can be large: a bounded copy is enough.
             Ok(Observation::Command(result)) => (Some(output(result)), None),
-            Ok(Observation::Http(_)) => (None, None),
-            Ok(other) => (None, Some(other.clone())),
+            // Reports show these.
+            Ok(seen @ (Observation::Wire(_) | Observation::Peer(_))) => (None, Some(seen.clone())),
+            Ok(_) => (None, None),
             Err(Unanswered { partial, .. }) => (partial.as_ref().map(output), None),
         };
     }
@@ -231,7 +232,7 @@ impl Attempts<'_> {
         let verdict = match judgement {
             Judgement::Holds => Verdict::Passed,
             Judgement::Differs(mismatch) => Verdict::Failed(mismatch),
-            Judgement::Unclear(unclear) => Verdict::Errored(self.link.cause(explain(unclear))),
+            Judgement::Unclear(unclear) => return self.errored(explain(unclear)),
         };
         Tried { verdict, may_change: true }
     }
@@ -341,6 +342,37 @@ fn explain(unclear: Unclear) -> Obstacle {
             "bootproof cannot see from outside whether a UDP service is reached",
         )
         .hint("use `deny` for TCP connections only"),
+        Unclear::NoSystemd(init) => Obstacle::lasting(
+            Stage::MissingTool,
+            format!("the VM does not run systemd but {init}, so nothing is known of its services"),
+        )
+        .hint("use `process_running`, or `command_output` with the VM's own tool"),
+        Unclear::NoPackageManager => Obstacle::lasting(
+            Stage::MissingTool,
+            "the VM has neither dpkg nor rpm nor apk, so nothing is known of its packages",
+        )
+        .hint("use `command_output` with the VM's own tool"),
+        Unclear::HiddenProcesses => Obstacle::lasting(
+            Stage::Answer,
+            "the VM hides the processes of other users (mount option `hidepid` of /proc)",
+        )
+        .hint("use `command_output` with `pgrep` and `become`"),
+        Unclear::Denied { path, run_as_root } => {
+            let denied = Obstacle::passing(Stage::Answer, format!("{path}: permission denied"));
+            denied.hint(if run_as_root {
+                "not even root may look there: is it on FUSE or NFS, or closed by SELinux?"
+            } else {
+                "write \"become\": true to look as root"
+            })
+        }
+        Unclear::FileTooLong { path, read } => Obstacle::passing(
+            Stage::Answer,
+            format!("{path} is longer than {read} bytes, and the first ones do not decide"),
+        )
+        .hint("use `command_output` with `grep` on the VM"),
+        Unclear::NotRead { what, why } => {
+            Obstacle::passing(Stage::Answer, format!("cannot read {what}: {why}"))
+        }
         Unclear::Jq(why) => Obstacle::passing(Stage::Answer, format!("jq failed: {why}")),
     }
 }

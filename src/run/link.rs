@@ -17,7 +17,7 @@ use super::vm_log::VmLog;
 use super::watch::{Aftermath, HealthWatch};
 use crate::obstacle::{Obstacle, Stage};
 use crate::outcome::Cause;
-use crate::probe::{LiveVm, shell};
+use crate::probe::{LiveVm, Wanted, shell};
 use crate::record::VmRecord;
 use crate::secrets::Secret;
 use crate::spec::inventory::Readiness;
@@ -39,6 +39,7 @@ pub(super) struct Link {
     budgets: Readiness,
     connected: Mutex<Option<Connected>>,
     lost: OnceLock<Cause>,
+    wanted: OnceLock<Arc<Wanted>>,
     log: Arc<VmLog>,
     watch: HealthWatch,
 }
@@ -88,6 +89,7 @@ impl Link {
             budgets,
             connected: Mutex::default(),
             lost: OnceLock::new(),
+            wanted: OnceLock::new(),
             watch: HealthWatch::new(name, log.clone(), budgets.running),
             log,
         }
@@ -96,6 +98,11 @@ impl Link {
     /// The VM's name.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Says what will be asked about this VM, so that one look can answer all; only once.
+    pub(super) fn announce(&self, wanted: Wanted) {
+        let _ = self.wanted.set(Arc::new(wanted));
     }
 
     /// The password for sudo.
@@ -211,7 +218,8 @@ impl Link {
         }
         let shell = shell::look(&session).await.map_err(|obstacle| self.refusal(obstacle))?;
         self.log.note_shell(&shell);
-        let vm = Some(Arc::new(LiveVm::new(session.clone(), &shell)));
+        let wanted = self.wanted.get().cloned().unwrap_or_default();
+        let vm = Some(Arc::new(LiveVm::new(session.clone(), &shell, wanted)));
         Ok(Connected { session, vm })
     }
 

@@ -19,6 +19,7 @@ use super::shared::Shared;
 use super::stop::RunStop;
 use crate::obstacle::{Obstacle, Stage};
 use crate::outcome::{Outcome, Verdict, VerdictKind};
+use crate::probe::Wanted;
 use crate::record::{RunRecord, VmRecord};
 use crate::secrets::Secrets;
 use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
@@ -67,6 +68,7 @@ impl Runner {
             }
             if !chosen.is_empty() {
                 let link = links[&vm.name].clone();
+                link.announce(Wanted::of(chosen.iter().map(|chosen| &*chosen.expectation)));
                 let task = run_vm(shared.clone(), links.clone(), link, chosen);
                 vms.push(tokio::spawn(task));
             }
@@ -132,7 +134,7 @@ async fn run_vm(
             continue;
         }
         red = true;
-        units.extend(unit);
+        units.extend(unit.map(|unit| unit.to_string()));
     }
     link.look_back(&shared, red, &units).await;
 }

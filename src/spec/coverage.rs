@@ -1,6 +1,8 @@
 //! Coverage: which declared VMs and ports no assertion looks at.
 
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
 use super::inventory::Vm;
 use super::plan::{Plan, PlannedAssertion};
@@ -31,7 +33,8 @@ impl Coverage {
     pub fn of(plan: &Plan) -> Self {
         let all: Vec<_> = plan.inventory.vms.values().flat_map(declared).collect();
         let declared = all.len();
-        let uncovered = all.into_iter().filter(|item| !item.is_covered_in(plan)).collect();
+        let covered = Covered::by(plan);
+        let uncovered = all.into_iter().filter(|item| !covered.has(item)).collect();
         Self { declared, uncovered }
     }
 }
@@ -61,32 +64,69 @@ impl Uncovered {
             |(port, protocol)| format!("{port}/{} of {}", protocol.word(), self.vm),
         )
     }
+}
 
-    fn is_covered_in(&self, plan: &Plan) -> bool {
-        plan.assertions.iter().any(|assertion| self.is_covered_by(plan, assertion))
+/// The VMs and ports that assertions are about.
+#[derive(Default)]
+struct Covered<'a> {
+    vms: HashSet<&'a str>,
+    ports: HashSet<(&'a str, u16, Protocol)>,
+}
+
+impl<'a> Covered<'a> {
+    fn by(plan: &'a Plan) -> Self {
+        let mut covered = Self::default();
+        // Assertions on several VMs share what they expect.
+        let mut ends: HashMap<*const Expectation, Vec<(String, u16)>> = HashMap::new();
+        for assertion in &plan.assertions {
+            let expectation = &assertion.expectation;
+            covered.add(assertion);
+            let ends = ends
+                .entry(Arc::as_ptr(expectation))
+                .or_insert_with(|| ends_covered_by(expectation));
+            for (host, port) in ends.iter() {
+                if let Some(vm) = plan.vm_at(&assertion.vm, host) {
+                    covered.ports.insert((vm, *port, Protocol::Tcp));
+                }
+            }
+        }
+        covered
     }
 
-    fn is_covered_by(&self, plan: &Plan, assertion: &PlannedAssertion) -> bool {
-        match (self.port, &assertion.expectation) {
+    /// What an assertion covers, apart from the ports that it connects to.
+    fn add(&mut self, assertion: &'a PlannedAssertion) {
+        match &*assertion.expectation {
             // Every VM has these, so they say nothing about the purpose of this one.
-            (None, Expectation::Wire(_) | Expectation::Peer(_)) => false,
-            (None, _) => assertion.vm == self.vm,
-            (Some(port), Expectation::PortListening(seen)) => {
-                assertion.vm == self.vm && (seen.port, seen.protocol) == port
+            Expectation::Peer(_) => {}
+            Expectation::Wire(wire) if wire.deny => {}
+            Expectation::Wire(wire) => {
+                self.ports.insert((&wire.to, wire.port, wire.protocol));
             }
-            (Some((port, protocol)), Expectation::Wire(wire)) => {
-                !wire.deny
-                    && wire.to == self.vm
-                    && (wire.port, wire.protocol) == (port.get(), protocol)
+            Expectation::PortListening(seen) => {
+                self.vms.insert(&assertion.vm);
+                self.ports.insert((&assertion.vm, seen.port.get(), seen.protocol));
             }
-            (Some((port, Protocol::Tcp)), expectation) => {
-                let mut ends = expectation.connects_to().into_iter();
-                ends.any(|(host, at)| {
-                    at == port.get() && plan.vm_at(&assertion.vm, &host) == Some(&self.vm)
-                })
+            _ => {
+                self.vms.insert(&assertion.vm);
             }
-            (Some((_, Protocol::Udp)), _) => false,
         }
+    }
+
+    fn has(&self, item: &Uncovered) -> bool {
+        match item.port {
+            None => self.vms.contains(item.vm.as_str()),
+            Some((port, protocol)) => {
+                self.ports.contains(&(item.vm.as_str(), port.get(), protocol))
+            }
+        }
+    }
+}
+
+/// Hosts and TCP ports that an assertion connects to; those of a wire are known better.
+fn ends_covered_by(expectation: &Expectation) -> Vec<(String, u16)> {
+    match expectation {
+        Expectation::Wire(_) => Vec::new(),
+        other => other.connects_to(),
     }
 }
 

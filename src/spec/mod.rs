@@ -1,14 +1,18 @@
 //! What was asked for: inventory and suite as written, and the plan they make. No I/O.
 
 pub mod coverage;
+mod delimiters;
 pub mod duration;
 pub mod inventory;
 mod json;
+mod name;
 mod other_format;
 pub mod plan;
+pub mod selector;
 pub mod source;
 mod strict;
 pub mod suite;
+mod template;
 mod tree;
 mod type_error;
 mod yaml;

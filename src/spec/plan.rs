@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
 
 use super::duration::Span;
 use super::inventory::{Connection, Inventory, Peers, Vm};
-use super::source::join;
-use super::suite::{Suite, SuiteAssertion};
+use super::suite::{Expanded, Suite, SuiteAssertion};
+use super::template::Names;
 use crate::assertion::peer::{Aspect, Peer, READ_CLOCK};
 use crate::assertion::wire::Wire;
 use crate::assertion::{Expectation, slug};
-use crate::problem::{Problem, Problems, hint_for_unknown};
+use crate::problem::{Problem, Problems};
 
 /// Time limit for one attempt, unless the suite sets another.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,25 +29,26 @@ pub struct Plan {
     pub suite_files: Vec<String>,
     /// All assertions, in the order of the suites.
     pub assertions: Vec<PlannedAssertion>,
+    index: Index,
 }
 
-/// An assertion that is ready to run.
+/// An assertion that is ready to run. What several VMs have in common is shared.
 #[derive(Debug, Clone)]
 pub struct PlannedAssertion {
     /// Unique in the plan, and the same in every run.
     pub id: AssertionId,
     /// The scenario's name.
-    pub scenario: String,
+    pub scenario: Arc<str>,
     /// The test's name.
-    pub test: String,
+    pub test: Arc<str>,
     /// The VM's name; it is in the inventory.
-    pub vm: String,
+    pub vm: Arc<str>,
     /// One line about it, if the suite gives one.
-    pub description: Option<String>,
+    pub description: Option<Arc<str>>,
     /// What must hold.
-    pub expectation: Expectation,
+    pub expectation: Arc<Expectation>,
     /// The suite's own counter-example.
-    pub counter_example: Option<Expectation>,
+    pub counter_example: Option<Arc<Expectation>>,
     /// Time limit for one attempt.
     pub timeout: Duration,
     /// For how long to try until it holds; `None` leaves it to the run.
@@ -54,27 +56,52 @@ pub struct PlannedAssertion {
     /// For how long it must go on to hold, if it must.
     pub consistently: Option<Duration>,
     /// The systemd unit on the VM that it depends on, if the suite names one.
-    pub unit: Option<String>,
+    pub unit: Option<Arc<str>>,
     /// The file that declares it: a suite, or the inventory.
-    pub file: String,
+    pub file: Arc<str>,
     /// Its line in that file, from 1.
     pub line: usize,
 }
 
+/// What would take too long to look for in a large plan.
+#[derive(Debug, Clone)]
+struct Index {
+    by_id: HashMap<AssertionId, usize>,
+    by_vm: HashMap<Arc<str>, Vec<usize>>,
+    /// The VM with this name or address.
+    vm_at: HashMap<String, String>,
+}
+
+impl Index {
+    fn of(inventory: &Inventory, assertions: &[PlannedAssertion]) -> Self {
+        let mut by_vm: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
+        for (at, assertion) in assertions.iter().enumerate() {
+            by_vm.entry(assertion.vm.clone()).or_default().push(at);
+        }
+        let by_id = assertions.iter().enumerate().map(|(at, one)| (one.id.clone(), at)).collect();
+        let mut vm_at = HashMap::new();
+        for vm in inventory.vms.values() {
+            for host in std::iter::once(&vm.name).chain(&vm.address) {
+                vm_at.entry(host.clone()).or_insert_with(|| vm.name.clone());
+            }
+        }
+        Self { by_id, by_vm, vm_at }
+    }
+}
+
 /// `stack-ports-listen::redis::6379`: the test, the VM, and what is checked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AssertionId(String);
+pub struct AssertionId(Arc<str>);
 
 impl AssertionId {
-    fn new(assertion: &SuiteAssertion) -> Self {
-        let last = assertion.name.as_deref().map_or_else(|| assertion.expectation.slug(), slug);
-        Self(format!("{}::{}::{last}", slug(&assertion.test), assertion.on_vm))
+    fn new(test: &str, vm: &str, last: &str) -> Self {
+        Self(format!("{test}::{vm}::{last}").into())
     }
 
     /// The id of something that belongs to this assertion.
     #[must_use]
     pub fn below(&self, name: &str) -> Self {
-        Self(format!("{self}::{name}"))
+        Self(format!("{self}::{name}").into())
     }
 
     /// The id as text.
@@ -93,11 +120,11 @@ impl Plan {
     /// Binds the suites' assertions to the inventory's VMs, and adds those that the inventory
     /// declares.
     ///
-    /// Problems are unknown VMs, and ids that occur twice.
+    /// Problems are selectors that mean no VM, templates without a value, and ids that occur twice.
     pub fn resolve(suites: &[Suite], inventory: Inventory) -> Result<Self, Problems> {
         let mut binder = Binder::new(&inventory);
         for suite in suites {
-            suite.assertions.iter().for_each(|assertion| binder.bind(suite, assertion));
+            binder.add_suite(suite);
         }
         binder.add_wires();
         binder.add_peers();
@@ -107,7 +134,28 @@ impl Plan {
         }
         let assertions = assertions.into_values().collect();
         let suite_files = suites.iter().map(|suite| suite.file.clone()).collect();
-        Ok(Self { inventory, suite_files, assertions })
+        Ok(Self::of(inventory, suite_files, assertions))
+    }
+
+    /// A plan of these assertions; their ids must differ.
+    pub fn of(
+        inventory: Inventory,
+        suite_files: Vec<String>,
+        assertions: Vec<PlannedAssertion>,
+    ) -> Self {
+        let index = Index::of(&inventory, &assertions);
+        Self { inventory, suite_files, assertions, index }
+    }
+
+    /// The assertion with this id.
+    pub fn find(&self, id: &AssertionId) -> Option<&PlannedAssertion> {
+        self.index.by_id.get(id).map(|at| &self.assertions[*at])
+    }
+
+    /// The assertions on a VM.
+    fn on_vm(&self, vm: &str) -> impl Iterator<Item = &PlannedAssertion> {
+        let indexes = self.index.by_vm.get(vm).map_or(&[][..], Vec::as_slice);
+        indexes.iter().map(|at| &self.assertions[*at])
     }
 
     /// The port assertions that can explain why `assertion` is red: those for the ports that it
@@ -119,21 +167,24 @@ impl Plan {
             .iter()
             .filter_map(|(host, port)| Some((self.vm_at(&assertion.vm, host)?, *port)))
             .collect();
-        let is_about_an_end = |other: &&PlannedAssertion| match &other.expectation {
+        let mut vms: Vec<&str> = ends.iter().map(|(vm, _)| *vm).collect();
+        vms.sort_unstable();
+        vms.dedup();
+        let is_about_an_end = |other: &&PlannedAssertion| match &*other.expectation {
             Expectation::PortListening(listening) => {
-                ends.iter().any(|(vm, port)| *vm == other.vm && listening.is_about_tcp(*port))
+                ends.iter().any(|(vm, port)| **vm == *other.vm && listening.is_about_tcp(*port))
             }
             _ => false,
         };
-        let others = self.assertions.iter().filter(|other| other.id != assertion.id);
-        others.filter(is_about_an_end).collect()
+        let others = vms.into_iter().flat_map(|vm| self.on_vm(vm));
+        others.filter(|other| other.id != assertion.id).filter(is_about_an_end).collect()
     }
 
     /// The assertion that `vm` is the machine that it should be.
     pub fn identity_of(&self, vm: &str) -> Option<&PlannedAssertion> {
-        self.assertions.iter().find(|assertion| {
-            let Expectation::Peer(peer) = &assertion.expectation else { return false };
-            assertion.vm == vm && matches!(peer.aspect, Aspect::Identity { .. })
+        self.on_vm(vm).find(|assertion| {
+            let Expectation::Peer(peer) = &*assertion.expectation else { return false };
+            matches!(peer.aspect, Aspect::Identity { .. })
         })
     }
 
@@ -142,8 +193,7 @@ impl Plan {
         if matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]") {
             return Some(vm);
         }
-        let is_meant = |vm: &&Vm| vm.name == host || vm.address.as_deref() == Some(host);
-        self.inventory.vms.values().find(is_meant).map(|vm| vm.name.as_str())
+        self.index.vm_at.get(host).map(String::as_str)
     }
 
     /// The assertions of each VM that has any, in the order of the inventory.
@@ -163,32 +213,96 @@ pub const WIRES: &str = "wires";
 /// The scenario and the test of what must hold between VMs.
 pub const PEERS: &str = "peers";
 
+/// An assertion of a suite, and where it is from.
+struct Origin<'a> {
+    suite: &'a Suite,
+    file: &'a Arc<str>,
+    assertion: &'a SuiteAssertion,
+    /// The test's name in an id.
+    test: String,
+}
+
 /// Gathers assertions with their ids, and problems.
 struct Binder<'a> {
     inventory: &'a Inventory,
+    /// The names of the VMs, each kept once.
+    names: HashMap<&'a str, Arc<str>>,
+    file: Arc<str>,
     assertions: IndexMap<AssertionId, PlannedAssertion>,
     problems: Vec<Problem>,
 }
 
 impl<'a> Binder<'a> {
     fn new(inventory: &'a Inventory) -> Self {
-        Self { inventory, assertions: IndexMap::new(), problems: Vec::new() }
+        let names = inventory.vms.keys().map(|name| (name.as_str(), name.as_str().into()));
+        Self {
+            inventory,
+            names: names.collect(),
+            file: inventory.file.as_str().into(),
+            assertions: IndexMap::new(),
+            problems: Vec::new(),
+        }
     }
 
-    /// Adds an assertion of a suite.
-    fn bind(&mut self, suite: &Suite, assertion: &SuiteAssertion) {
-        if !self.inventory.vms.contains_key(&assertion.on_vm) {
-            self.problems.push(unknown_vm(suite, assertion, self.inventory));
-            return;
+    /// Adds the assertions of a suite.
+    fn add_suite(&mut self, suite: &Suite) {
+        let names = suite.names(self.inventory);
+        let file: Arc<str> = suite.file.as_str().into();
+        for assertion in &suite.assertions {
+            let origin = Origin { suite, file: &file, assertion, test: slug(&assertion.test) };
+            if let Err(problems) = self.bind(&origin, &names) {
+                self.problems.extend(problems.0);
+            }
         }
-        let planned = PlannedAssertion::of_suite(suite, assertion);
-        if let Some(first) = self.assertions.get(&planned.id) {
-            let message = format!("two assertions have the id `{}`", planned.id);
-            let hint = format!("the first is in {}:{}; give one a `name`", first.file, first.line);
-            self.problems.push(suite.problem(&assertion.path, message).hint(hint));
-            return;
+    }
+
+    /// Adds an assertion of a suite on each of its VMs, once for each of its values.
+    fn bind(&mut self, origin: &Origin, names: &Names) -> Result<(), Problems> {
+        let Origin { suite, assertion, .. } = *origin;
+        let vms = self.vms_of(origin)?;
+        let mut shared = None;
+        let is_shared = suite.is_the_same_everywhere(assertion);
+        for vm in &vms {
+            let expanded = if let Some(expanded) = &shared {
+                expanded
+            } else {
+                let expanded = suite.expand(assertion, names, &vm.name);
+                &*shared.insert(expanded.map_err(|found| on_one_of(&vms, vm, found))?)
+            };
+            for one in expanded {
+                self.add(origin, &vm.name, one)?;
+            }
+            if !is_shared {
+                shared = None;
+            }
         }
-        self.assertions.insert(planned.id.clone(), planned);
+        Ok(())
+    }
+
+    /// The VMs that an assertion is about.
+    fn vms_of(&self, origin: &Origin) -> Result<Vec<&'a Vm>, Problem> {
+        let Origin { suite, assertion, .. } = origin;
+        match assertion.on_vm.resolve(self.inventory) {
+            Ok(vms) => Ok(vms),
+            Err(_) if assertion.may_match_nothing => Ok(assertion.on_vm.lenient(self.inventory)),
+            Err(mistake) => Err(suite.on_vm_problem(assertion, mistake)),
+        }
+    }
+
+    fn add(&mut self, origin: &Origin, vm: &str, expanded: &Expanded) -> Result<(), Problem> {
+        let vm = self.names.get(vm).cloned().unwrap_or_else(|| vm.into());
+        let planned = PlannedAssertion::of_suite(origin, vm, expanded);
+        let Some(first) = self.assertions.get(&planned.id) else {
+            self.assertions.insert(planned.id.clone(), planned);
+            return Ok(());
+        };
+        let message = format!("two assertions have the id `{}`", planned.id);
+        let hint = if (&first.file, first.line) == (&planned.file, planned.line) {
+            "give it a `name` with a template that differs for each of its values".to_owned()
+        } else {
+            format!("the first is in {}:{}; give one a `name`", first.file, first.line)
+        };
+        Err(origin.suite.problem(&origin.assertion.path, message).hint(hint))
     }
 
     /// Adds each connection of the inventory, as an assertion of the VM that connects.
@@ -198,7 +312,7 @@ impl<'a> Binder<'a> {
             let Some(far) = self.inventory.vms.get(&connection.to) else { continue };
             let wire = Expectation::Wire(wire(connection, far));
             let planned =
-                PlannedAssertion::declared(self.inventory, *line, WIRES, &connection.from, wire);
+                PlannedAssertion::declared(&self.file, *line, WIRES, &connection.from, wire);
             self.add_declared(&format!("connections[{index}]"), planned);
         }
     }
@@ -212,8 +326,7 @@ impl<'a> Binder<'a> {
             for aspect in aspects(vm, peers) {
                 let peer = Expectation::Peer(peer(vm, aspect, self.inventory));
                 let line = self.inventory.lines.peers;
-                let planned =
-                    PlannedAssertion::declared(self.inventory, line, PEERS, &vm.name, peer);
+                let planned = PlannedAssertion::declared(&self.file, line, PEERS, &vm.name, peer);
                 self.add_declared("peers", planned);
             }
         }
@@ -227,7 +340,7 @@ impl<'a> Binder<'a> {
         };
         let message = format!("two assertions have the id `{}`", planned.id);
         let problem = Problem {
-            file: Some(planned.file),
+            file: Some(planned.file.to_string()),
             place: Some((planned.line, 1)),
             path: path.to_owned(),
             ..Problem::new(message)
@@ -237,12 +350,16 @@ impl<'a> Binder<'a> {
     }
 }
 
-fn unknown_vm(suite: &Suite, assertion: &SuiteAssertion, inventory: &Inventory) -> Problem {
-    let message = format!("unknown VM `{}`: it is not in {}", assertion.on_vm, inventory.file);
-    let known = inventory.vms.keys().map(String::as_str);
-    suite
-        .problem(&join(&assertion.path, "on_vm"), message)
-        .hint(hint_for_unknown(&assertion.on_vm, known))
+/// Problems of an assertion on one of its VMs say which VM that is.
+fn on_one_of(vms: &[&Vm], vm: &Vm, problems: Problems) -> Problems {
+    if vms.len() == 1 {
+        return problems;
+    }
+    let on = |problem: Problem| Problem {
+        message: format!("{} (on {})", problem.message, vm.name),
+        ..problem
+    };
+    Problems(problems.0.into_iter().map(on).collect())
 }
 
 fn wire(connection: &Connection, far: &Vm) -> Wire {
@@ -282,48 +399,50 @@ fn own_address(vm: &Vm) -> Option<IpAddr> {
 impl PlannedAssertion {
     /// The VMs that bootproof logs in to for it.
     pub fn vms(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.vm.as_str()).chain(self.expectation.others())
+        std::iter::once(&*self.vm).chain(self.expectation.others())
     }
 
     /// An assertion that the inventory declares at this line.
     fn declared(
-        inventory: &Inventory,
+        file: &Arc<str>,
         line: usize,
         test: &str,
         vm: &str,
         expectation: Expectation,
     ) -> Self {
         Self {
-            id: AssertionId(format!("{test}::{vm}::{}", expectation.slug())),
-            scenario: test.to_owned(),
-            test: test.to_owned(),
-            vm: vm.to_owned(),
+            id: AssertionId::new(test, vm, &expectation.slug()),
+            scenario: test.into(),
+            test: test.into(),
+            vm: vm.into(),
             description: None,
-            expectation,
+            expectation: Arc::new(expectation),
             counter_example: None,
             timeout: DEFAULT_TIMEOUT,
             wait: None,
             consistently: None,
             unit: None,
-            file: inventory.file.clone(),
+            file: file.clone(),
             line,
         }
     }
 
-    fn of_suite(suite: &Suite, assertion: &SuiteAssertion) -> Self {
+    fn of_suite(origin: &Origin, vm: Arc<str>, expanded: &Expanded) -> Self {
+        let Origin { assertion, file, test, .. } = origin;
+        let content = expanded.content.clone();
         Self {
-            id: AssertionId::new(assertion),
+            id: AssertionId::new(test, &vm, &expanded.slug),
             scenario: assertion.scenario.clone(),
             test: assertion.test.clone(),
-            vm: assertion.on_vm.clone(),
-            description: assertion.description.clone(),
-            expectation: assertion.expectation.clone(),
-            counter_example: assertion.counter_example.clone(),
-            timeout: assertion.timeout.unwrap_or(DEFAULT_TIMEOUT),
-            wait: assertion.wait,
-            consistently: assertion.consistently,
-            unit: assertion.unit.clone(),
-            file: suite.file.clone(),
+            vm,
+            description: content.description,
+            expectation: content.expectation,
+            counter_example: content.counter_example,
+            timeout: content.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            wait: content.wait,
+            consistently: content.consistently,
+            unit: content.unit,
+            file: (*file).clone(),
             line: assertion.line,
         }
     }

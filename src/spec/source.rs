@@ -121,7 +121,39 @@ impl Source {
         value: &Value,
         more_keys: &[&str],
     ) -> Result<T, Problem> {
-        serde_path_to_error::deserialize(Strict(value)).map_err(|error| {
+        self.read_strictly(path, Strict::new(value), more_keys)
+    }
+
+    /// The same for a value whose templates were rendered; `written` is the value before that.
+    pub fn read_rendered<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        value: &Value,
+        written: &Value,
+        more_keys: &[&str],
+    ) -> Result<T, Problem> {
+        self.read_strictly(path, Strict::rendered(value, written), more_keys)
+    }
+
+    /// What the file says at a JSON path.
+    pub fn at(&self, path: &str) -> Option<&Value> {
+        let mut value = &self.value;
+        for part in path.split(['.', '[']).filter(|part| !part.is_empty()) {
+            value = match part.strip_suffix(']') {
+                Some(index) => value.get(index.parse::<usize>().ok()?)?,
+                None => value.get(part)?,
+            };
+        }
+        Some(value)
+    }
+
+    fn read_strictly<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        value: Strict,
+        more_keys: &[&str],
+    ) -> Result<T, Problem> {
+        serde_path_to_error::deserialize(value).map_err(|error| {
             let path = join(path, &error.path().to_string());
             let explained = explain(&error.into_inner().to_string(), more_keys);
             let path = match explained.unknown {

@@ -50,6 +50,11 @@ pub(super) fn explain(message: &str, more_keys: &[&str]) -> Explained {
     known(&in_words_of_json(&message), hint)
 }
 
+/// Whether a message of [`explain`] is about a key, not about its value.
+pub(super) fn is_about_a_key(message: &str) -> bool {
+    message.starts_with("unknown key `")
+}
+
 fn known(message: &str, hint: Option<String>) -> Explained {
     Explained { message: message.to_owned(), hint, unknown: None }
 }

@@ -557,7 +557,7 @@ fn a_failed_import_leaves_nothing() {
 fn ids(scene: &Scene, lab: &str) -> Vec<String> {
     let (inventory, suite) =
         (format!("lab/inventory/{lab}.json"), format!("lab/suites/{lab}-validation.json"));
-    let run = scene.bootproof(&["plan", "-i", &inventory, "-s", &suite]);
+    let run = scene.bootproof(&["plan", "--verbose", "-i", &inventory, "-s", &suite]);
     assert_eq!(run.code, Some(0), "{}", run.transcript());
     run.stdout
         .lines()

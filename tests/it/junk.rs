@@ -49,7 +49,7 @@ const WRONG_SUITES: &[Case] = &[
     ("unknown key in a scenario", r#""type": "group""#, r#""typ": "group""#),
     ("duplicate key", r#""port": 6379"#, r#""port": 6379, "port": 6380"#),
     ("misspelt type", "port_listening", "port_listenning"),
-    ("unknown type", "port_listening", "user_exists"),
+    ("unknown type", "port_listening", "kernel_module_loaded"),
     ("missing type", r#""type": "port_listening", "#, ""),
     ("broken jq program", CONTAINS, r#""jq": ".a ==""#),
     ("broken regular expression", CONTAINS, r#""matches": "(""#),
@@ -117,6 +117,117 @@ const WRONG_SUITES: &[Case] = &[
     ),
 ];
 
+/// Instead of [`PORT`]: mistakes in selectors, templates and `for_each`.
+const WRONG_TARGETS: &[(&str, &str)] = &[
+    ("no VM at all", r#"{ "type": "port_listening", "on_vm": [], "port": 1 }"#),
+    ("a number as selector", r#"{ "type": "port_listening", "on_vm": 5, "port": 1 }"#),
+    ("a number in the list", r#"{ "type": "port_listening", "on_vm": ["redis", 5], "port": 1 }"#),
+    ("misspelt role", r#"{ "type": "port_listening", "on_vm": "role:cashe", "port": 1 }"#),
+    ("unknown group", r#"{ "type": "port_listening", "on_vm": ["*", "!group:eu"], "port": 1 }"#),
+    ("a role without its prefix", r#"{ "type": "port_listening", "on_vm": "cache", "port": 1 }"#),
+    (
+        "unknown kind of selector",
+        r#"{ "type": "port_listening", "on_vm": "rol:cache", "port": 1 }"#,
+    ),
+    ("only left out", r#"{ "type": "port_listening", "on_vm": "!redis", "port": 1 }"#),
+    ("all left out", r#"{ "type": "port_listening", "on_vm": ["redis", "!*"], "port": 1 }"#),
+    ("a pattern", r#"{ "type": "port_listening", "on_vm": "app-*", "port": 1 }"#),
+    (
+        "VMs in one string",
+        r#"{ "type": "port_listening", "on_vm": "redis,app-server", "port": 1 }"#,
+    ),
+    (
+        "a template as selector",
+        r#"{ "type": "port_listening", "on_vm": "${{ vm.name }}", "port": 1 }"#,
+    ),
+    (
+        "misspelt name",
+        r#"{ "type": "command_output", "on_vm": "*", "command": "ls ${{ vm.nmae }}" }"#,
+    ),
+    (
+        "unknown root",
+        r#"{ "type": "command_output", "on_vm": "*", "command": "ls ${{ host.name }}" }"#,
+    ),
+    (
+        "a key that the VM does not have",
+        r#"{ "type": "command_output", "on_vm": "*", "command": "ls ${{ vm.memory_gb }}" }"#,
+    ),
+    (
+        "unknown value of the VM",
+        r#"{ "type": "command_output", "on_vm": "*", "command": "ls ${{ vm.vars.flder }}" }"#,
+    ),
+    (
+        "unknown value of the suite",
+        r#"{ "type": "command_output", "on_vm": "*", "command": "ls ${{ vars.folder }}" }"#,
+    ),
+    (
+        "a name with a hyphen",
+        r#"{ "type": "command_output", "on_vm": "redis", "name": "n",
+              "command": "nc ${{ vms.app-server.address }} 1" }"#,
+    ),
+    (
+        "template cut off",
+        r#"{ "type": "command_output", "on_vm": "*", "command": "ls ${{ vm.name" }"#,
+    ),
+    (
+        "unknown filter",
+        r#"{ "type": "command_output", "on_vm": "*", "command": "ls ${{ vm.name | uper }}" }"#,
+    ),
+    (
+        "template inside quotes",
+        r#"{ "type": "command_output", "on_vm": "*", "command": "echo '${{ vm.name }}'" }"#,
+    ),
+    (
+        "a list in a text",
+        r#"{ "type": "command_output", "on_vm": "redis", "command": "true",
+              "equals": "on ${{ vm.ports }}" }"#,
+    ),
+    (
+        "a word as port",
+        r#"{ "type": "port_listening", "on_vm": "redis", "port": "${{ vm.name }}" }"#,
+    ),
+    (
+        "a word as duration",
+        r#"{ "type": "port_listening", "on_vm": "redis", "port": 1, "wait": "${{ vm.name }}" }"#,
+    ),
+    (
+        "empty for_each",
+        r#"{ "type": "port_listening", "on_vm": "redis", "port": 1, "for_each": {} }"#,
+    ),
+    (
+        "for_each with a list",
+        r#"{ "type": "port_listening", "on_vm": "redis", "port": 1, "for_each": [1, 2] }"#,
+    ),
+    (
+        "for_each without values",
+        r#"{ "type": "port_listening", "on_vm": "redis", "port": 1, "for_each": { "port": [] } }"#,
+    ),
+    (
+        "for_each with a duplicate",
+        r#"{ "type": "port_listening", "on_vm": "redis", "port": "${{ each.port }}",
+              "for_each": { "port": [1, 2, 1] } }"#,
+    ),
+    (
+        "for_each with a name for no template",
+        r#"{ "type": "port_listening", "on_vm": "redis", "port": 1, "for_each": { "a-b": [1] } }"#,
+    ),
+    (
+        "for_each with a text",
+        r#"{ "type": "port_listening", "on_vm": "redis", "port": "${{ each.port }}",
+              "for_each": { "port": "${{ vm.name }}" } }"#,
+    ),
+    (
+        "misspelt value of for_each",
+        r#"{ "type": "port_listening", "on_vm": "redis", "port": "${{ each.prot }}",
+              "for_each": { "port": [1, 2] } }"#,
+    ),
+    (
+        "the same id for each value",
+        r#"{ "type": "port_listening", "on_vm": "redis", "port": 1, "name": "${{ vm.name }}",
+              "for_each": { "x": [1, 2] } }"#,
+    ),
+];
+
 const WRONG_INVENTORIES: &[Case] = &[
     ("unknown key", r#""address": "127.0.0.1", "#, r#""adress": "127.0.0.1", "#),
     ("unknown key in ssh", r#""port": 1"#, r#""prot": 1"#),
@@ -145,6 +256,14 @@ const WRONG_INVENTORIES: &[Case] = &[
     ("invalid VM name", r#""redis": {"#, r#""red is": {"#),
     ("missing lab", r#""lab": "fake","#, ""),
     ("login port as a string", r#""port": 1"#, r#""port": "22""#),
+    ("invalid role", r#""redis": {"#, r#""redis": { "role": "my cache","#),
+    ("invalid group", r#""redis": {"#, r#""redis": { "groups": ["eu", "group:us"],"#),
+    ("duplicate group", r#""redis": {"#, r#""redis": { "groups": ["eu", "eu"],"#),
+    (
+        "a group without VMs",
+        r#""lab": "fake","#,
+        r#""lab": "fake", "groups": { "eu": { "vars": { "x": 1 } } },"#,
+    ),
     ("empty list of suites", r#""lab": "fake","#, r#""lab": "fake", "suites": [],"#),
 ];
 
@@ -201,6 +320,19 @@ fn problems_in_a_suite_have_file_line_and_hint() {
         messages += &chapter(title, &check_files(INVENTORY, text));
     }
     insta::assert_snapshot!("wrong_suites", messages);
+}
+
+#[test]
+fn problems_with_selectors_and_templates_have_file_line_and_hint() {
+    let inventory = INVENTORY.replace(
+        r#""redis": {"#,
+        r#""redis": { "role": "cache", "ports": [6379, 9121], "vars": { "folder": "/srv" },"#,
+    );
+    let messages: String = WRONG_TARGETS
+        .iter()
+        .map(|(title, wrong)| chapter(title, &check_files(&inventory, &SUITE.replace(PORT, wrong))))
+        .collect();
+    insta::assert_snapshot!("wrong_targets", messages);
 }
 
 #[test]
@@ -454,6 +586,10 @@ fn problems_with_files_flags_and_secrets_have_hints() {
             |_| {},
         ),
         check_flags("unknown --limit VM", &["--limit", "redis,rediss"], |_| {}),
+        check_flags("unknown role in --exclude", &["--exclude", "role:app"], |_| {}),
+        check_flags("everything is excluded", &["--exclude", "*", "--skip", "zzz"], |_| {}),
+        check_flags("unknown value", &["--var", "colour=red"], |_| {}),
+        check_flags("a value without its name", &["--var", "red"], |_| {}),
         check_flags(
             "missing environment variable",
             &[],

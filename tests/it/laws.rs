@@ -9,6 +9,7 @@ use bootproof::lab::blueprint::Blueprint;
 use bootproof::obstacle::Stage;
 use bootproof::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict};
 use bootproof::record::{RunRecord, Stop, Timeline, VmRecord};
+use bootproof::report::nodes::folded;
 use bootproof::report::redact::Redactor;
 use bootproof::report::terminal::Screen;
 use bootproof::report::text::{harmless, harmless_line};
@@ -18,7 +19,7 @@ use bootproof::spec::inventory::Inventory;
 use bootproof::spec::plan::Plan;
 use bootproof::spec::source::Source;
 use bootproof::spec::suite::Suite;
-use proptest::collection::{hash_map, vec};
+use proptest::collection::{hash_map, hash_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -304,6 +305,23 @@ fn known_hosts() -> impl Strategy<Value = String> {
     vec(line, 0..5).prop_map(|lines| lines.concat())
 }
 
+/// The names of a node set such as `web[01-02,7], db`, none of which is written twice.
+fn expanded(nodes: &str) -> Vec<String> {
+    nodes.split(", ").flat_map(expanded_set).collect()
+}
+
+fn expanded_set(set: &str) -> Vec<String> {
+    let Some((before, rest)) = set.split_once('[') else { return vec![set.to_owned()] };
+    let (ranges, after) = rest.split_once(']').unwrap();
+    let numbers = ranges.split(',').flat_map(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let width =
+            if first.starts_with('0') || last.len() == first.len() { first.len() } else { 0 };
+        (first.parse::<u64>().unwrap()..=last.parse().unwrap()).map(move |n| format!("{n:0width$}"))
+    });
+    numbers.map(|number| format!("{before}{number}{after}")).collect()
+}
+
 fn is_tame(text: &str) -> bool {
     text.chars().all(|character| !character.is_control() || "\n\t".contains(character))
 }
@@ -426,6 +444,19 @@ proptest! {
     }
 
     #[test]
+    fn a_node_set_has_exactly_the_names_that_were_folded(
+        names in hash_set("[ab]?[0-9]{0,3}([.-]?[ab][0-2]{0,2}){0,2}", 1..40)
+    ) {
+        let mut names: Vec<String> = names.into_iter().filter(|name| !name.is_empty()).collect();
+        prop_assume!(!names.is_empty());
+        let nodes = folded(names.iter().map(String::as_str));
+        let mut found = expanded(&nodes);
+        found.sort();
+        names.sort();
+        prop_assert_eq!(found, names, "{}", nodes);
+    }
+
+    #[test]
     fn redaction_leaves_no_occurrence(
         words in vec("[a-z]{4,12}|[a-zA-Z0-9\"\\\\<&' ]{4,20}", 1..4),
         parts in vec((text(), any::<Index>(), 0..4), 0..6),
@@ -467,7 +498,7 @@ proptest! {
         let value: Value = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(value["results"].as_array().map(Vec::len), Some(report.totals.assertions));
         for width in [None, Some(80)] {
-            let screen = Screen { colour: false, width };
+            let screen = Screen { width, ..Screen::default() };
             prop_assert!(is_tame(&terminal::render(&report, screen)));
         }
     }

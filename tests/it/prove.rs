@@ -1,6 +1,7 @@
 //! `bootproof prove`: checks that pass whatever the VM is like are listed, and sound ones are not.
 
 use std::process::Command;
+use std::sync::Arc;
 
 use bootproof::analysis::counter_example::counter_examples;
 use bootproof::assertion::Expectation;
@@ -23,13 +24,14 @@ fn real_shell(mut script: Script, checks: &[Value]) -> FakeVm {
     let assertions: Vec<Value> = checks.iter().map(complete).collect();
     let file = json!({"scenarios": [{"name": "s", "custom_tests": [{"name": "t", "assertions": assertions}]}]});
     for assertion in Suite::parse("suite.json", &file.to_string()).unwrap().assertions {
-        let examples = counter_examples(&assertion.expectation).unwrap_or_default();
+        let content = assertion.sample.expect("an assertion without templates");
+        let examples = counter_examples(&content.expectation).unwrap_or_default();
         let examples = examples
             .into_iter()
-            .map(|example| example.expectation)
-            .chain(assertion.counter_example);
-        for expectation in examples.chain([assertion.expectation]) {
-            if let Expectation::CommandOutput(check) = expectation {
+            .map(|example| Arc::new(example.expectation))
+            .chain(content.counter_example);
+        for expectation in examples.chain([content.expectation]) {
+            if let Expectation::CommandOutput(check) = &*expectation {
                 let ended = Command::new("sh").args(["-c", &check.command]).output().unwrap();
                 let code = u32::try_from(ended.status.code().unwrap()).unwrap();
                 let steps = [Step::Out(ended.stdout), Step::Err(ended.stderr), Step::Exit(code)];

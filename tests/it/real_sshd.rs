@@ -21,11 +21,11 @@ const SUDO_PASSWORD: &str = "sudo-password";
 const FAKE_SUDO: &str = "#!/bin/sh\nread -r password\n[ \"$password\" = sudo-password ] || exit 1\n\
     shift 4\nexec \"$@\"\n";
 
-struct Sshd {
-    folder: TempDir,
+pub struct Sshd {
+    pub folder: TempDir,
     process: Child,
-    port: u16,
-    user: String,
+    pub port: u16,
+    pub user: String,
 }
 
 impl Drop for Sshd {
@@ -37,7 +37,7 @@ impl Drop for Sshd {
 
 impl Sshd {
     /// For logins as the user who runs the tests.
-    fn start() -> Self {
+    pub fn start() -> Self {
         let folder = Self::prepare();
         let sshd = Command::new(sshd_path());
         Self::spawn(folder, sshd, own_name())
@@ -86,7 +86,7 @@ impl Sshd {
         let port = free_port();
         let at = folder.path().display();
         let config = format!(
-            "ListenAddress 127.0.0.1\nPort {port}\nHostKey {at}/host\nPidFile none\nUsePAM no\n\
+            "Port {port}\nMaxStartups 200\nHostKey {at}/host\nPidFile none\nUsePAM no\n\
              AuthorizedKeysFile {at}/authorized\nStrictModes no\nLogLevel DEBUG\n\
              SetEnv HOME={at} PATH={at}/bin:/usr/bin:/bin\n"
         );

@@ -9,7 +9,7 @@ use bootproof::gate::{self, Gate, Request};
 use bootproof::report::junit;
 use bootproof::report::store::Destinations;
 use bootproof::run::{Event, RunSettings};
-use bootproof::settings;
+use bootproof::settings::{self, Choice, Sources};
 use regex::Regex;
 use roxmltree::{Document, Node};
 use serde_json::{Value, json};
@@ -398,10 +398,13 @@ fn a_panic_in_one_assertion_leaves_the_others_alone() {
         .run("other", "yes")
         .run("other", "no");
     scene.write_files();
-    let plan =
-        settings::load_plan(Some(&scene.path("inventory.json")), &[scene.path("suite.json")])
-            .unwrap();
-    let selected = settings::select(&plan, &[], &[]).unwrap();
+    let plan = settings::load_plan(&Sources {
+        inventory: Some(scene.path("inventory.json")),
+        suites: vec![scene.path("suite.json")],
+        vars: Vec::new(),
+    })
+    .unwrap();
+    let selected = settings::select(&plan, &Choice::default()).unwrap();
     let destinations = Destinations::nowhere();
     let request = Request { plan, selected, destinations, coverage_required: false };
     // The listener is called in the middle of an assertion: the only place of ours there.

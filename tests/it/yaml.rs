@@ -108,8 +108,7 @@ fn our_own_files_mean_the_same_in_yaml() {
         let text = ours(&format!("{file}.json"));
         scene.write(&format!("{file}.json"), &text);
         let mut value = Source::parse("f.json", &text).unwrap().value.clone();
-        let suites = value.get_mut("suites").and_then(Value::as_array_mut);
-        for suite in suites.into_iter().flatten() {
+        for suite in value.get_mut("suites").and_then(Value::as_array_mut).into_iter().flatten() {
             *suite = suite.as_str().unwrap().replace(".json", ".yml").into();
         }
         scene.write(&format!("{file}.yml"), as_yaml(&value));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use indexmap::IndexMap;
 use schemars::Schema;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::generated::{self, GeneratedFile};
 use super::recipes::{self, RecipeDraft};
@@ -192,6 +192,8 @@ fn inventory(
         known_hosts: Some(format!("{lab}.known_hosts").into()),
         defaults,
         readiness: Readiness::default(),
+        vars: Map::new(),
+        groups: IndexMap::new(),
         vms,
         connections: written.connections.clone(),
         peers: written.peers,

@@ -2,9 +2,12 @@
 
 use std::fmt::Write;
 
+use indexmap::IndexMap;
+
 use super::screen::{MARGIN, Screen};
 use crate::outcome::VerdictKind;
 use crate::report::Report;
+use crate::report::fold::Vms;
 use crate::report::row::WireRow;
 use crate::report::text::harmless_line;
 
@@ -18,11 +21,27 @@ struct Line {
     reached: String,
 }
 
+/// What is shown of a wire besides the VM that connects.
+#[derive(PartialEq, Eq, Hash)]
+struct End {
+    verdict: VerdictKind,
+    to: String,
+    listens_on: String,
+    reached: String,
+}
+
 /// A table, or where the screen is too narrow for it, two lines for each wire. Empty without wires.
-pub(super) fn render(report: &Report, screen: Screen) -> String {
+/// With `vms`, the same end of several wires is one line.
+pub(super) fn render(report: &Report, vms: Option<&Vms>, screen: Screen) -> String {
     let selected = report.results.iter().filter(|row| row.verdict != VerdictKind::NotSelected);
-    let lines: Vec<Line> =
-        selected.filter_map(|row| Some(Line::new(row.verdict, row.wire.as_ref()?))).collect();
+    let wires = selected.filter_map(|row| {
+        let wire = row.wire.as_ref()?;
+        Some((wire.from.as_str(), End::new(row.verdict, wire)))
+    });
+    let lines: Vec<Line> = match vms {
+        Some(vms) => folded(wires, vms),
+        None => wires.map(|(from, end)| end.reached_from(from)).collect(),
+    };
     if lines.is_empty() {
         return String::new();
     }
@@ -63,16 +82,29 @@ fn stacked(lines: &[Line], screen: Screen) -> String {
     text
 }
 
-impl Line {
+fn folded<'a>(wires: impl Iterator<Item = (&'a str, End)>, vms: &Vms) -> Vec<Line> {
+    let mut ends: IndexMap<End, Vec<&str>> = IndexMap::new();
+    for (from, end) in wires {
+        ends.entry(end).or_default().push(from);
+    }
+    ends.into_iter().map(|(end, from)| end.reached_from(&vms.nodes(from.into_iter()))).collect()
+}
+
+impl End {
     fn new(verdict: VerdictKind, wire: &WireRow) -> Self {
-        let WireRow { from, to, port, .. } = wire;
+        let WireRow { to, port, .. } = wire;
         let intent = wire.intent.as_ref().map(|intent| format!(" ({})", harmless_line(intent)));
         Self {
             verdict,
-            wire: format!("{from} -> {to}:{port}{}", intent.unwrap_or_default()),
+            to: format!("{to}:{port}{}", intent.unwrap_or_default()),
             listens_on: listens_on(wire),
             reached: reached(wire),
         }
+    }
+
+    fn reached_from(self, from: &str) -> Line {
+        let Self { verdict, to, listens_on, reached } = self;
+        Line { verdict, wire: format!("{from} -> {to}"), listens_on, reached }
     }
 }
 

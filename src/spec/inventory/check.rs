@@ -1,12 +1,13 @@
 //! Checks that need the whole inventory.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use indexmap::IndexMap;
 
 use super::file::InventoryFile;
 use super::vm::{Via, Vm};
-use crate::problem::{Problem, hint_for_unknown};
+use crate::problem::{Problem, did_you_mean, hint_for_unknown};
 use crate::spec::duration::Span;
 use crate::spec::source::Source;
 
@@ -24,12 +25,30 @@ pub(super) fn problems(
     if file.vms.is_empty() {
         problems.push(source.problem("vms", "the inventory has no VM").hint("add at least one"));
     }
+    problems.extend(groups(source, file));
     problems.extend(suites(source, file));
     problems.extend(vms.keys().filter_map(|name| jump_circle(source, vms, name)));
     problems.extend(unknown_ends(source, file));
     problems.extend(warnings(source, file));
     problems.extend(clocks(source, file));
     problems
+}
+
+/// A group of which no VM is a member is probably misspelt.
+fn groups(source: &Source, file: &InventoryFile) -> Vec<Problem> {
+    let members: Vec<&str> =
+        file.vms.values().flat_map(|vm| &vm.groups).map(String::as_str).collect();
+    let empty = file.groups.keys().filter(|group| !members.contains(&group.as_str()));
+    let problem = |group: &String| {
+        let problem =
+            source.problem(&format!("groups.{group}"), format!("no VM is in the group `{group}`"));
+        let known = members.iter().copied().collect::<BTreeSet<_>>();
+        problem.hint(match did_you_mean(group, known) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("add \"{group}\" to the `groups` of a VM"),
+        })
+    };
+    empty.map(problem).collect()
 }
 
 fn suites(source: &Source, file: &InventoryFile) -> Option<Problem> {

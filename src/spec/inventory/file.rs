@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use super::secret::SecretSource;
 use crate::assertion::port_listening::Protocol;
@@ -42,6 +43,14 @@ pub struct InventoryFile {
     /// otherwise.
     #[serde(default, skip_serializing_if = "Readiness::is_empty")]
     pub readiness: Readiness,
+    /// Values for the templates of suites: `${{ lab.vars.NAME }}`, and `${{ vm.vars.NAME }}` on every
+    /// VM, unless a group of the VM or the VM itself has another value.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub vars: Map<String, Value>,
+    /// What the VMs of a group have in common. The `groups` of a VM say in which groups it is; a
+    /// group without values need not be here.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub groups: IndexMap<String, GroupEntry>,
     /// The VMs by name; reports keep their order. A name consists of letters, digits, `-`, `_` and
     /// `.`.
     pub vms: IndexMap<String, VmEntry>,
@@ -69,13 +78,32 @@ pub struct Peers {
     pub clocks_within: Option<Span>,
 }
 
+/// What the VMs of a group have in common.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupEntry {
+    /// One line for the reader of the inventory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Values for the templates of suites: `${{ vm.vars.NAME }}` on each VM of the group.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub vars: Map<String, Value>,
+}
+
 /// One VM.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VmEntry {
-    /// What the VM is for, such as `app` or `database`; shown in reports.
+    /// What the VM is for, such as `app` or `database`; shown in reports. Suites select VMs by it:
+    /// `role:app`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
+    /// The groups that the VM is in. Suites select VMs by them: `group:eu`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// Values for the templates of suites: `${{ vm.vars.NAME }}`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub vars: Map<String, Value>,
     /// Address of the VM on the lab's own network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
@@ -92,10 +120,10 @@ pub struct VmEntry {
     /// of the lab.
     #[serde(default, skip_serializing_if = "Readiness::is_empty")]
     pub readiness: Readiness,
-    /// Memory in GiB. For people; bootproof does not check it.
+    /// Memory in GiB. bootproof does not check it by itself; a suite can: `${{ vm.memory_gb }}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_gb: Option<u32>,
-    /// Disk in GiB. For people; bootproof does not check it.
+    /// Disk in GiB. bootproof does not check it by itself; a suite can: `${{ vm.disk_gb }}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_gb: Option<u32>,
     /// Where a drawing of the lab shows the VM.

@@ -13,8 +13,11 @@ mod vm;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
+use serde_json::{Map, Value};
 
-pub use file::{Access, Connection, InventoryFile, Peers, Position, Readiness, VmEntry};
+pub use file::{
+    Access, Connection, GroupEntry, InventoryFile, Peers, Position, Readiness, VmEntry,
+};
 pub use secret::{SecretPlace, SecretSource};
 pub use vm::{Ssh, Via, Vm};
 
@@ -34,6 +37,8 @@ pub struct Inventory {
     pub suites: Vec<PathBuf>,
     /// The `known_hosts` file to which keys of unknown hosts are added.
     pub known_hosts: Option<PathBuf>,
+    /// The lab's own values for templates.
+    pub vars: Map<String, Value>,
     /// The VMs, in the order of the file.
     pub vms: IndexMap<String, Vm>,
     /// Which VM must reach which, or must not.
@@ -80,6 +85,7 @@ impl Inventory {
             lab: written.lab,
             suites: suites.into_iter().map(seen_from_here).collect(),
             known_hosts: written.known_hosts.map(seen_from_here),
+            vars: written.vars,
             vms,
             connections: written.connections,
             peers: written.peers,

@@ -1,13 +1,17 @@
 //! A VM with its defaults applied.
 
+use std::collections::HashMap;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
 
 use super::file::{Access, InventoryFile, Readiness, VmEntry};
 use super::hosts::{is_fingerprint, is_host, parse_endpoint};
 use super::paths::relative_to;
 use super::secret::SecretSource;
 use crate::problem::{Problem, hint_for_unknown};
+use crate::spec::name::{NAME_HINT, is_name};
 use crate::spec::source::{Source, join};
 
 /// A VM and how to log in to it.
@@ -17,6 +21,14 @@ pub struct Vm {
     pub name: String,
     /// What it is for.
     pub role: Option<String>,
+    /// The groups that it is in.
+    pub groups: Vec<String>,
+    /// Values for templates: its own, those of its groups, and those of the lab.
+    pub vars: Map<String, Value>,
+    /// Memory in GiB, as declared.
+    pub memory_gb: Option<u32>,
+    /// Disk in GiB, as declared.
+    pub disk_gb: Option<u32>,
     /// Its address on the lab's own network.
     pub address: Option<String>,
     /// TCP ports that it is declared to serve.
@@ -93,12 +105,16 @@ impl VmReader<'_> {
     /// The VM, or its first problem.
     pub fn read(&self, name: &str, entry: &VmEntry) -> Result<Vm, Problem> {
         let path = format!("vms.{name}");
-        self.check_name(&path, name)?;
+        self.check_names(&path, name, entry)?;
         self.check_ports(&path, entry)?;
         self.check_hosts(&path, entry)?;
         Ok(Vm {
             name: name.to_owned(),
             role: entry.role.clone(),
+            groups: entry.groups.clone(),
+            vars: self.vars(&path, name, entry)?,
+            memory_gb: entry.memory_gb,
+            disk_gb: entry.disk_gb,
             address: entry.address.clone(),
             ports: entry.ports.clone(),
             udp_ports: entry.udp_ports.clone(),
@@ -107,13 +123,55 @@ impl VmReader<'_> {
         })
     }
 
-    fn check_name(&self, path: &str, name: &str) -> Result<(), Problem> {
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if !name.is_empty() && name.bytes().all(is_allowed) {
-            return Ok(());
+    /// The names of the VM, its role and its groups.
+    fn check_names(&self, path: &str, name: &str, entry: &VmEntry) -> Result<(), Problem> {
+        let invalid = |path: &str, what: &str, name: &str| {
+            let message = format!("`{name}` is not a valid {what} name");
+            Err(self.source.problem(path, message).hint(NAME_HINT))
+        };
+        if !is_name(name) {
+            return invalid(path, "VM", name);
         }
-        let problem = self.source.problem(path, format!("`{name}` is not a valid VM name"));
-        Err(problem.hint("use letters, digits, `-`, `_` and `.`"))
+        if let Some(role) = entry.role.as_ref().filter(|role| !is_name(role)) {
+            return invalid(&join(path, "role"), "role", role);
+        }
+        for (index, group) in entry.groups.iter().enumerate() {
+            let path = format!("{path}.groups[{index}]");
+            if !is_name(group) {
+                return invalid(&path, "group", group);
+            }
+            if entry.groups[..index].contains(group) {
+                return Err(self.source.problem(&path, format!("duplicate group `{group}`")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Its own values, then those of its groups, then those of the lab.
+    fn vars(&self, path: &str, name: &str, entry: &VmEntry) -> Result<Map<String, Value>, Problem> {
+        let mut of_groups: HashMap<&str, (&str, &Value)> = HashMap::new();
+        for group in &entry.groups {
+            let Some(declared) = self.file.groups.get(group) else { continue };
+            for (key, value) in
+                declared.vars.iter().filter(|(key, _)| !entry.vars.contains_key(*key))
+            {
+                let known = of_groups.insert(key, (group, value));
+                if let Some((other, _)) = known.filter(|(_, known)| *known != value) {
+                    let message = format!(
+                        "the groups `{other}` and `{group}` of {name} disagree about the value \
+                         `{key}`"
+                    );
+                    let problem = self.source.problem(&join(path, "groups"), message);
+                    return Err(problem.hint(format!("set `{key}` in the `vars` of {name}")));
+                }
+            }
+        }
+        let mut vars = self.file.vars.clone();
+        let of_groups =
+            of_groups.into_iter().map(|(key, (_, value))| (key.to_owned(), value.clone()));
+        vars.extend(of_groups);
+        vars.extend(entry.vars.clone());
+        Ok(vars)
     }
 
     fn check_ports(&self, path: &str, entry: &VmEntry) -> Result<(), Problem> {

@@ -1,8 +1,11 @@
 //! The suite file as written. The doc comments of its types are the descriptions in its JSON
 //! Schema.
 
+use std::fmt;
+
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::spec::duration::Span;
@@ -15,6 +18,10 @@ pub struct SuiteFile {
     /// Address of this JSON Schema, for editors; bootproof ignores it.
     #[serde(rename = "$schema", default)]
     pub schema: Option<String>,
+    /// Values for the templates of this suite, as `${{ vars.NAME }}`, with their defaults; `--var
+    /// NAME=VALUE` overrides them. A value that is `null` must be set with `--var`.
+    #[serde(default)]
+    pub vars: Map<String, Value>,
     /// The scenarios; at least one.
     #[schemars(length(min = 1))]
     pub scenarios: Vec<ScenarioEntry>,
@@ -69,13 +76,29 @@ pub struct TestCaseEntry {
 #[serde(transparent)]
 pub struct AssertionEntry(pub(super) Value);
 
-/// The keys that every assertion can have, whatever its type.
+/// The keys that say for which VMs and values an assertion holds. Templates begin after them.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TargetKeys {
+    /// The VMs that the assertion is about. Commands run on them, and requests start from them.
+    pub on_vm: OnVm,
+    /// `true`: it is no mistake if the inventory has no such VM. Default: `false`.
+    #[serde(default)]
+    pub may_match_nothing: bool,
+    /// Makes an assertion of each value: `{"port": [80, 443]}` makes two, with `${{ each.port }}`.
+    /// Several keys make one of each combination. A template instead of the list must give a list.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub for_each: Option<Map<String, Value>>,
+}
+
+/// The names of [`TargetKeys`].
+pub(super) const TARGET_KEYS: [&str; 3] = ["on_vm", "may_match_nothing", "for_each"];
+
+/// The other keys that every assertion can have, whatever its type.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CommonKeys {
-    /// The VM that the assertion is about, by its name in the inventory. Commands run on it, and
-    /// requests start from it.
-    pub on_vm: String,
     /// Last part of the assertion's id. Default: made from what is expected, such as the port, the
     /// expected text, or port and path of the URL.
     #[serde(default)]
@@ -108,9 +131,61 @@ pub(super) struct CommonKeys {
     pub counter_example: Option<Map<String, Value>>,
 }
 
-/// The names of [`CommonKeys`].
-pub(super) const COMMON_KEYS: [&str; 9] = [
+/// A VM by name, or a selector: `"*"` for all VMs, `"role:app"`, `"group:eu"`; or a list of them,
+/// with `"!web1"` to leave some out.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum OnVm {
+    /// One word.
+    One(String),
+    /// Several.
+    Several(#[schemars(length(min = 1))] Vec<String>),
+}
+
+impl OnVm {
+    /// The words.
+    pub fn words(&self) -> &[String] {
+        match self {
+            Self::One(word) => std::slice::from_ref(word),
+            Self::Several(words) => words,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for OnVm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OnVmVisitor)
+    }
+}
+
+/// serde's own choice between forms would not say what was expected.
+struct OnVmVisitor;
+
+impl<'de> Visitor<'de> for OnVmVisitor {
+    type Value = OnVm;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("the name of a VM, a selector, or a list of them")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<OnVm, E> {
+        Ok(OnVm::One(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OnVm, A::Error> {
+        let mut words = Vec::new();
+        while let Some(word) = list.next_element()? {
+            words.push(word);
+        }
+        Ok(OnVm::Several(words))
+    }
+}
+
+/// The names of [`TargetKeys`] and [`CommonKeys`].
+pub(super) const COMMON_KEYS: [&str; 11] = [
     "on_vm",
+    "may_match_nothing",
+    "for_each",
     "name",
     "description",
     "timeout",

@@ -3,16 +3,19 @@
 
 use serde_json::{Map, Value};
 
-use super::file::{COMMON_KEYS, TIME_KEYS};
+use super::file::{COMMON_KEYS, TARGET_KEYS, TIME_KEYS};
 use crate::assertion::AssertionType;
 use crate::problem::{Problem, hint_for_unknown};
 use crate::spec::source::{Source, join};
 
-/// The keys of an assertion.
+/// The keys of an assertion, as written.
+#[derive(Debug, Clone)]
 pub(super) struct Keys {
     /// Its type.
     pub kind: AssertionType,
-    /// Those that every assertion can have.
+    /// Those that say for which VMs and values it holds.
+    pub targets: Map<String, Value>,
+    /// The others that every assertion can have.
     pub common: Map<String, Value>,
     /// Those of its type.
     pub own: Map<String, Value>,
@@ -34,13 +37,22 @@ impl Keys {
                 .hint("rename the key to `lint_allow`; it only silences `bootproof lint`"));
         }
         let kind = read_type(source, path, written)?;
-        let (mut common, mut own) = (Map::new(), Map::new());
+        let mut flat = Self {
+            kind,
+            targets: Map::new(),
+            common: Map::new(),
+            own: Map::new(),
+            own_path: path.to_owned(),
+            allowed_beside: &COMMON_KEYS,
+        };
         for (key, value) in written.iter().filter(|(key, _)| *key != "type" && *key != "params") {
-            let side = if COMMON_KEYS.contains(&key.as_str()) { &mut common } else { &mut own };
+            let side = match key.as_str() {
+                key if TARGET_KEYS.contains(&key) => &mut flat.targets,
+                key if COMMON_KEYS.contains(&key) => &mut flat.common,
+                _ => &mut flat.own,
+            };
             side.insert(key.clone(), value.clone());
         }
-        let flat =
-            Self { kind, common, own, own_path: path.to_owned(), allowed_beside: &COMMON_KEYS };
         match written.get("params") {
             Some(params) => flat.with_params(source, path, params),
             None => Ok(flat),

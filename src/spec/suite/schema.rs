@@ -5,11 +5,20 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use super::file::{AssertionEntry, CommonKeys, TIME_KEYS};
+use super::file::{AssertionEntry, CommonKeys, TIME_KEYS, TargetKeys};
 use crate::assertion::AssertionType;
 use crate::assertion::command_output::CommandOutput;
+use crate::assertion::file_contains::FileContains;
+use crate::assertion::file_exists::FileExists;
+use crate::assertion::group_exists::GroupExists;
 use crate::assertion::http_responds::HttpResponds;
+use crate::assertion::package_installed::PackageInstalled;
+use crate::assertion::package_not_installed::PackageNotInstalled;
 use crate::assertion::port_listening::PortListening;
+use crate::assertion::process_running::ProcessRunning;
+use crate::assertion::service_enabled::ServiceEnabled;
+use crate::assertion::service_running::ServiceRunning;
+use crate::assertion::user_exists::UserExists;
 
 impl JsonSchema for AssertionEntry {
     fn schema_name() -> Cow<'static, str> {
@@ -17,10 +26,12 @@ impl JsonSchema for AssertionEntry {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let common = Keys::of(&CommonKeys::json_schema(generator));
+        let mut common = Keys::of(&TargetKeys::json_schema(generator));
+        let others = Keys::of(&CommonKeys::json_schema(generator)).with_templates();
+        common.properties.extend(others.properties);
         let forms: Vec<Value> = AssertionType::ALL
             .into_iter()
-            .flat_map(|kind| forms(kind, &own_keys(kind, generator), &common))
+            .flat_map(|kind| forms(kind, &own_keys(kind, generator).with_templates(), &common))
             .collect();
         json_schema!({
             "description":
@@ -53,10 +64,42 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// A key that is no text can be a template that becomes its value.
+    fn with_templates(mut self) -> Self {
+        for schema in self.properties.values_mut() {
+            let is_any_text = schema["type"] == "string"
+                || schema["type"] == json!(["string", "null"]) && schema.get("enum").is_none();
+            if is_any_text {
+                continue;
+            }
+            let mut inner = schema.take();
+            let description = inner.as_object_mut().and_then(|keys| keys.remove("description"));
+            let template = json!({"type": "string", "pattern": "\\$\\{\\{.+\\}\\}"});
+            *schema = json!({"anyOf": [inner, template]});
+            if let Some(description) = description {
+                schema["description"] = description;
+            }
+        }
+        self
+    }
+}
+
 fn own_keys(kind: AssertionType, generator: &mut SchemaGenerator) -> Keys {
     match kind {
         AssertionType::PortListening => Keys::of(&PortListening::json_schema(generator)),
         AssertionType::HttpResponds => Keys::of(&HttpResponds::json_schema(generator)),
+        AssertionType::ServiceRunning => Keys::of(&ServiceRunning::json_schema(generator)),
+        AssertionType::ServiceEnabled => Keys::of(&ServiceEnabled::json_schema(generator)),
+        AssertionType::ProcessRunning => Keys::of(&ProcessRunning::json_schema(generator)),
+        AssertionType::PackageInstalled => Keys::of(&PackageInstalled::json_schema(generator)),
+        AssertionType::PackageNotInstalled => {
+            Keys::of(&PackageNotInstalled::json_schema(generator))
+        }
+        AssertionType::FileExists => Keys::of(&FileExists::json_schema(generator)),
+        AssertionType::FileContains => Keys::of(&FileContains::json_schema(generator)),
+        AssertionType::UserExists => Keys::of(&UserExists::json_schema(generator)),
+        AssertionType::GroupExists => Keys::of(&GroupExists::json_schema(generator)),
         AssertionType::CommandOutput => {
             let mut keys = Keys::of(&CommandOutput::json_schema(generator));
             let contains = keys.properties.get("contains").cloned().unwrap_or_default();

@@ -47,7 +47,7 @@ pub(super) fn explain(file: &str, text: &str, error: &ScanError) -> Problem {
     if let Some(ini) = other_format::named_yaml(text) {
         return Problem { file: Some(file.to_owned()), place: Some((1, 1)), ..ini };
     }
-    let lines = Lines(text.lines().collect());
+    let lines = Lines::of(text);
     let place = (error.marker().line(), error.marker().col() + 1);
     let info = error.info();
     if let Some(place) = lines.slashes(place.0) {
@@ -74,7 +74,7 @@ pub(super) fn explain(file: &str, text: &str, error: &ScanError) -> Problem {
         let hint = "write `key: value`, with a space after the colon";
         return at(file, place, "a key without `: `").hint(hint);
     }
-    if place.0 > lines.0.len() && !info.contains("quoted") {
+    if place.0 > lines.0.len() {
         let hint = "was it cut off? Close every `{`, `[` and quote";
         return at(file, lines.last_place(), "the file ends too early").hint(hint);
     }
@@ -85,7 +85,16 @@ pub(super) fn explain(file: &str, text: &str, error: &ScanError) -> Problem {
 
 struct Lines<'a>(Vec<&'a str>);
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    /// In YAML, a carriage return alone ends a line, too.
+    fn of(text: &'a str) -> Self {
+        let lines =
+            text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'));
+        let mut lines: Vec<&str> = lines.collect();
+        lines.pop_if(|last| last.is_empty());
+        Self(lines)
+    }
+
     fn line(&self, number: usize) -> &str {
         number.checked_sub(1).and_then(|index| self.0.get(index)).copied().unwrap_or_default()
     }

@@ -1,0 +1,293 @@
+//! One assertion on many VMs: selectors, templates, `for_each`, and what `plan` makes of them.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use bootproof::assertion::Expectation;
+use bootproof::spec::inventory::Inventory;
+use bootproof::spec::plan::Plan;
+use bootproof::spec::suite::Suite;
+use serde_json::{Value, json};
+
+/// Two web servers and a database.
+fn inventory() -> Value {
+    json!({
+        "lab": "shop",
+        "defaults": {"user": "ops", "password": "hunter2"},
+        "vars": {"domain": "example", "limit": 90, "colour": "of the lab"},
+        "groups": {
+            "eu": {"vars": {"colour": "of the group", "zone": "a b"}},
+            "fast": {"vars": {"colour": "of the group"}}
+        },
+        "vms": {
+            "web-1": {
+                "address": "10.0.0.1", "role": "web", "groups": ["eu", "fast"], "ports": [80, 443],
+                "memory_gb": 2, "vars": {"name": "it's", "service": "nginx"}
+            },
+            "web-2": {
+                "address": "10.0.0.2", "role": "web", "groups": ["eu"], "ports": [80],
+                "memory_gb": 4, "vars": {"colour": "of the VM", "service": "nginx"}
+            },
+            "db": {"address": "10.0.0.9", "role": "db", "ports": [5432], "memory_gb": 8}
+        }
+    })
+}
+
+fn suite(assertion: impl Into<Value>) -> Value {
+    let assertion: Value = assertion.into();
+    json!({
+        "vars": {"greeting": "hello", "needed": null},
+        "scenarios": [{"name": "s", "custom_tests": [{"name": "t", "assertions": [assertion]}]}]
+    })
+}
+
+fn resolve(inventory: &Value, suite: &Value) -> Result<Plan, String> {
+    let inventory = Inventory::parse("i.json", &inventory.to_string()).expect("an inventory");
+    let plan = Suite::parse("s.json", &suite.to_string())
+        .and_then(|suite| Plan::resolve(&[suite], inventory));
+    plan.map_err(|problems| problems.to_string())
+}
+
+fn plan(assertion: Value) -> Plan {
+    resolve(&inventory(), &suite(assertion)).expect("a plan")
+}
+
+/// The ids, without the test's name.
+fn ids(plan: &Plan) -> Vec<&str> {
+    let ids = plan.assertions.iter().map(|one| one.id.as_str());
+    ids.map(|id| id.strip_prefix("t::").expect("the test's name")).collect()
+}
+
+/// What each assertion does, in one line.
+fn commands(plan: &Plan) -> Vec<String> {
+    let command = |expectation: &Arc<Expectation>| match &**expectation {
+        Expectation::CommandOutput(command) => command.command.clone(),
+        other => other.describe(),
+    };
+    plan.assertions.iter().map(|one| command(&one.expectation)).collect()
+}
+
+fn command_on(on_vm: impl Into<Value>, command: &str) -> Value {
+    json!({"type": "command_output", "on_vm": on_vm.into(), "name": "n", "command": command})
+}
+
+#[test]
+fn an_assertion_holds_on_every_vm_of_its_selector() {
+    for (on_vm, expected) in [
+        (json!("db"), &["db::n"][..]),
+        (json!("*"), &["web-1::n", "web-2::n", "db::n"]),
+        (json!("role:web"), &["web-1::n", "web-2::n"]),
+        (json!(["group:fast", "db"]), &["web-1::n", "db::n"]),
+        (json!(["*", "!web-1"]), &["web-2::n", "db::n"]),
+    ] {
+        assert_eq!(ids(&plan(command_on(on_vm.clone(), "true"))), expected, "{on_vm}");
+    }
+}
+
+#[test]
+fn a_selector_may_match_nothing_only_if_the_suite_says_so() {
+    let mut assertion = command_on("role:cache", "true");
+    let error = resolve(&inventory(), &suite(assertion.clone())).unwrap_err();
+    assert!(error.starts_with("s.json:1:"), "{error}");
+    assert!(error.contains("no VM of i.json has the role `cache`"), "{error}");
+    assertion["may_match_nothing"] = true.into();
+    assert!(ids(&plan(assertion)).is_empty());
+}
+
+#[test]
+fn templates_become_the_values_of_their_vm() {
+    let text = "${{ vm.name }} ${{ vm.address }} ${{ vm.role }} ${{ vm.memory_gb }} \
+                ${{ vm.ports | join('+') }} ${{ vms.db.address }} ${{ vms['web-2'].address }} \
+                ${{ lab.name }} ${{ lab.vars.domain }} ${{ vars.greeting }} \
+                ${{ vm.vars.x | default('-') }} ${x} {{.Go}} ${#x} $((1+1))";
+    let mut assertion = command_on("role:web", "true");
+    assertion["equals"] = text.into();
+    let plan = plan(assertion);
+    let expected = |text: &str| match &*plan.assertions[text.parse::<usize>().unwrap()].expectation
+    {
+        Expectation::CommandOutput(command) => command.equals.clone().unwrap(),
+        _ => unreachable!(),
+    };
+    let rest = "10.0.0.9 10.0.0.2 shop example hello - ${x} {{.Go}} ${#x} $((1+1))";
+    assert_eq!(expected("0"), format!("web-1 10.0.0.1 web 2 80+443 {rest}"));
+    assert_eq!(expected("1"), format!("web-2 10.0.0.2 web 4 80 {rest}"));
+}
+
+#[test]
+fn the_nearest_value_counts() {
+    let plan = plan(command_on("*", "echo ${{ vm.vars.colour }}"));
+    assert_eq!(commands(&plan), ["echo 'of the group'", "echo 'of the VM'", "echo 'of the lab'"]);
+}
+
+#[test]
+fn groups_that_disagree_are_an_error_unless_the_vm_decides() {
+    let mut inventory = inventory();
+    inventory["groups"]["fast"]["vars"]["colour"] = "another".into();
+    let parsed = Inventory::parse("i.json", &inventory.to_string());
+    let error = parsed.unwrap_err().to_string();
+    assert!(error.contains("groups `eu` and `fast` of web-1 disagree about the value `colour`"));
+    inventory["vms"]["web-1"]["vars"]["colour"] = "mine".into();
+    assert!(Inventory::parse("i.json", &inventory.to_string()).is_ok());
+}
+
+#[test]
+fn a_value_stays_one_argument_of_a_command() {
+    for value in [
+        "; rm -rf /",
+        "$(touch /tmp/x)",
+        "`id`",
+        "a b",
+        "it's",
+        "\"",
+        "",
+        "*",
+        "a\nb",
+        "\\",
+        "-n",
+        "~",
+        "# no comment",
+        "&& false",
+    ] {
+        let mut inventory = inventory();
+        inventory["vms"]["db"]["vars"] = json!({"x": value});
+        for command in [
+            "printf '<%s>' ${{ vm.vars.x }}",
+            "x=${{ vm.vars.x }}; printf '<%s>' \"$x\"",
+            "printf '<%s>' \"$(printf '%s' ${{ vm.vars.x }}; echo .)\" | sed 's/[.]>$/>/'",
+        ] {
+            let plan = resolve(&inventory, &suite(command_on("db", command))).unwrap();
+            let command = &commands(&plan)[0];
+            let printed = Command::new("sh").args(["-c", command]).output().unwrap();
+            let printed = String::from_utf8(printed.stdout).unwrap();
+            assert_eq!(printed.trim_end(), format!("<{value}>").trim_end(), "{command}");
+        }
+    }
+}
+
+#[test]
+fn a_list_becomes_words_and_raw_text_stays_as_it_is() {
+    let plan = plan(command_on(
+        "web-1",
+        "for p in ${{ vm.ports + ['a b'] }}; do ${{ 'ls | wc' | raw }}; done",
+    ));
+    assert_eq!(commands(&plan), ["for p in 80 443 'a b'; do ls | wc; done"]);
+}
+
+#[test]
+fn a_value_inside_quotes_is_an_error() {
+    for command in [
+        "echo '${{ vm.name }}'",
+        "echo \"${{ vm.name }}\"",
+        "awk '{ print ${{ vm.name }} }' f",
+        "cat <<END\n${{ vm.name }}\nEND",
+        "echo $((${{ vm.memory_gb }} + 1))",
+    ] {
+        let error = resolve(&inventory(), &suite(command_on("db", command))).unwrap_err();
+        assert!(error.contains("not a word of the command"), "{command}: {error}");
+        let raw = command.replace(" }}", " | raw }}");
+        assert!(resolve(&inventory(), &suite(command_on("db", &raw))).is_ok(), "{raw}");
+    }
+}
+
+#[test]
+fn numbers_and_durations_can_come_from_templates() {
+    let assertion = json!({
+        "type": "port_listening", "on_vm": "web-2", "port": "${{ vm.ports[0] }}",
+        "timeout": "${{ 2 * 3 }}s", "wait": "${{ lab.vars.limit }}"
+    });
+    let plan = plan(assertion);
+    let one = &plan.assertions[0];
+    assert_eq!(ids(&plan), ["web-2::80"]);
+    assert_eq!((one.timeout.as_secs(), one.wait.unwrap().as_secs()), (6, 90));
+    let quoted = json!({"type": "port_listening", "on_vm": "web-2", "port": "80"});
+    let error = resolve(&inventory(), &suite(quoted)).unwrap_err();
+    assert!(error.contains("write 80 without quotes"), "{error}");
+    let word = json!({"type": "port_listening", "on_vm": "web-2", "port": "${{ vm.name }}"});
+    let error = resolve(&inventory(), &suite(word)).unwrap_err();
+    assert!(error.contains("invalid type: string \"web-2\""), "{error}");
+}
+
+#[test]
+fn for_each_makes_one_assertion_of_each_value() {
+    let ports = json!({
+        "type": "port_listening", "on_vm": "role:web", "port": "${{ each.port }}",
+        "for_each": {"port": "${{ vm.ports }}"}
+    });
+    assert_eq!(ids(&plan(ports)), ["web-1::80", "web-1::443", "web-2::80"]);
+
+    let mut named = command_on("db", "systemctl is-active ${{ each.unit }}");
+    named["for_each"] = json!({"unit": ["ssh", "cron"]});
+    assert_eq!(ids(&plan(named.clone())), ["db::n-ssh", "db::n-cron"]);
+    named["name"] = "${{ each.unit }}-runs".into();
+    assert_eq!(ids(&plan(named)), ["db::ssh-runs", "db::cron-runs"]);
+
+    let mut unnamed = command_on("db", "ls ${{ each.at.path }} ${{ each.flag }}");
+    unnamed["name"].take();
+    unnamed["equals"] = "x".into();
+    unnamed["for_each"] =
+        json!({"at": [{"name": "a", "path": "/a"}, {"name": "b", "path": "/b"}], "flag": [1, 2]});
+    let plan = plan(unnamed);
+    assert_eq!(ids(&plan), ["db::x-a-1", "db::x-a-2", "db::x-b-1", "db::x-b-2"]);
+    assert_eq!(commands(&plan), ["ls /a 1", "ls /a 2", "ls /b 1", "ls /b 2"]);
+}
+
+#[test]
+fn secrets_are_out_of_reach_of_templates() {
+    for name in
+        ["vm.password", "vm.ssh.password", "lab.defaults.password", "vms.db.ssh", "env.HOME"]
+    {
+        let mut assertion = command_on("db", "true");
+        assertion["contains"] = format!("${{{{ {name} }}}}").into();
+        let error = resolve(&inventory(), &suite(assertion)).unwrap_err();
+        assert!(error.contains("unknown name"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn a_value_of_the_suite_can_be_set_and_must_be_of_its_kind() {
+    let mut written = suite(command_on("db", "echo ${{ vars.greeting }} ${{ vars.needed }}"));
+    written["vars"]["number"] = 5.into();
+    let mut parsed = Suite::parse("s.json", &written.to_string()).unwrap();
+    assert_eq!(parsed.set_var("greeting", "good day"), Ok(true));
+    assert_eq!(parsed.set_var("absent", "x"), Ok(false));
+    assert_eq!(parsed.set_var("number", "7"), Ok(true));
+    let error = parsed.set_var("number", "seven").unwrap_err().to_string();
+    assert!(error.contains("`seven` cannot replace the value `number`"), "{error}");
+
+    let lab = || Inventory::parse("i.json", &inventory().to_string()).unwrap();
+    let error = Plan::resolve(&[parsed.clone()], lab()).unwrap_err().to_string();
+    assert!(error.contains("unknown name `vars.needed`") && error.contains("--var"), "{error}");
+    assert_eq!(parsed.set_var("needed", "it"), Ok(true));
+    assert_eq!(commands(&Plan::resolve(&[parsed], lab()).unwrap()), ["echo 'good day' it"]);
+}
+
+#[test]
+fn mistakes_that_no_value_can_solve_are_found_without_an_inventory() {
+    for (key, value, expected) in [
+        ("command", json!("ls ${{ vm.adress }}"), "did you mean `vm.address`?"),
+        ("command", json!("ls ${{ vm.name"), "this template cannot be read"),
+        ("command", json!("ls ${{ vm.name | uper }}"), "uper"),
+        ("contians", json!("${{ vm.name }}"), "did you mean `contains`?"),
+        ("matches", json!("("), "regex parse error"),
+        ("for_each", json!({"x": []}), "the list is empty"),
+    ] {
+        let mut assertion = command_on("*", "ls ${{ vm.name }}");
+        assertion[key] = value;
+        let error = Suite::parse("s.json", &suite(assertion).to_string()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{key}: {error}");
+    }
+    // Only the inventory knows these.
+    for (key, value) in [
+        ("command", json!("ls ${{ vm.vars.any.thing }} ${{ vms.some.address }}")),
+        ("matches", json!("${{ vm.vars.pattern }}")),
+        ("for_each", json!({"x": "${{ vm.vars.list }}"})),
+    ] {
+        let mut assertion = command_on("*", "ls");
+        assertion[key] = value;
+        assert!(
+            Suite::parse("s.json", &suite(assertion.clone()).to_string()).is_ok(),
+            "{assertion}"
+        );
+    }
+}
