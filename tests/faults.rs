@@ -34,7 +34,7 @@ use bootproof::problem::{Problem, Problems};
 use bootproof::record::Stop;
 use bootproof::report::store::Destinations;
 use bootproof::run::{Engine, RunSettings};
-use bootproof::settings::{self, LOCAL_INVENTORY};
+use bootproof::settings::{self, LOCAL_INVENTORY, Sources};
 use bootproof::spec::plan::PlannedAssertion;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;

@@ -130,9 +130,9 @@ impl Fault {
         let touched: BTreeSet<&str> = self.touched_vms().into_iter().chain(swapped).collect();
         let is_near = match &self.also {
             Some(parts) => parts.iter().any(|part| id.contains(part.as_str())),
-            None => touched.contains(assertion.vm.as_str()),
+            None => touched.contains(&*assertion.vm),
         };
-        assertion.scenario != CONTRACT || is_near || self.red.contains_key(id)
+        *assertion.scenario != *CONTRACT || is_near || self.red.contains_key(id)
     }
 }
 
