@@ -66,6 +66,10 @@ pub(super) fn explain(file: &str, text: &str, error: &ScanError) -> Problem {
         let hint = format!("write `&{name}` before the value that it repeats");
         return at(file, place, format!("unknown alias `{alias}`")).hint(hint);
     }
+    if info.contains("anchor or alias") {
+        let hint = "`*` and `&` mean an alias and an anchor in YAML: put the text in quotes";
+        return at(file, place, "a name is missing after this sign").hint(hint);
+    }
     if info.contains("mapping values are not allowed") {
         return lines.misplaced_colon(file, place);
     }

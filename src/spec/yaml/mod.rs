@@ -191,8 +191,7 @@ impl<'a> Reader<'a> {
         let handle = if tag.is_yaml_core_schema() { "!!" } else { &tag.handle };
         let tag = format!("{handle}{}", tag.suffix);
         let problem = self.walk.problem(place, format!("tags such as `{tag}` are not supported"));
-        let hint =
-            "remove it: text goes in quotes, and a secret is { env: NAME } or { file: PATH }";
+        let hint = "put it in quotes if it is text; a secret is { env: NAME } or { file: PATH }";
         Err(Problem { path: path.to_owned(), ..problem.hint(hint) })
     }
 
