@@ -18,11 +18,15 @@ const FAKE_TIMEDATECTL: &str =
 
 /// A file of docs/suite.md.
 fn file_of_the_docs(name: &str) -> Value {
+    serde_json::from_str(&text_of_the_docs(name)).expect("JSON")
+}
+
+fn text_of_the_docs(name: &str) -> String {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/suite.md")).unwrap();
     let mark = format!("<!-- file: {name} -->\n```json\n");
     let (_, after) = page.split_once(&mark).expect("the file in the docs");
     let (text, _) = after.split_once("```").expect("its end");
-    serde_json::from_str(text).expect("JSON")
+    text.to_owned()
 }
 
 struct Fleet {
@@ -91,8 +95,7 @@ fn verdicts(run: &Run, verdict: &str) -> usize {
 
 #[test]
 fn a_suite_of_twenty_lines_checks_fifty_hosts() {
-    let suite = format!("{:?}", file_of_the_docs("fleet-suite.json"));
-    assert!(!suite.is_empty());
+    assert!(text_of_the_docs("fleet-suite.json").lines().count() <= 20);
     let mut fleet = Fleet::start();
     assert_eq!(fleet.names().len(), 50);
     let run = fleet.check(&[]);
@@ -100,4 +103,17 @@ fn a_suite_of_twenty_lines_checks_fifty_hosts() {
     assert_eq!(verdicts(&run, "passed"), 300);
     let run = fleet.check(&["--limit", "role:db,web01", "--exclude", "db4", "--skip", "disk"]);
     assert_eq!((run.code, verdicts(&run, "passed")), (Some(0), 20), "{}", run.transcript());
+}
+
+#[test]
+fn a_fault_on_forty_eight_hosts_is_one_block() {
+    let mut fleet = Fleet::start();
+    let names = fleet.names();
+    fleet.be_late(&names[1..49]);
+    let run = fleet.check(&["--no-evidence"]);
+    assert_eq!((run.code, verdicts(&run, "failed")), (Some(1), 48), "{}", run.transcript());
+    let printed = run.stdout.lines().count() + run.stderr.lines().count();
+    assert!(printed <= 40, "{printed} lines: {}", run.transcript());
+    let named = "on 48 of 50: web[02-30], app[01-16], db[1-3]";
+    assert_eq!(run.stdout.matches(named).count(), 1, "{}", run.transcript());
 }

@@ -80,6 +80,7 @@ const WRONG: &[Case] = &[
     ("vm_boots", r#""type": "command_output""#, r#""type": "vm_boots""#),
     ("network_reachable", r#""type": "command_output""#, r#""type": "network_reachable""#),
     ("service_running", r#""type": "command_output""#, r#""type": "service_running""#),
+    ("a type of other suites", r#""type": "command_output""#, r#""type": "package_installed""#),
     ("misspelt type", r#""type": "command_output""#, r#""type": "comand_output""#),
     ("unknown key in an assertion", r#""port": 5432 },"#, r#""prot": 5432 },"#),
     (

@@ -61,7 +61,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
         ],
     ),
     ("harness", &["error", "gate", "outcome", "report", "run", "settings", "spec"]),
-    ("lab", &["atomic_file", "problem", "spec"]),
+    ("lab", &["assertion", "atomic_file", "problem", "spec"]),
     (
         "cli",
         &[

@@ -103,7 +103,12 @@ fn merged(
     }
     // Where both find something, the blueprint's own rules have the better hint.
     let known: HashSet<String> = errors.iter().map(|error| error.path.clone()).collect();
-    errors.extend(in_suite.iter().filter(|error| !known.contains(&error.path)).cloned());
+    // The other keys of an assertion whose type is wrong are those of another type.
+    let is_of_known_type = |error: &&Problem| {
+        let assertion = error.path.rsplit_once('.').map_or("", |(assertion, _)| assertion);
+        !known.contains(&error.path) && !known.contains(&format!("{assertion}.type"))
+    };
+    errors.extend(in_suite.iter().filter(is_of_known_type).cloned());
     errors.sort_by_key(|error| error.place);
     errors
 }

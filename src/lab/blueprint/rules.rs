@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::spelling::Spelled;
 use super::written::{BlueprintFile, RecipeLink};
+use crate::assertion::AssertionType;
 use crate::problem::{Problem, hint_for_unknown};
 use crate::spec::suite::{ScenarioEntry, ScenarioKind};
 
@@ -22,6 +23,22 @@ const OTHER_TYPES: [(&str, &str); 3] = [
         "use `port_listening`, or `command_output` with `systemctl is-active SERVICE`",
     ),
 ];
+
+/// The assertion types of a blueprint's scenario.
+const OWN_TYPES: [AssertionType; 3] =
+    [AssertionType::PortListening, AssertionType::CommandOutput, AssertionType::HttpResponds];
+
+/// What to write instead of a type that a blueprint does not have; `None` for a type that it has,
+/// and for one that nobody has.
+fn instead_of(word: &str) -> Option<String> {
+    if let Some((_, instead)) = OTHER_TYPES.iter().find(|(other, _)| *other == word) {
+        return Some((*instead).to_owned());
+    }
+    AssertionType::of_word(word).filter(|kind| !OWN_TYPES.contains(kind)).map(|_| {
+        let words = OWN_TYPES.map(AssertionType::word).join(", ");
+        format!("a blueprint has only {words}; put this assertion into a suite of its own")
+    })
+}
 
 /// The scenarios of a blueprint, each with its JSON path.
 pub(super) fn scenarios(written: &BlueprintFile) -> impl Iterator<Item = (String, &ScenarioEntry)> {
@@ -217,13 +234,9 @@ fn assertions(spelled: &Spelled, written: &BlueprintFile) -> Vec<Problem> {
         .flat_map(|((path, _), scenario)| assertions_of(&path, scenario));
     for (path, assertion) in all {
         let word = assertion["type"].as_str().unwrap_or_default();
-        if let Some((_, instead)) = OTHER_TYPES.iter().find(|(other, _)| *other == word) {
+        if let Some(instead) = instead_of(word) {
             let message = format!("unknown assertion type `{word}`");
-            errors.push(spelled.error(
-                &format!("{path}.type"),
-                message,
-                Some((*instead).to_owned()),
-            ));
+            errors.push(spelled.error(&format!("{path}.type"), message, Some(instead)));
         }
         match assertion.get("on_vm").map(Value::as_str) {
             Some(Some(vm)) if !is_node(written, vm) => {
