@@ -159,4 +159,14 @@ mod tests {
         let suites = suites_of(&declared, Path::new("inventory/local.json")).unwrap();
         assert_eq!(suites, ["../suites/a.json", "/b.json"].map(PathBuf::from));
     }
+
+    #[test]
+    fn the_declared_inventory_may_be_yaml() {
+        let folder = tempfile::tempdir().unwrap();
+        let local = folder.path().join("local.json");
+        assert!(declared_inventory(&local, "l").is_none());
+        let text = "lab: l\nvms:\n  vm: { address: h, ssh: { user: ops, agent: true } }\n";
+        fs::write(folder.path().join("l.yaml"), text).unwrap();
+        assert!(declared_inventory(&local, "l").is_some());
+    }
 }

@@ -45,7 +45,8 @@ pub(super) fn explain(message: &str, more_keys: &[&str]) -> Explained {
     let message = message.replace("missing field", "missing key");
     let hint = quoted_number(&message)
         .or_else(|| word_for_boolean(&message))
-        .or_else(|| unquoted_text(&message));
+        .or_else(|| unquoted_text(&message))
+        .or_else(|| nothing(&message));
     known(&in_words_of_json(&message), hint)
 }
 
@@ -118,6 +119,12 @@ fn word_for_boolean(message: &str) -> Option<String> {
     Some(format!("write {meant}, without quotes"))
 }
 
+/// A hint for a key that has no value.
+fn nothing(message: &str) -> Option<String> {
+    let is_null = message.starts_with("invalid type: null, expected ");
+    is_null.then(|| "write a value, or leave the key out".to_owned())
+}
+
 /// A hint for text that looks like a number or a boolean, and so needs quotes.
 fn unquoted_text(message: &str) -> Option<String> {
     static UNQUOTED: LazyLock<Regex> = LazyLock::new(|| {
@@ -162,6 +169,7 @@ mod tests {
             ("string \"Off\", expected a boolean", Some("write false, without quotes")),
             ("string \"maybe\", expected a boolean", None),
             ("integer `17`, expected a string", Some("put it in quotes: \"17\"")),
+            ("null, expected a string", Some("write a value, or leave the key out")),
             ("boolean `true`, expected a string", Some("put it in quotes: \"true\"")),
         ] {
             let explained = explain(&format!("invalid type: {message}"), &[]);

@@ -149,6 +149,21 @@ fn check_runs_files_in_yaml_and_in_json_with_comments() {
 }
 
 #[test]
+fn selectors_and_templates_work_in_yaml() {
+    let scene = Scene::new().vm_at("db-1", 1).vm_at("db-2", 1);
+    scene.write("lab.yaml", as_yaml(&scene.inventory));
+    let suite = "scenarios:\n- name: s\n  custom_tests:\n  - name: t\n    assertions:\n    \
+                 - type: port_listening\n      on_vm: [\"*\", \"!db-2\"]\n      \
+                 port: ${{ each.port }}\n      for_each: { port: [5432, 9187] } # no 22\n";
+    scene.write("suite.yaml", suite);
+    let plan = scene.bootproof(&["plan", "-i", "lab.yaml", "-s", "suite.yaml"]);
+    assert_eq!(plan.code, Some(0), "{}", plan.transcript());
+    for (id, is_there) in [("t::db-1::5432", true), ("t::db-1::9187", true), ("t::db-2::", false)] {
+        assert_eq!(plan.stdout.contains(id), is_there, "{}", plan.stdout);
+    }
+}
+
+#[test]
 fn a_blueprint_in_yaml_makes_the_same_files() {
     let scene = Scene::new();
     scene.write("blueprint.json", BLUEPRINT);

@@ -85,7 +85,9 @@ fn mistake(text: &str, start: usize, kind: &Kind) -> (usize, Problem) {
         }
         Kind::ExpectedComma => Problem::new("expected `,`")
             .hint("separate the items of a list and the keys of an object with commas"),
-        Kind::ExpectedColonAfterObjectKey => Problem::new("expected `:` after the key"),
+        Kind::ExpectedColonAfterObjectKey => {
+            Problem::new("expected `:` after the key").hint("write \"key\": value")
+        }
         Kind::ExpectedStringObjectProperty => {
             Problem::new("a key must be in double quotes").hint("write \"key\": value")
         }
@@ -94,6 +96,21 @@ fn mistake(text: &str, start: usize, kind: &Kind) -> (usize, Problem) {
                 .hint("write text in double quotes; the words of JSON are true, false and null")
         }
         Kind::NestingDepthExceeded => Problem::new(too_deep()),
+        Kind::UnexpectedToken if here.starts_with('/') => {
+            Problem::new("a single `/`").hint("a comment begins with `//` or `/*`")
+        }
+        Kind::UnexpectedTokenInObject | Kind::UnexpectedComma if here.starts_with(',') => {
+            Problem::new("a comma too many").hint("remove it, or write what is missing before it")
+        }
+        Kind::UnexpectedCloseBrace | Kind::UnexpectedCloseBracket => {
+            Problem::new("this bracket closes nothing, or a value is missing before it")
+                .hint("each `{` is closed with `}`, and each `[` with `]`")
+        }
+        Kind::HexadecimalNumbersNotAllowed
+        | Kind::UnaryPlusNumbersNotAllowed
+        | Kind::BareDecimalPointNumbersNotAllowed
+        | Kind::NonFiniteNumbersNotAllowed => Problem::new("JSON has no such number")
+            .hint("write it as 10, -1 or 0.5; if it is text, put it in double quotes"),
         Kind::MultipleRootJsonValues => Problem::new("the file goes on after its end")
             .hint("is there a `}` too much before it? A file has one object"),
         kind => Problem::new(lower_case(&kind.to_string())),

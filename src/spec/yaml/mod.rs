@@ -191,16 +191,15 @@ impl<'a> Reader<'a> {
         let handle = if tag.is_yaml_core_schema() { "!!" } else { &tag.handle };
         let tag = format!("{handle}{}", tag.suffix);
         let problem = self.walk.problem(place, format!("tags such as `{tag}` are not supported"));
-        let hint =
-            "remove it: text goes in quotes, and a secret is { env: NAME } or { file: PATH }";
+        let hint = "put it in quotes if it is text; a secret is { env: NAME } or { file: PATH }";
         Err(Problem { path: path.to_owned(), ..problem.hint(hint) })
     }
 
     /// The value of an anchor once more.
     fn repeat(&mut self, path: &str, place: Place, anchor: usize) -> Result<Value, Problem> {
         let Some(value) = self.anchors.0.get(&anchor) else {
-            let problem =
-                self.walk.problem(place, "this alias is inside the value that it repeats");
+            let message = "this alias is inside the value that it repeats";
+            let problem = self.walk.problem(place, message).hint("write the value out");
             return Err(Problem { path: path.to_owned(), ..problem });
         };
         let Size { amount, levels } = Size::of(value);
