@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::Error;
 use crate::exit_code::ExitCode;
@@ -22,6 +22,12 @@ const ASKPASS: &str = "BOOTPROOF_ASKPASS_VM";
 /// Within this time a VM has accepted a login and set its clock. An emulated VM that has just been
 /// resumed needs seconds.
 const CLOCK_SECONDS: &str = "120";
+
+/// An answer that took longer leaves the clock too late, and the time is sent again.
+const CLOCK_SET_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often the time is sent at most.
+const CLOCK_TRIES: usize = 10;
 
 /// OpenSSH options that `lab ssh` sets.
 const SSH_OPTIONS: [&str; 5] = [
@@ -88,7 +94,7 @@ fn set_clock(folder: &LabFolder, vm: &Vm) -> Result<(), Problem> {
     ssh.args(["--kill-after=5", CLOCK_SECONDS, "ssh"]);
     add_ssh_arguments(&mut ssh, folder, vm)?;
     ssh.args(["--", "sudo", "-S", "-p", "''", "sh", "-c"])
-        .arg("'echo ready; read now; date -u -s @$now > /dev/null'")
+        .arg("'while echo ready; read now; do date -u -s @$now > /dev/null && echo set || exit; done'")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -115,10 +121,20 @@ fn send_time(child: &mut Child, sudo_password: &Secret) -> io::Result<()> {
         return Ok(());
     };
     writeln!(stdin, "{}", sudo_password.expose())?;
-    // A login takes seconds, so the time is read only once the shell is ready.
-    BufReader::new(stdout).read_line(&mut String::new())?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    writeln!(stdin, "{:.3}", now.as_secs_f64())
+    let mut answers = BufReader::new(stdout);
+    for _ in 0..CLOCK_TRIES {
+        // A login takes seconds, so the time is read only once the shell is ready.
+        answers.read_line(&mut String::new())?;
+        let asked = Instant::now();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        writeln!(stdin, "{:.3}", now.as_secs_f64())?;
+        answers.read_line(&mut String::new())?;
+        // The clock is late by as long as `date` took to start.
+        if asked.elapsed() <= CLOCK_SET_WITHIN {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn add_ssh_arguments(ssh: &mut Command, folder: &LabFolder, vm: &Vm) -> Result<(), Problem> {
