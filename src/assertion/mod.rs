@@ -267,6 +267,14 @@ impl Expectation {
         }
     }
 
+    /// The systemd unit that it is about: if systemd gives up on the unit, waiting is in vain.
+    pub fn unit(&self) -> Option<String> {
+        match self {
+            Self::ServiceRunning(expected) => Some(expected.unit()),
+            _ => None,
+        }
+    }
+
     /// Whether a slow answer alone makes it unclear.
     pub fn is_about_time(&self) -> bool {
         matches!(self, Self::Peer(Peer { aspect: Aspect::Clock { .. }, .. }))

@@ -11,7 +11,7 @@ pub fn read_packages() -> String {
          if has dpkg-query; then echo @dpkg; dpkg-query -W \
          -f \"\\${{db:Status-Status}} \\${{Package}} \\${{Version}} \\${{Architecture}}\\n\"; \
          echo \"@end $?\"; fi; \
-         if has rpm; then echo @rpm; \
+         if rpm --version 2>/dev/null | grep -q \"RPM version\"; then echo @rpm; \
          rpm -qa --qf \"installed %{{NAME}} %{{EPOCHNUM}}:%{{VERSION}}-%{{RELEASE}} %{{ARCH}}\\n\"; \
          echo \"@end $?\"; fi; \
          if has apk; then echo @apk; apk info -v; echo \"@end $?\"; fi; echo @done",

@@ -8,6 +8,7 @@ mod aftermath;
 mod corpus;
 mod coverage;
 mod docs;
+mod everyday;
 mod fake_vm;
 mod fleet;
 mod fold;

@@ -108,7 +108,7 @@ impl Sshd {
         }
     }
 
-    fn scene(&self) -> Scene {
+    pub fn scene(&self) -> Scene {
         Scene::new()
             .default("password", Value::Null)
             .vm_at("vm", self.port)

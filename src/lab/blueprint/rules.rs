@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::spelling::Spelled;
+use super::spelling::{OWN_TYPES, Spelled};
 use super::written::{BlueprintFile, RecipeLink};
 use crate::assertion::AssertionType;
 use crate::problem::{Problem, hint_for_unknown};
@@ -23,10 +23,6 @@ const OTHER_TYPES: [(&str, &str); 3] = [
         "use `port_listening`, or `command_output` with `systemctl is-active SERVICE`",
     ),
 ];
-
-/// The assertion types of a blueprint's scenario.
-const OWN_TYPES: [AssertionType; 3] =
-    [AssertionType::PortListening, AssertionType::CommandOutput, AssertionType::HttpResponds];
 
 /// What to write instead of a type that a blueprint does not have; `None` for a type that it has,
 /// and for one that nobody has.

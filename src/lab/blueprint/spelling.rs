@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::written::BlueprintFile;
+use crate::assertion::AssertionType;
 use crate::problem::{Problem, Problems};
 use crate::spec::source::{Source, join};
 
@@ -24,13 +25,17 @@ const SYNONYMS: [(&str, &[&str]); 7] = [
     ("to", &["target"]),
 ];
 
+/// The assertion types of a blueprint's scenario.
+pub(super) const OWN_TYPES: [AssertionType; 3] =
+    [AssertionType::PortListening, AssertionType::CommandOutput, AssertionType::HttpResponds];
+
 /// What is below these keys is sent as it is: names of headers, a JSON body.
 const DATA: [&str; 2] = ["headers", "body"];
 
 /// Every key of the format, in its own spelling.
 static KNOWN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let mut known = BTreeSet::new();
-    each_object(&mut schema_for!(BlueprintFile).to_value(), &mut |schema| {
+    each_object(&mut written_schema(), &mut |schema| {
         known.extend(
             schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.clone()),
         );
@@ -206,11 +211,21 @@ impl Respelling {
 
 /// The JSON Schema of blueprints; it accepts every spelling of a key.
 pub(super) fn schema() -> Schema {
-    let mut schema = schema_for!(BlueprintFile);
-    let mut value = schema.clone().to_value();
+    let mut value = written_schema();
     each_object(&mut value, &mut allow_spellings);
-    if let Ok(spelled) = Schema::try_from(value) {
-        schema = spelled;
+    Schema::try_from(value).unwrap_or_default()
+}
+
+/// The schema of the format's own spelling; its assertions have only [`OWN_TYPES`].
+fn written_schema() -> Value {
+    let mut schema = schema_for!(BlueprintFile).to_value();
+    let is_own = |form: &Value| {
+        let word = form["properties"]["type"]["const"].as_str().unwrap_or_default();
+        AssertionType::of_word(word).is_some_and(|kind| OWN_TYPES.contains(&kind))
+    };
+    if let Some(forms) = schema.pointer_mut("/$defs/Assertion/oneOf").and_then(Value::as_array_mut)
+    {
+        forms.retain(is_own);
     }
     schema
 }
