@@ -311,7 +311,7 @@ fn a_login_that_is_cut_off_is_tried_again() {
         let before = vm.connections();
         scene = scene.vm("vm", &vm).ssh("vm", means, value);
         blocked(
-            &scene.check(&["--wait", "1s"]),
+            &scene.check(&["--wait", "5s"]),
             "auth",
             "the server closed the connection during the login",
         );
