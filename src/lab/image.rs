@@ -144,6 +144,8 @@ impl Build<'_> {
         let mut make = self.shop.mmdebstrap()?;
         make.args(["--variant=custom", "--skip=update"])
             .arg(format!("--setup-hook=tar-in {} /", self.base.quoted_path()?))
+            // The base system has no /dev; mmdebstrap makes the devices in it, but not the folder.
+            .arg("--setup-hook=mkdir -p \"$1/dev\"")
             .args(self.install_hook().map(|hook| format!("--customize-hook={hook}")))
             .args(hooks(&files).iter().map(|hook| format!("--customize-hook={hook}")))
             .args(["trixie", "-"])
