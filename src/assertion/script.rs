@@ -57,7 +57,7 @@ pub fn fitting<'a>(own: &[&'a str], others: impl IntoIterator<Item = &'a String>
 }
 
 /// The last line that says something.
-pub(super) fn last_line(text: &str) -> Option<&str> {
+pub fn last_line(text: &str) -> Option<&str> {
     text.lines().map(str::trim).rfind(|line| !line.is_empty())
 }
 

@@ -2,7 +2,7 @@
 
 use super::judgement::Unclear;
 use super::mistake::Mistake;
-use super::script::{last_line, set};
+use super::script::{self, last_line, set};
 
 /// The properties that are read, in any order.
 const PROPERTIES: &str =
@@ -29,6 +29,11 @@ pub fn read_services(units: &[&str]) -> String {
          systemctl show --all -p {PROPERTIES} -- \"$@\"; echo \"@end $?\"",
         set(units)
     )
+}
+
+/// The remote command that describes one unit, in one line.
+pub(super) fn how(unit: &str) -> String {
+    script::how(&read_services(&[unit]), false)
 }
 
 /// The name of the unit that `name` means.

@@ -5,8 +5,7 @@ use serde::Deserialize;
 
 use super::judgement::{Judgement, Unclear};
 use super::mistake::Mistake;
-use super::script;
-use super::service::{Services, Unit, mistake, read_services, short_name, unit};
+use super::service::{Services, Unit, mistake, short_name, unit};
 use super::slug::slug;
 
 /// The service must be enabled, so that systemd starts it at each boot.
@@ -28,11 +27,6 @@ impl ServiceEnabled {
     /// What is expected, in one line.
     pub fn describe(&self) -> String {
         format!("{} is enabled", self.unit())
-    }
-
-    /// The remote command, in one line.
-    pub fn how(&self) -> String {
-        script::how(&read_services(&[&self.unit()]), false)
     }
 
     /// `nginx-enabled`.

@@ -5,8 +5,7 @@ use serde::Deserialize;
 
 use super::judgement::{Judgement, Unclear};
 use super::mistake::Mistake;
-use super::script;
-use super::service::{Services, mistake, read_services, short_name, unit};
+use super::service::{Services, mistake, short_name, unit};
 use super::slug::slug;
 
 /// systemd must say that the service is active, and its processes must not have ended.
@@ -28,11 +27,6 @@ impl ServiceRunning {
     /// What is expected, in one line.
     pub fn describe(&self) -> String {
         format!("{} runs", self.unit())
-    }
-
-    /// The remote command, in one line.
-    pub fn how(&self) -> String {
-        script::how(&read_services(&[&self.unit()]), false)
     }
 
     /// `nginx-running`.

@@ -223,8 +223,7 @@ impl<'a> Printer<'a> {
     fn everywhere(&self) -> Vec<Everywhere<'a>> {
         let mut groups: IndexMap<(&str, usize, &str), Everywhere> = IndexMap::new();
         for one in self.chosen() {
-            let last = one.id.as_str().rsplit("::").next().unwrap_or_default();
-            match groups.entry((&one.file, one.line, last)) {
+            match groups.entry((&one.file, one.line, one.id.last_part())) {
                 Entry::Occupied(mut group) => group.get_mut().add(one),
                 Entry::Vacant(place) => drop(place.insert(Everywhere::new(one))),
             }
@@ -242,7 +241,7 @@ impl<'a> Everywhere<'a> {
     fn add(&mut self, other: &'a PlannedAssertion) {
         let first = self.first;
         if self.vms.len() == 1 {
-            self.id = self.id.replacen(&format!("::{}::", first.vm), "::*::", 1);
+            self.id = first.id.on_any_vm();
         }
         self.vms.push(&other.vm);
         let [one, other] = [first, other].map(|it| &it.expectation);

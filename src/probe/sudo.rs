@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::context::{ProbeContext, Unanswered};
 use crate::assertion::command_output::missing_tool;
-use crate::assertion::script::{SUDO_GRANTED, as_root};
+use crate::assertion::script::{SUDO_GRANTED, as_root, last_line};
 use crate::command::CommandResult;
 use crate::obstacle::{Obstacle, Stage};
 use crate::secrets::Secret;
@@ -66,8 +66,7 @@ fn refused(stderr: &str) -> Obstacle {
         )
         .hint("install `sudo` on the VM, or check something that does not need root");
     }
-    let last_line = stderr.lines().map(str::trim).rfind(|line| !line.is_empty());
-    let why = last_line.unwrap_or("it printed nothing");
+    let why = last_line(stderr).unwrap_or("it printed nothing");
     Obstacle::lasting(Stage::Sudo, format!("sudo refused: {why}")).hint(
         "is the user in the group `sudo`, and is the password (or `sudo_password`) in the \
          inventory right?",

@@ -11,7 +11,7 @@ use crate::assertion::port_listening::Protocol;
 use crate::assertion::wire::{Wire, WireSeen};
 use crate::assertion::{Expectation, Observation};
 use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict, VerdictKind};
-use crate::spec::plan::PlannedAssertion;
+use crate::spec::plan::{PlannedAssertion, last_part, on_any_vm};
 
 /// The result of one assertion.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -161,13 +161,12 @@ impl ResultRow {
 
     /// The last part of the id: what is looked at.
     pub(super) fn last_part(&self) -> &str {
-        self.id.splitn(3, "::").nth(2).unwrap_or(&self.id)
+        last_part(&self.id)
     }
 
     /// The id with a star in place of the VM.
     pub(super) fn id_of_any_vm(&self) -> String {
-        let test = self.id.split("::").next().unwrap_or_default();
-        format!("{test}::*::{}", self.last_part())
+        on_any_vm(&self.id)
     }
 }
 

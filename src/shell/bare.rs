@@ -1,4 +1,5 @@
-//! What stands outside quotes in a command, where a value may bring its own.
+//! Tells whether a part of a command is outside quotes. There, a value that is quoted for the shell
+//! stays one argument; inside quotes, it would not.
 
 use std::ops::Range;
 

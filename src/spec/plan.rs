@@ -104,10 +104,31 @@ impl AssertionId {
         Self(format!("{self}::{name}").into())
     }
 
+    /// Its last part: what is checked.
+    pub fn last_part(&self) -> &str {
+        last_part(&self.0)
+    }
+
+    /// The same with a star in place of the VM.
+    pub fn on_any_vm(&self) -> String {
+        on_any_vm(&self.0)
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The last part of an id: what is checked.
+pub fn last_part(id: &str) -> &str {
+    id.splitn(3, "::").nth(2).unwrap_or(id)
+}
+
+/// An id with a star in place of the VM.
+pub fn on_any_vm(id: &str) -> String {
+    let test = id.split("::").next().unwrap_or_default();
+    format!("{test}::*::{}", last_part(id))
 }
 
 impl fmt::Display for AssertionId {
@@ -198,12 +219,9 @@ impl Plan {
 
     /// The assertions of each VM that has any, in the order of the inventory.
     pub fn by_vm(&self) -> Vec<(&Vm, Vec<&PlannedAssertion>)> {
-        let mut groups: HashMap<&str, Vec<&PlannedAssertion>> = HashMap::new();
-        for assertion in &self.assertions {
-            groups.entry(&assertion.vm).or_default().push(assertion);
-        }
         let vms = self.inventory.vms.values();
-        vms.filter_map(|vm| Some((vm, groups.remove(vm.name.as_str())?))).collect()
+        let groups = vms.map(|vm| (vm, self.on_vm(&vm.name).collect::<Vec<_>>()));
+        groups.filter(|(_, assertions)| !assertions.is_empty()).collect()
     }
 }
 
@@ -429,19 +447,19 @@ impl PlannedAssertion {
 
     fn of_suite(origin: &Origin, vm: Arc<str>, expanded: &Expanded) -> Self {
         let Origin { assertion, file, test, .. } = origin;
-        let content = expanded.content.clone();
+        let content = &expanded.content;
         Self {
             id: AssertionId::new(test, &vm, &expanded.slug),
             scenario: assertion.scenario.clone(),
             test: assertion.test.clone(),
             vm,
-            description: content.description,
-            counter_example: content.counter_example,
+            description: content.description.clone(),
+            counter_example: content.counter_example.clone(),
             timeout: content.timeout.unwrap_or(DEFAULT_TIMEOUT),
             wait: content.wait,
             consistently: content.consistently,
-            unit: content.unit.or_else(|| content.expectation.unit().map(Arc::from)),
-            expectation: content.expectation,
+            unit: content.unit.clone().or_else(|| content.expectation.unit().map(Arc::from)),
+            expectation: content.expectation.clone(),
             file: (*file).clone(),
             line: assertion.line,
         }

@@ -67,11 +67,6 @@ impl Selector {
         Ok(Self(terms))
     }
 
-    /// Whether it names one VM.
-    pub fn is_one_vm(&self) -> bool {
-        matches!(&self.0[..], [Term { negative: false, meaning: Meaning::Vm(_) }])
-    }
-
     /// The VMs that it means, in the order of the inventory.
     ///
     /// A word that means no VM is a mistake, and so is a selector that leaves all of them out.

@@ -167,12 +167,10 @@ impl Templates {
         template.render(&scope.0).map(Value::String).map_err(|error| explain(&error))
     }
 
-    /// Whether a text that was added uses one of these names.
-    pub fn uses(&self, target: Target, text: &str, names: &[&str]) -> bool {
+    /// Whether a text that was added uses this name.
+    pub fn uses(&self, target: Target, text: &str, name: &str) -> bool {
         let template = self.0.get_template(&key(target, text));
-        template.is_ok_and(|template| {
-            template.undeclared_variables(false).iter().any(|name| names.contains(&name.as_str()))
-        })
+        template.is_ok_and(|template| template.undeclared_variables(false).contains(name))
     }
 
     fn explain(&self, target: Target, text: &str, scope: &Scope, error: &Error) -> TemplateMistake {

@@ -89,9 +89,8 @@ impl Expand<'_> {
     }
 
     fn no_list(&self, path: &str, value: &Value) -> TemplateProblem {
-        let problem = self.source.problem(path, format!("`for_each` needs a list, not {value}"));
         TemplateProblem {
-            problem: Box::new(problem.hint("write a list of values, or a template that gives one")),
+            problem: Box::new(wrong_list(self.source, path, needs_list(value))),
             depends_on_values: true,
         }
     }
@@ -231,18 +230,26 @@ fn check_list(source: &Source, path: &str, name: &str, list: &Value) -> Result<(
         let problem = source.problem(path, format!("a template cannot use the name `{name}`"));
         return Err(problem.hint("use letters, digits and `_`"));
     }
-    let problem = match list {
+    let message = match list {
         Value::Array(items) if items.is_empty() => {
-            source.problem(path, "the list is empty, so there is nothing to check")
+            "the list is empty, so there is nothing to check".to_owned()
         }
         Value::Array(items) => match duplicate(items) {
             None => return Ok(()),
-            Some(value) => source.problem(path, format!("the list has the value {value} twice")),
+            Some(value) => format!("the list has the value {value} twice"),
         },
         Value::String(text) if is_template(text) => return Ok(()),
-        other => source.problem(path, format!("`for_each` needs a list, not {other}")),
+        other => needs_list(other),
     };
-    Err(problem.hint("write a list of values, or a template that gives one"))
+    Err(wrong_list(source, path, message))
+}
+
+fn needs_list(value: &Value) -> String {
+    format!("`for_each` needs a list, not {value}")
+}
+
+fn wrong_list(source: &Source, path: &str, message: String) -> Problem {
+    source.problem(path, message).hint("write a list of values, or a template that gives one")
 }
 
 fn duplicate(items: &[Value]) -> Option<&Value> {
