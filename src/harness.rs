@@ -54,6 +54,7 @@ impl Environment {
                 wait: settings::span_variable("BOOTPROOF_WAIT")?.unwrap_or(Duration::ZERO),
                 once: false,
                 deadline: settings::span_variable("BOOTPROOF_DEADLINE")?,
+                jobs: settings::jobs_variable()?,
                 evidence: true,
             },
             process_per_trial: variable("NEXTEST").is_some(),

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::assertion::facts::Facts;
 use crate::health::evidence::EvidenceItem;
 use crate::health::identity::SystemIdentity;
 use crate::outcome::{Cause, Outcome};
@@ -42,6 +43,8 @@ pub struct VmRecord {
     pub connects: u32,
     /// Which machine it is.
     pub identity: SystemIdentity,
+    /// What is compared between VMs; empty unless peers are checked.
+    pub facts: Facts,
     /// How many CPUs it has, as far as is known.
     pub cpus: Option<usize>,
     /// What its login shell prints around each command; nothing of it counts.

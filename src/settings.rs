@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::problem::{Problem, Problems, hint_for_unknown};
 use crate::secrets::Secrets;
 use crate::spec::duration;
 use crate::spec::inventory::{Inventory, Via};
-use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
+use crate::spec::plan::{AssertionId, Plan};
 use crate::spec::selector::Selector;
 use crate::spec::suite::Suite;
 
@@ -35,6 +36,19 @@ pub fn span_variable(name: &str) -> Result<Option<Duration>, Problem> {
             .map_err(|error| Problem::new(format!("{name}: {error}"))),
         _ => Ok(None),
     }
+}
+
+/// How many VMs to work on at once, as `BOOTPROOF_JOBS` says; `None` if it is not set or empty.
+pub fn jobs_variable() -> Result<Option<NonZeroUsize>, Problem> {
+    let text = std::env::var("BOOTPROOF_JOBS").unwrap_or_default();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let number = text.parse().map(Some);
+    number.map_err(|_| {
+        let problem = Problem::new(format!("BOOTPROOF_JOBS: `{text}` is not a number from 1 on"));
+        problem.hint("it says how many VMs to work on at once; leave it out to adapt")
+    })
 }
 
 /// Values for suites in the environment: `NAME=VALUE`, separated by white space.
@@ -206,8 +220,7 @@ fn chosen_vms<'a>(
 /// The secrets of every VM that a run of `selected` can touch, jump hosts among them.
 pub fn read_secrets(plan: &Plan, selected: &HashSet<AssertionId>) -> Result<Secrets, Problem> {
     let vms = &plan.inventory.vms;
-    let chosen = plan.assertions.iter().filter(|assertion| selected.contains(&assertion.id));
-    let mut needed: HashSet<&str> = chosen.flat_map(PlannedAssertion::vms).collect();
+    let mut needed = plan.needed_vms(selected);
     let mut next: Vec<&str> = needed.iter().copied().collect();
     while let Some(name) = next.pop() {
         if let Some(Via::Vm(jump)) = &vms[name].ssh.via

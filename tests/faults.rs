@@ -219,8 +219,13 @@ fn run(
     let selected = chosen.map(|assertion| assertion.id.clone()).collect();
     let destinations = Destinations::nowhere();
     let gate = Gate::prepare(Request { plan, selected, destinations, coverage_required: false })?;
-    let settings =
-        RunSettings { wait, once: wait.is_zero(), deadline: Some(DEADLINE), evidence: false };
+    let settings = RunSettings {
+        wait,
+        once: wait.is_zero(),
+        deadline: Some(DEADLINE),
+        evidence: false,
+        jobs: None,
+    };
     let ending = gate.run(engine, settings, Arc::new(|_| {}));
     if matches!(ending.record.stop, Some(Stop::Interrupt | Stop::Terminate)) {
         // The engine caught the signal, but it was meant for the whole process.

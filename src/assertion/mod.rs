@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod command_output;
+pub mod facts;
 pub mod file;
 pub mod file_contains;
 pub mod file_exists;
@@ -20,6 +21,7 @@ pub mod package;
 pub mod package_installed;
 pub mod package_not_installed;
 pub mod peer;
+pub mod peers;
 pub mod port_listening;
 pub mod process_running;
 pub mod script;
@@ -258,13 +260,22 @@ impl Expectation {
         }
     }
 
-    /// Other VMs that bootproof logs in to for it.
+    /// Other VMs that bootproof asks for it, at the same time.
     pub fn others(&self) -> Vec<&str> {
         match self {
             Self::Wire(wire) => vec![&wire.to],
-            Self::Peer(peer) => peer.others.iter().map(|(name, _)| name.as_str()).collect(),
             _ => Vec::new(),
         }
+    }
+
+    /// Whether it compares the VM with all others.
+    pub fn is_about_all_vms(&self) -> bool {
+        matches!(self, Self::Peer(_))
+    }
+
+    /// Whether other VMs are compared with what it reads of its VM.
+    pub fn shares_its_reading(&self) -> bool {
+        matches!(self, Self::Peer(peer) if peer.reads_as_others_do())
     }
 
     /// The systemd unit that it is about: if systemd gives up on the unit, waiting is in vain.

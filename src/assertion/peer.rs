@@ -2,33 +2,21 @@
 //!
 //! A suite cannot contain it: the `peers` of the inventory ask for it on every VM.
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::facts::{Clock, PeerIdentity, PeerReading, READ_CLOCK, READ_IDENTITY, READ_LATE_CLOCK};
 use super::judgement::{Judgement, Unclear};
-
-/// The remote command that prints the identity of a machine. It works for any user on any Linux.
-/// Only the MAC addresses of hardware devices must be unique.
-pub const READ_IDENTITY: &str = "sh -c 'echo \"machine-id $(cat /etc/machine-id)\"; \
-    for device in /sys/class/net/*/device; do echo \"mac $(cat ${device%device}address)\"; done; \
-    cat /proc/net/fib_trie /proc/net/if_inet6; echo @end' 2>/dev/null";
-
-/// The remote command that says that it is ready, waits for a line, and prints the time: so the
-/// time that a busy VM needs to start a shell makes no clock uncertain.
-pub const READ_CLOCK: &str = "sh -c 'echo ready; read -r go; date +%s.%N'";
-
-/// The same with the time an hour from now, as a wrong clock would print it.
-pub const READ_LATE_CLOCK: &str = "sh -c 'echo ready; read -r go; date -d \"+1 hour\" +%s.%N'";
+use super::peers::{AllFacts, Compared};
 
 /// A VM to compare with its peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Name of the VM.
     pub vm: String,
-    /// Names of the other VMs, each with its address on the lab's network.
-    pub others: Vec<(String, Option<IpAddr>)>,
+    /// All VMs that are compared, this one among them.
+    pub all: Arc<Compared>,
     /// What to compare.
     pub aspect: Aspect,
 }
@@ -40,6 +28,8 @@ pub enum Aspect {
     Identity {
         /// Its address on the lab's network.
         address: Option<IpAddr>,
+        /// Whether the VM counts as one of the others, too: then it cannot be unique.
+        is_its_own_peer: bool,
     },
     /// Its clock is close to the median of all clocks.
     Clock {
@@ -50,107 +40,23 @@ pub enum Aspect {
     },
 }
 
-/// What was seen of a VM and its peers; `None` for peers that could not be asked.
-#[derive(Debug, Clone, PartialEq)]
-pub enum PeerSeen {
-    /// Their identities; the VM's own comes first.
-    Identity(PeerIdentity, Vec<(String, Option<PeerIdentity>)>),
-    /// Their clocks; the VM's own comes first.
-    Clock(Clock, Vec<(String, Option<Clock>)>),
-}
-
-/// What is unique about a machine.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PeerIdentity {
-    /// `/etc/machine-id`.
-    pub machine_id: Option<String>,
-    /// Fingerprint of its host key.
-    pub host_key: String,
-    /// MAC addresses of hardware devices.
-    pub macs: BTreeSet<String>,
-    /// IP addresses, on any device.
-    pub addresses: BTreeSet<IpAddr>,
-}
-
-/// A remote clock, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Clock {
-    /// How far it is ahead of the clock of this machine.
-    pub ahead: f64,
-    /// By how much that can be wrong: half the time that the question took.
-    pub doubt: f64,
-}
-
-impl PeerIdentity {
-    /// Reads what [`READ_IDENTITY`] printed; `None` if it is cut off, or if it contains no address,
-    /// not even that of the loopback.
-    pub fn parse(text: &str, host_key: &str) -> Option<Self> {
-        let text = text.trim_end().strip_suffix("@end")?;
-        let mut identity = Self { host_key: host_key.to_owned(), ..Self::default() };
-        let mut leaf: Option<IpAddr> = None;
-        for line in text.lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match words[..] {
-                ["machine-id", id] => identity.machine_id = Some(id.to_owned()),
-                ["mac", mac] if !mac.trim_matches(['0', ':']).is_empty() => {
-                    identity.macs.insert(mac.to_owned());
-                }
-                // fib_trie: an address, and below it whether it is one of this machine.
-                [branch, address] if branch.ends_with("--") => leaf = address.parse().ok(),
-                ["/32", "host", "LOCAL"] => identity.addresses.extend(leaf),
-                // if_inet6: 32 digits, then device number, prefix length, scope, flags and name.
-                [digits, _, _, _, flags, _] if digits.len() == 32 && !is_taken(flags) => {
-                    let address = u128::from_str_radix(digits, 16).ok();
-                    identity.addresses.extend(address.map(|bits| IpAddr::V6(Ipv6Addr::from(bits))));
-                }
-                _ => {}
-            }
-        }
-        identity.addresses.iter().any(IpAddr::is_ipv4).then_some(identity)
-    }
-
-    /// What this machine, whose address is `address`, must not have in common with another one.
-    fn shared_with(&self, name: &str, other: &Self, address: Option<IpAddr>) -> Vec<String> {
-        let mut shared = Vec::new();
-        if self.machine_id.is_some() && self.machine_id == other.machine_id {
-            shared.push(format!("the machine-id of {name}"));
-        }
-        if self.host_key == other.host_key {
-            shared.push(format!("the host key of {name}"));
-        }
-        for mac in self.macs.intersection(&other.macs) {
-            shared.push(format!("the MAC address {mac} of {name}"));
-        }
-        if let Some(address) = address.filter(|address| other.addresses.contains(address)) {
-            shared.push(format!("the address {address}, which {name} has, too"));
-        }
-        shared
-    }
-}
-
-impl Clock {
-    /// Reads what [`READ_CLOCK`] printed. `asked` and `answered` are times of this machine's clock,
-    /// in seconds.
-    pub fn parse(text: &str, asked: f64, answered: f64) -> Option<Self> {
-        let line = text.trim().lines().last()?;
-        let (seconds, fraction) = line.split_once('.').unwrap_or((line, ""));
-        let whole: u32 = seconds.parse().ok()?;
-        // Not every `date` prints fractions.
-        let known = format!("0.{fraction}").parse::<f64>().ok().filter(|_| !fraction.is_empty());
-        let (fraction, unknown) = known.map_or((0.5, 0.5), |fraction| (fraction, 0.0));
-        let ahead = f64::from(whole) + fraction - f64::midpoint(asked, answered);
-        Some(Self { ahead, doubt: (answered - asked) / 2.0 + unknown })
-    }
+/// What was seen of a VM and its peers.
+#[derive(Debug, Clone)]
+pub struct PeerSeen {
+    /// Of the VM.
+    pub own: PeerReading,
+    /// Of all VMs that could be asked; it may contain an older reading of the VM.
+    pub facts: Arc<AllFacts>,
 }
 
 impl Peer {
     /// What is expected, in one line.
     pub fn describe(&self) -> String {
         match self.aspect {
-            Aspect::Identity { address: None } => {
+            Aspect::Identity { address: None, .. } => {
                 "machine-id, host key and MAC addresses are unique".to_owned()
             }
-            Aspect::Identity { address: Some(address) } => {
+            Aspect::Identity { address: Some(address), .. } => {
                 format!(
                     "machine-id, host key and MAC addresses are unique, and it alone has {address}"
                 )
@@ -167,33 +73,41 @@ impl Peer {
             Aspect::Identity { .. } => READ_IDENTITY,
             Aspect::Clock { read, .. } => read,
         };
-        let names: Vec<_> = self.others.iter().map(|(name, _)| name.as_str()).collect();
-        format!("run: {command} (and compare with {})", names.join(", "))
+        format!("run: {command} (and compare with {})", self.all.others(&self.vm))
     }
 
     /// The name of the VM that was reached instead of this one, if that was seen.
-    pub fn reached_instead(&self, seen: &PeerSeen) -> Option<&str> {
-        let PeerSeen::Identity(own, others) = seen else { return None };
-        self.instead(own, &known(others)).map(|(name, _)| name)
+    pub fn reached_instead<'a>(&'a self, seen: &'a PeerSeen) -> Option<&'a str> {
+        match &seen.own {
+            PeerReading::Identity(own) => self.instead(own, &seen.facts).map(|(name, _)| name),
+            PeerReading::Clock(_) => None,
+        }
     }
 
     /// The other VM whose address this machine has, and not that of this VM. The login of the other
     /// VM must reach another machine: if both have the address, one of them has stolen it.
-    fn instead(
-        &self,
-        own: &PeerIdentity,
-        others: &[(&str, &PeerIdentity)],
-    ) -> Option<(&str, IpAddr)> {
-        let Aspect::Identity { address: Some(address) } = self.aspect else { return None };
+    fn instead<'a>(&'a self, own: &PeerIdentity, facts: &AllFacts) -> Option<(&'a str, IpAddr)> {
+        let Aspect::Identity { address: Some(address), .. } = self.aspect else { return None };
         if own.addresses.contains(&address) {
             return None;
         }
-        let declared = self.others.iter().filter_map(|(name, its)| Some((&**name, (*its)?)));
-        let mut taken = declared.filter(|(_, its)| own.addresses.contains(its));
-        let (name, its) = taken.next()?;
-        let (_, other) = others.iter().find(|(other, _)| *other == name)?;
-        let swapped = taken.next().is_none() && !other.addresses.contains(&its);
-        swapped.then_some((name, its))
+        let [(name, its)] = self.addresses_of_others(own)[..] else { return None };
+        let other = facts.identity(name)?;
+        (!other.addresses.contains(&its)).then_some((name, its))
+    }
+
+    /// The addresses of this machine that the inventory gives to another VM.
+    fn addresses_of_others(&self, own: &PeerIdentity) -> Vec<(&str, IpAddr)> {
+        let owned = own
+            .addresses
+            .iter()
+            .flat_map(|its| self.all.owners(*its).iter().map(|name| (name.as_str(), *its)));
+        owned.filter(|(name, _)| *name != self.vm).collect()
+    }
+
+    /// Whether its clock is read by the command by which all clocks are read.
+    pub fn reads_as_others_do(&self) -> bool {
+        !matches!(self.aspect, Aspect::Clock { read, .. } if read != READ_CLOCK)
     }
 
     /// The last part of the id: `identity` or `clock`.
@@ -208,17 +122,16 @@ impl Peer {
     /// An assertion that must fail, and what it does, in one line: it compares the VM with itself,
     /// or reads a clock that is an hour off.
     pub fn counter_example(&self) -> (String, Self) {
-        let vm = &self.vm;
-        match self.aspect {
-            Aspect::Identity { .. } => (
-                format!("compare {vm} with itself"),
-                Self { others: vec![(vm.clone(), None)], ..self.clone() },
+        let (what, aspect) = match self.aspect {
+            Aspect::Identity { address, .. } => (
+                format!("compare {} with itself", self.vm),
+                Aspect::Identity { address, is_its_own_peer: true },
             ),
             Aspect::Clock { within, .. } => {
-                let aspect = Aspect::Clock { within, read: READ_LATE_CLOCK };
-                (format!("run: {READ_LATE_CLOCK}"), Self { aspect, ..self.clone() })
+                (format!("run: {READ_LATE_CLOCK}"), Aspect::Clock { within, read: READ_LATE_CLOCK })
             }
-        }
+        };
+        (what, Self { aspect, ..self.clone() })
     }
 
     /// Whether the VM is unique, or its clock is right.
@@ -226,34 +139,40 @@ impl Peer {
     /// # Panics
     /// If the observation is about another aspect.
     pub fn judge(&self, seen: &PeerSeen) -> Judgement {
-        match (self.aspect, seen) {
-            (Aspect::Identity { address }, PeerSeen::Identity(own, others)) => {
-                let known = known(others);
-                match self.judge_identity(address, own, &known) {
-                    Judgement::Holds if known.is_empty() => {
+        match (self.aspect, &seen.own) {
+            (Aspect::Identity { .. }, PeerReading::Identity(own)) => {
+                match self.judge_identity(own, &seen.facts) {
+                    Judgement::Holds if !self.has_peers(seen.facts.with_identity()) => {
                         Judgement::Unclear(Unclear::NobodyToCompare)
                     }
                     judgement => judgement,
                 }
             }
-            (Aspect::Clock { within, .. }, PeerSeen::Clock(own, others)) => {
-                let known = known(others);
-                if known.is_empty() {
+            (Aspect::Clock { within, .. }, PeerReading::Clock(own)) => {
+                if !self.has_peers(seen.facts.with_clock()) {
                     return Judgement::Unclear(Unclear::NobodyToCompare);
                 }
-                self.judge_clock(within, *own, &known)
+                self.judge_clock(within, *own, &seen.facts)
             }
             _ => unreachable!("the probe returned an observation of another aspect"),
         }
     }
 
-    fn judge_identity(
-        &self,
-        address: Option<IpAddr>,
-        own: &PeerIdentity,
-        others: &[(&str, &PeerIdentity)],
-    ) -> Judgement {
-        if let (Some((other, its)), Some(address)) = (self.instead(own, others), address) {
+    /// Whether one of these VMs is another one; with a counter-example, the VM itself counts.
+    fn has_peers<'a>(&self, mut known: impl Iterator<Item = &'a str>) -> bool {
+        known.any(|name| self.is_peer(name))
+    }
+
+    fn is_peer(&self, name: &str) -> bool {
+        let counts = matches!(self.aspect, Aspect::Identity { is_its_own_peer: true, .. });
+        counts || name != self.vm
+    }
+
+    fn judge_identity(&self, own: &PeerIdentity, facts: &AllFacts) -> Judgement {
+        let Aspect::Identity { address, .. } = self.aspect else {
+            unreachable!("the caller looked at the aspect")
+        };
+        if let (Some((other, its)), Some(address)) = (self.instead(own, facts), address) {
             let message = format!(
                 "the login reaches {other}, not {}: the machine has {its}, the address of {other}, \
                  and not {address}; are the SSH entries in the inventory swapped?",
@@ -261,9 +180,9 @@ impl Peer {
             );
             return Judgement::differs(message, self.describe(), own.to_string());
         }
-        let mut shared: Vec<String> =
-            others.iter().flat_map(|(name, other)| own.shared_with(name, other, address)).collect();
-        shared.extend(self.stolen_addresses(own));
+        let mut shared = self.shared(own, facts, address);
+        let stolen = self.addresses_of_others(own).into_iter();
+        shared.extend(stolen.map(|(name, its)| format!("{its}, the address of {name}")));
         let mut faults = Vec::new();
         if !shared.is_empty() {
             faults.push(format!("it has {}", shared.join(", and ")));
@@ -277,99 +196,105 @@ impl Peer {
         Judgement::differs(faults.join("; "), self.describe(), own.to_string())
     }
 
-    /// Addresses of other VMs that this VM has. The other VMs need not be asked for this.
-    fn stolen_addresses(&self, own: &PeerIdentity) -> Vec<String> {
-        let addresses =
-            self.others.iter().filter_map(|(name, address)| Some((name, address.as_ref()?)));
-        addresses
-            .filter(|(_, address)| own.addresses.contains(address))
-            .map(|(name, address)| format!("{address}, the address of {name}"))
-            .collect()
+    /// What this machine must not have in common with another one.
+    fn shared(&self, own: &PeerIdentity, facts: &AllFacts, address: Option<IpAddr>) -> Vec<String> {
+        let others = |names: &[Arc<str>]| {
+            let names: Vec<&str> =
+                names.iter().map(|name| &**name).filter(|name| self.is_peer(name)).collect();
+            (!names.is_empty()).then(|| listed(&names))
+        };
+        let mut shared = Vec::new();
+        if let Some(id) = &own.machine_id {
+            let names = others(facts.with_machine_id(id));
+            shared.extend(names.map(|names| format!("the machine-id of {names}")));
+        }
+        let names = others(facts.with_host_key(&own.host_key));
+        shared.extend(names.map(|names| format!("the host key of {names}")));
+        for mac in &own.macs {
+            let names = others(facts.with_mac(mac));
+            shared.extend(names.map(|names| format!("the MAC address {mac} of {names}")));
+        }
+        if let Some(address) = address {
+            let names = others(facts.with_address(address));
+            shared.extend(
+                names.map(|names| format!("the address {address}, which {names} has, too")),
+            );
+        }
+        shared
     }
 
     /// The median of all clocks, including ours, is right, so one wrong clock does not make others
-    /// red.
-    fn judge_clock(&self, within: Duration, own: Clock, others: &[(&str, &Clock)]) -> Judgement {
-        let mut all: Vec<f64> =
-            others.iter().map(|(_, clock)| clock.ahead).chain([own.ahead, 0.0]).collect();
-        all.sort_by(f64::total_cmp);
-        let right = f64::midpoint(all[(all.len() - 1) / 2], all[all.len() / 2]);
-        let off = own.ahead - right;
-        let doubt = own.doubt + others.iter().map(|(_, clock)| clock.doubt).fold(0.0, f64::max);
-        if off.abs() + doubt <= within.as_secs_f64() {
+    /// red. How far it is off is known from one bound to another.
+    fn judge_clock(&self, within: Duration, own: Clock, facts: &AllFacts) -> Judgement {
+        let right = facts.right_clock();
+        let within = within.as_secs_f64();
+        let (low, high) =
+            (own.ahead - own.doubt - right.latest, own.ahead + own.doubt - right.earliest);
+        if -within <= low && high <= within {
             return Judgement::Holds;
         }
-        if off.abs() - doubt <= within.as_secs_f64() {
+        if low <= within && -within <= high {
+            let doubt = (high - low) / 2.0;
             return Judgement::Unclear(Unclear::SlowClocks(format!("{doubt:.1} s")));
         }
+        let off = f64::midpoint(low, high);
         let direction = if off > 0.0 { "ahead" } else { "behind" };
         let by = Duration::try_from_secs_f64(off.abs().round()).unwrap_or(Duration::MAX);
-        let own_clock = format!("{} {:+.1} s", self.vm, own.ahead);
-        let other_clocks =
-            others.iter().map(|(name, clock)| format!("{name} {:+.1} s", clock.ahead));
-        let clocks: Vec<_> = std::iter::once(own_clock).chain(other_clocks).collect();
+        let clocks = facts.describe_clocks(&self.vm);
         Judgement::differs(
             format!("its clock is {} {direction}", humantime::format_duration(by)),
             self.describe(),
-            format!("compared with this machine: {}", clocks.join(", ")),
+            format!("compared with this machine: {} {:+.1} s, {clocks}", self.vm, own.ahead),
         )
     }
 }
 
-/// `IFA_F_DADFAILED`: another machine on the network has the address, so the kernel does not use
-/// it.
-fn is_taken(flags: &str) -> bool {
-    u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 0x08 != 0)
-}
+/// So many names are listed.
+const NAMES: usize = 3;
 
-/// The peers that could be asked. The others have red assertions of their own.
-fn known<T>(others: &[(String, Option<T>)]) -> Vec<(&str, &T)> {
-    others.iter().filter_map(|(name, seen)| Some((name.as_str(), seen.as_ref()?))).collect()
-}
-
-impl fmt::Display for PeerIdentity {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let macs: Vec<_> = self.macs.iter().map(String::as_str).collect();
-        let addresses: Vec<_> = self
-            .addresses
-            .iter()
-            .filter(|one| !one.is_loopback())
-            .map(ToString::to_string)
-            .collect();
-        let (id, macs) = (self.machine_id.as_deref().unwrap_or("none"), macs.join(", "));
-        write!(
-            formatter,
-            "machine-id {id}, host key {}, MAC {macs}, addresses {}",
-            self.host_key,
-            addresses.join(", ")
-        )
+/// `a`, `a and b`, `a, b, c and 7 more VMs`.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [name] => (*name).to_owned(),
+        [first, second] => format!("{first} and {second}"),
+        [shown @ .., last] if names.len() <= NAMES => format!("{} and {last}", shown.join(", ")),
+        _ => {
+            let more = names.len() - NAMES;
+            let plural = if more == 1 { "" } else { "s" };
+            format!("{} and {more} more VM{plural}", names[..NAMES].join(", "))
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
-    const PRINTED: &str = "machine-id 3f1c\nmac 52:54:00:00:00:01\nmac 00:00:00:00:00:00\nMain:\n  \
-        +-- 0.0.0.0/0 3 0 5\n     |-- 10.0.2.0\n        /24 link UNICAST\n     |-- 10.71.0.40\n        \
-        /32 host LOCAL\n     |-- 10.71.0.255\n        /32 link BROADCAST\n\
-        fe80000000000000505400fffe000001 02 40 20 80     eth0\n\
-        fd710000000000000000000000000040 02 40 00 88     eth0\n@end\n";
-
     fn identity(address: &str) -> PeerIdentity {
-        PeerIdentity::parse(
-            &PRINTED.replace("10.71.0.40", address).replace("3f1c", address),
-            address,
-        )
-        .unwrap()
+        PeerIdentity {
+            machine_id: Some(address.to_owned()),
+            host_key: address.to_owned(),
+            macs: BTreeSet::from(["52:54:00:00:00:01".to_owned()]),
+            addresses: BTreeSet::from([address.parse().unwrap()]),
+        }
     }
 
+    /// `redis` beside `a` and `b`; the inventory knows the address of `a`.
     fn peer(aspect: Aspect) -> Peer {
-        Peer {
-            vm: "redis".to_owned(),
-            others: vec![("a".to_owned(), "10.71.0.10".parse().ok()), ("b".to_owned(), None)],
-            aspect,
+        let vms = [("redis", "10.71.0.40"), ("a", "10.71.0.10"), ("b", "")];
+        let vms = vms.map(|(name, address)| (name.to_owned(), address.parse().ok()));
+        Peer { vm: "redis".to_owned(), all: Arc::new(vms.into_iter().collect()), aspect }
+    }
+
+    fn facts(of: impl IntoIterator<Item = (&'static str, PeerReading)>) -> Arc<AllFacts> {
+        let mut facts = AllFacts::default();
+        for (name, reading) in of {
+            facts.note(name, reading);
         }
+        facts.compare();
+        Arc::new(facts)
     }
 
     fn message(judgement: &Judgement) -> &str {
@@ -379,24 +304,13 @@ mod tests {
         }
     }
 
-    #[test]
-    fn reads_an_identity() {
-        let seen = PeerIdentity::parse(PRINTED, "SHA256:x").unwrap();
-        assert_eq!(seen.machine_id.as_deref(), Some("3f1c"));
-        assert_eq!(seen.macs, BTreeSet::from(["52:54:00:00:00:01".to_owned()]));
-        let addresses =
-            ["10.71.0.40", "fe80::5054:ff:fe00:1"].map(|address| address.parse().unwrap());
-        assert_eq!(seen.addresses, BTreeSet::from(addresses));
-        for cut in ["", "machine-id 3f1c\n@end\n", PRINTED.trim_end_matches("@end\n")] {
-            assert_eq!(PeerIdentity::parse(cut, "x"), None, "{cut}");
-        }
-    }
-
     fn judged(own: &PeerIdentity, others: [Option<PeerIdentity>; 2]) -> Judgement {
-        let [a, b] = others;
-        let others = vec![("a".to_owned(), a), ("b".to_owned(), b)];
-        peer(Aspect::Identity { address: "10.71.0.40".parse().ok() })
-            .judge(&PeerSeen::Identity(own.clone(), others))
+        let known = ["a", "b"].into_iter().zip(others).filter_map(|(name, it)| Some((name, it?)));
+        let known = known.chain([("redis", own.clone())]);
+        let facts = facts(known.map(|(name, it)| (name, PeerReading::Identity(it))));
+        let address = "10.71.0.40".parse().ok();
+        peer(Aspect::Identity { address, is_its_own_peer: false })
+            .judge(&PeerSeen { own: PeerReading::Identity(own.clone()), facts })
     }
 
     #[test]
@@ -451,15 +365,20 @@ mod tests {
         );
     }
 
+    #[test]
+    fn many_names_are_not_listed() {
+        assert_eq!(listed(&["a"]), "a");
+        assert_eq!(listed(&["a", "b", "c"]), "a, b and c");
+        assert_eq!(listed(&["a", "b", "c", "d"]), "a, b, c and 1 more VM");
+        assert_eq!(listed(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more VMs");
+    }
+
     fn clock(own: f64, others: [f64; 2]) -> Judgement {
-        let clock = |ahead| Clock { ahead, doubt: 0.1 };
-        let others = ["a", "b"]
-            .map(str::to_owned)
-            .into_iter()
-            .zip(others.map(|ahead| Some(clock(ahead))))
-            .collect();
+        let clock = |ahead| PeerReading::Clock(Clock { ahead, doubt: 0.1 });
+        let [a, b] = others.map(clock);
+        let facts = facts([("redis", clock(own)), ("a", a), ("b", b)]);
         peer(Aspect::Clock { within: Duration::from_secs(5), read: READ_CLOCK })
-            .judge(&PeerSeen::Clock(clock(own), others))
+            .judge(&PeerSeen { own: clock(own), facts })
     }
 
     #[test]
@@ -474,18 +393,5 @@ mod tests {
         assert!(matches!(clock(4.9, [0.0, 0.0]), Judgement::Unclear(Unclear::SlowClocks(_))));
         assert!(matches!(clock(5.1, [0.0, 0.0]), Judgement::Unclear(Unclear::SlowClocks(_))));
         assert!(matches!(clock(5.3, [0.0, 0.0]), Judgement::Differs(_)));
-    }
-
-    #[test]
-    fn a_clock_is_compared_with_the_middle_of_question_and_answer() {
-        let seen = Clock::parse("1000.500000000\n", 999.0, 1000.0).unwrap();
-        assert!((seen.ahead - 1.0).abs() < 1e-6 && (seen.doubt - 0.5).abs() < 1e-6, "{seen:?}");
-        // Busybox' date.
-        let coarse = Clock::parse("1000.%N\n", 999.0, 1000.0).unwrap();
-        assert!(
-            (coarse.ahead - 1.0).abs() < 1e-6 && (coarse.doubt - 1.0).abs() < 1e-6,
-            "{coarse:?}"
-        );
-        assert_eq!(Clock::parse("no date", 0.0, 1.0), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +68,11 @@ pub struct CheckArgs {
     #[arg(long, value_name = "TIME", env = "BOOTPROOF_DEADLINE", default_value = "15m", value_parser = duration::parse)]
     deadline: Duration,
 
+    /// How many VMs to work on at once [default: 8 at first, then up to 64 as long as they
+    /// let bootproof in quickly]
+    #[arg(short, long, value_name = "N", env = "BOOTPROOF_JOBS")]
+    jobs: Option<NonZeroUsize>,
+
     /// Write JUnit XML to this file
     #[arg(long, value_name = "FILE")]
     report_junit: Option<PathBuf>,
@@ -121,6 +127,7 @@ impl CheckArgs {
             wait: self.wait.or(from_environment).unwrap_or(Duration::ZERO),
             once: self.once,
             deadline: Some(self.deadline),
+            jobs: self.jobs,
             evidence: !self.no_evidence,
         })
     }

@@ -109,6 +109,7 @@ pub fn run(arguments: &ProveArgs) -> Result<ExitCode, Error> {
         wait: Duration::ZERO,
         once: true,
         deadline: Some(arguments.deadline),
+        jobs: None,
         evidence: false,
     };
     let redactor = gate.redactor().clone();

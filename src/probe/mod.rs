@@ -12,7 +12,7 @@ mod file_contains;
 pub mod health;
 mod http_responds;
 mod package;
-mod peer;
+pub mod peer;
 mod port_listening;
 mod process_running;
 mod service;

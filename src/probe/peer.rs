@@ -1,16 +1,13 @@
-//! How to look at a VM among its peers: the same question to all of them, at once.
+//! How to look at what is compared between VMs: which machine each is, and its clock.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::context::{ProbeContext, Unanswered};
-use super::vm::LiveVm;
-use crate::assertion::peer::{
-    Aspect, Clock, Peer, PeerIdentity, PeerSeen, READ_CLOCK, READ_IDENTITY,
-};
+use crate::assertion::facts::{Clock, PeerIdentity, PeerReading, READ_CLOCK, READ_IDENTITY};
+use crate::assertion::peer::{Aspect, Peer, PeerSeen};
 use crate::obstacle::{Obstacle, Stage};
 use crate::ssh::Session;
 use crate::ssh::exec::{exec, exec_when_ready};
@@ -21,74 +18,33 @@ const GOOD_ENOUGH: f64 = 0.5;
 /// How often a clock is read at most.
 const CLOCK_READS: usize = 3;
 
+/// The VM alone: whoever knows the others adds them.
 pub(super) async fn look(peer: &Peer, context: &ProbeContext) -> Result<PeerSeen, Unanswered> {
-    match peer.aspect {
-        Aspect::Identity { .. } => {
-            let others = ask_others(peer, context, identity);
-            let own = identity(context.vm.clone(), context.clone()).await?;
-            Ok(PeerSeen::Identity(own, answers(others).await))
-        }
-        Aspect::Clock { read, .. } => {
-            let others = ask_others(peer, context, clock);
-            let own = if read == READ_CLOCK {
-                clock(context.vm.clone(), context.clone()).await?
-            } else {
-                own_clock(context, read).await?
-            };
-            Ok(PeerSeen::Clock(own, answers(others).await))
-        }
-    }
+    let own = read(peer.aspect, context).await?;
+    Ok(PeerSeen { own, facts: Arc::default() })
 }
 
-/// A question to another VM; `None` if that VM is down.
-struct Question<T> {
-    vm: String,
-    answer: Option<Asking<T>>,
-}
-
-/// A question under way. Dropping it takes the question back, so that its command ends, too.
-struct Asking<T>(JoinHandle<Result<T, Unanswered>>);
-
-impl<T> Drop for Asking<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-fn ask_others<T, F>(
-    peer: &Peer,
-    context: &ProbeContext,
-    ask: impl Fn(Arc<LiveVm>, ProbeContext) -> F,
-) -> Vec<Question<T>>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, Unanswered>> + Send + 'static,
-{
-    let mut questions = Vec::new();
-    for (name, _) in &peer.others {
-        let vm = context.others.get(name).cloned();
-        let answer = vm.map(|vm| Asking(tokio::spawn(ask(vm, context.clone()))));
-        questions.push(Question { vm: name.clone(), answer });
-    }
-    questions
-}
-
-/// The answers, by VM; `None` for a VM that could not be asked.
-async fn answers<T>(questions: Vec<Question<T>>) -> Vec<(String, Option<T>)> {
-    let mut answers = Vec::new();
-    for question in questions {
-        let answer = match question.answer {
-            Some(mut asking) => (&mut asking.0).await.ok().and_then(Result::ok),
-            None => None,
-        };
-        answers.push((question.vm, answer));
-    }
-    answers
-}
-
-async fn identity(vm: Arc<LiveVm>, context: ProbeContext) -> Result<PeerIdentity, Unanswered> {
+/// Reads one aspect of the VM.
+pub async fn read(aspect: Aspect, context: &ProbeContext) -> Result<PeerReading, Unanswered> {
+    let vm = &context.vm;
     let session = &vm.session;
-    context.fact(&vm, &vm.identity, |deadline| read_identity(session, deadline)).await
+    match aspect {
+        Aspect::Identity { .. } => {
+            let reading = context.fact(vm, &vm.identity, |until| read_identity(session, until));
+            reading.await.map(PeerReading::Identity)
+        }
+        Aspect::Clock { read: READ_CLOCK, .. } => {
+            let reading =
+                context.fact(vm, &vm.clock, |until| read_clock(session, READ_CLOCK, until));
+            reading.await.map(PeerReading::Clock)
+        }
+        // Nobody else wants to know the time in another way.
+        Aspect::Clock { read, .. } => {
+            let clock = |until| read_clock(session, read, until);
+            let reading = vm.read(context.alone, context.limit, clock).await;
+            reading.result.map(PeerReading::Clock)
+        }
+    }
 }
 
 async fn read_identity(session: &Session, deadline: Instant) -> Result<PeerIdentity, Unanswered> {
@@ -98,19 +54,6 @@ async fn read_identity(session: &Session, deadline: Instant) -> Result<PeerIdent
         obstacle: unreadable("cannot read the VM's addresses"),
         partial: Some(printed),
     })
-}
-
-async fn clock(vm: Arc<LiveVm>, context: ProbeContext) -> Result<Clock, Unanswered> {
-    let session = &vm.session;
-    context.fact(&vm, &vm.clock, |deadline| read_clock(session, READ_CLOCK, deadline)).await
-}
-
-/// The VM's clock by another command, which nobody else wants to know.
-async fn own_clock(context: &ProbeContext, read: &str) -> Result<Clock, Unanswered> {
-    let vm = &context.vm;
-    let reading =
-        vm.read(context.alone, context.limit, |deadline| read_clock(&vm.session, read, deadline));
-    reading.await.result
 }
 
 /// The best of a few readings: a reading that had to wait for its turn is late and inexact.

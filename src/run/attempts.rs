@@ -9,10 +9,12 @@ use tokio::time::{Instant, sleep, timeout};
 use super::link::Link;
 use super::links::Links;
 use super::shared::Shared;
+use crate::assertion::facts::PeerReading;
+use crate::assertion::peer::PeerSeen;
 use crate::assertion::{Judgement, Observation, Unclear};
 use crate::command::CommandResult;
 use crate::obstacle::{Obstacle, Stage};
-use crate::outcome::{Attempt, Outcome, Output, Stream, Verdict};
+use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict};
 use crate::probe::{Answers, LiveVm, ProbeContext, Unanswered, health, observe};
 use crate::record::Stop;
 use crate::spec::plan::PlannedAssertion;
@@ -41,11 +43,23 @@ pub(super) async fn run(
     link: &Link,
     assertion: &PlannedAssertion,
 ) -> Outcome {
+    go_on(shared, links, link, assertion, None).await
+}
+
+/// Runs one assertion to its outcome; the first attempt may have looked already.
+pub(super) async fn go_on(
+    shared: &Shared,
+    links: &Links,
+    link: &Link,
+    assertion: &PlannedAssertion,
+    look: Option<Look>,
+) -> Outcome {
     let mut attempts = Attempts {
         shared,
         links,
         link,
         assertion,
+        look,
         made: Vec::new(),
         last: None,
         output: None,
@@ -60,6 +74,32 @@ pub(super) async fn run(
     attempts.outcome(verdict)
 }
 
+/// What an attempt saw.
+pub(super) struct Look {
+    seen: Result<Observation, Unanswered>,
+    /// From its turn to the slowest answer.
+    began: Instant,
+    took: Duration,
+    /// Whether the VM had other questions to answer at the same time.
+    crowded: bool,
+}
+
+impl Look {
+    /// A look that has just ended.
+    fn done(seen: Result<Observation, Unanswered>, context: &ProbeContext) -> Self {
+        // Without the time in our own queue.
+        let Answers { slowest: took, crowded } = context.course.answers();
+        let now = Instant::now();
+        Self { seen, began: now.checked_sub(took).unwrap_or(now), took, crowded }
+    }
+
+    /// A look at one VM, to be compared with the others.
+    pub(super) fn at_a_peer(seen: Result<PeerReading, Unanswered>, context: &ProbeContext) -> Self {
+        let seen = seen.map(|own| Observation::Peer(PeerSeen { own, facts: Arc::default() }));
+        Self::done(seen, context)
+    }
+}
+
 /// What an attempt came to, and whether another one can end differently.
 struct Tried {
     verdict: Verdict,
@@ -71,6 +111,8 @@ struct Attempts<'a> {
     links: &'a Links,
     link: &'a Link,
     assertion: &'a PlannedAssertion,
+    /// What the first attempt has seen already.
+    look: Option<Look>,
     made: Vec<Attempt>,
     /// The verdict of the last attempt.
     last: Option<Verdict>,
@@ -80,9 +122,6 @@ struct Attempts<'a> {
 
 impl Attempts<'_> {
     async fn until_it_holds(&mut self) -> Verdict {
-        if let Err(cause) = self.link.vm(self.shared, self.shared.patience_ends()).await {
-            return Verdict::Blocked(cause);
-        }
         let until = Instant::now() + self.wait();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -95,7 +134,7 @@ impl Attempts<'_> {
             if let Some(given_up) = self.failed_for_good(&verdict, until).await {
                 return given_up;
             }
-            sleep(pause.min(left)).await;
+            self.link.seat().rest(sleep(pause.min(left))).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -138,31 +177,25 @@ impl Attempts<'_> {
     /// Asks, with an entry in the list of attempts. The second value says whether being busy can
     /// explain the verdict.
     async fn ask(&mut self, until: Instant, alone: bool) -> (Tried, bool) {
-        // The other VMs may take long to connect to; the own connection may be gone by then.
-        let others = self.others(until).await;
-        let vm = match self.link.vm(self.shared, until).await {
-            Ok(vm) => vm,
-            Err(cause) => {
-                return (Tried { verdict: Verdict::Blocked(cause), may_change: false }, false);
-            }
+        let (look, vm) = match self.look.take() {
+            Some(look) => (look, None),
+            None => match self.look_now(until, alone).await {
+                Ok((look, vm)) => (look, Some(vm)),
+                Err(cause) => {
+                    return (Tried { verdict: Verdict::Blocked(cause), may_change: false }, false);
+                }
+            },
         };
-        let asked = Instant::now();
-        let context = ProbeContext {
-            vm,
-            others,
-            sudo_password: self.link.sudo_password(),
-            limit: self.assertion.timeout,
-            alone,
-            fresh_since: self.fresh_since(asked),
-            course: Arc::default(),
+        let Look { seen, began, took, crowded } = look;
+        let looked = Instant::now();
+        let seen = seen.map(|seen| self.among_peers(seen));
+        let dead = match vm {
+            Some(vm) if lost_the_vm(&seen, &vm.session).await => Some(vm),
+            _ => None,
         };
-        let seen = observe(&self.assertion.expectation, &context).await;
-        // Without the time in our own queue.
-        let Answers { slowest: took, crowded } = context.course.answers();
-        let began = Instant::now().checked_sub(took).unwrap_or(asked);
-        let lost = lost_the_vm(&seen, &context.vm.session).await;
-        let tried = if lost {
-            self.abandon(&context.vm, until).await
+        let lost = dead.is_some();
+        let tried = if let Some(dead) = dead {
+            self.abandon(&dead, until).await
         } else {
             self.keep(&seen);
             self.judge(seen).await
@@ -172,8 +205,42 @@ impl Attempts<'_> {
             && (is_late || self.assertion.expectation.is_about_time())
             && matches!(tried.verdict, Verdict::Failed(_) | Verdict::Errored(_))
             && !lost;
-        self.write_down(began, &tried.verdict);
+        self.write_down(began, took + looked.elapsed(), &tried.verdict);
         (tried, busy)
+    }
+
+    /// Looks at the VM, and at others that the assertion needs.
+    async fn look_now(&self, until: Instant, alone: bool) -> Result<(Look, Arc<LiveVm>), Cause> {
+        self.link.seat().take().await;
+        // The other VMs may take long to connect to; the own connection may be gone by then.
+        let others = self.others(until).await;
+        let vm = self.link.vm(self.shared, until).await?;
+        let context = ProbeContext {
+            vm,
+            others,
+            sudo_password: self.link.sudo_password(),
+            limit: self.assertion.timeout,
+            alone,
+            fresh_since: self.fresh_since(Instant::now()),
+            course: Arc::default(),
+        };
+        let seen = observe(&self.assertion.expectation, &context).await;
+        if let Ok(Observation::Peer(seen)) = &seen
+            && self.assertion.expectation.shares_its_reading()
+        {
+            self.shared.peers.note(self.link.name(), seen.own.clone());
+        }
+        Ok((Look::done(seen, &context), context.vm))
+    }
+
+    /// What was seen of this VM, beside what is known of the others by now.
+    fn among_peers(&self, seen: Observation) -> Observation {
+        match seen {
+            Observation::Peer(PeerSeen { own, .. }) => {
+                Observation::Peer(PeerSeen { own, facts: self.shared.peers.known() })
+            }
+            other => other,
+        }
     }
 
     /// The first attempt shares what others read at the same time; the next ones want to know
@@ -260,10 +327,10 @@ impl Attempts<'_> {
         Some(Verdict::Failed(mismatch))
     }
 
-    fn write_down(&mut self, started: Instant, verdict: &Verdict) {
+    fn write_down(&mut self, began: Instant, took: Duration, verdict: &Verdict) {
         self.made.push(Attempt {
-            started_ms: milliseconds(started.saturating_duration_since(self.shared.start)),
-            duration_ms: milliseconds(started.elapsed()),
+            started_ms: milliseconds(began.saturating_duration_since(self.shared.start)),
+            duration_ms: milliseconds(took),
             verdict: verdict.kind(),
             message: verdict.message(),
         });

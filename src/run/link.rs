@@ -4,7 +4,9 @@
 //! login shell that runs commands.
 
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,9 +14,13 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::event::Event;
+use super::jump_host::{Behind, JumpHost};
+use super::seat::Seat;
 use super::shared::Shared;
 use super::vm_log::VmLog;
 use super::watch::{Aftermath, HealthWatch};
+use super::window::Window;
+use crate::assertion::facts::PeerReading;
 use crate::obstacle::{Obstacle, Stage};
 use crate::outcome::Cause;
 use crate::probe::{LiveVm, Wanted, shell};
@@ -35,6 +41,11 @@ pub(super) struct Link {
     name: String,
     target: Target,
     jump: Jump,
+    /// The logins of the VMs that are reached through this one.
+    behind: Behind,
+    seat: Seat,
+    /// How many still need the connection: its own visit, wires of other VMs, VMs behind it.
+    needs: AtomicUsize,
     limits: Limits,
     budgets: Readiness,
     connected: Mutex<Option<Connected>>,
@@ -44,11 +55,13 @@ pub(super) struct Link {
     watch: HealthWatch,
 }
 
-/// What the connection goes through.
+/// What a connection goes through.
 pub(super) enum Jump {
     Direct,
+    /// Another VM of the inventory.
     Vm(Arc<Link>),
-    Host(Box<Target>),
+    /// Another machine.
+    Host(Arc<JumpHost>),
 }
 
 /// What a connection is needed for.
@@ -79,12 +92,16 @@ impl Link {
         jump: Jump,
         limits: Limits,
         budgets: Readiness,
+        window: &Arc<Window>,
     ) -> Self {
         let log = Arc::new(VmLog::default());
         Self {
             name: name.to_owned(),
             target,
             jump,
+            behind: Behind::default(),
+            seat: Seat::new(window.clone()),
+            needs: AtomicUsize::new(0),
             limits,
             budgets,
             connected: Mutex::default(),
@@ -100,9 +117,42 @@ impl Link {
         &self.name
     }
 
+    /// The VM's place in the window.
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
+    /// Somebody will need the connection, and therefore what it goes through.
+    pub(super) fn need(&self) {
+        if self.needs.fetch_add(1, Ordering::Relaxed) == 0
+            && let Jump::Vm(jump) = &self.jump
+        {
+            jump.need();
+        }
+    }
+
+    /// Somebody does not need the connection any more; it ends with the last one.
+    pub(super) fn done(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            if self.needs.fetch_sub(1, Ordering::Relaxed) > 1 {
+                return;
+            }
+            self.end_commands().await;
+            self.disconnect().await;
+            if let Jump::Vm(jump) = &self.jump {
+                jump.done().await;
+            }
+        })
+    }
+
     /// Says what will be asked about this VM, so that one look can answer all; only once.
     pub(super) fn announce(&self, wanted: Wanted) {
         let _ = self.wanted.set(Arc::new(wanted));
+    }
+
+    /// Keeps what is compared between VMs.
+    pub(super) fn note_fact(&self, reading: PeerReading) {
+        self.log.change(|record| record.facts.note(reading));
     }
 
     /// The password for sudo.
@@ -196,7 +246,8 @@ impl Link {
                 return Err(Cause { message: format!("{}; {spent}", cause.message), ..cause });
             }
             shared.notify(Event::Waiting { vm: self.name.clone(), why: cause.to_string() });
-            sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
+            let left = until.saturating_duration_since(Instant::now());
+            self.seat.rest(sleep(jittered(pause).min(left))).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -236,15 +287,13 @@ impl Link {
             Jump::Vm(jump) => {
                 let session = jump.connection(shared, until).await;
                 let session = session.map_err(|cause| Refusal { cause, may_pass: false })?;
+                let _turn = jump.behind.turn().await;
                 self.connect_through(Some(&session), shared).await
             }
             Jump::Host(jump) => {
-                let session = connect(jump, None, self.limits, &|_| {}).await;
-                let session = session.map_err(|obstacle| {
-                    let at = jump.ssh.address();
-                    let message = format!("jump host {at}: {}", obstacle.message);
-                    self.refusal(Obstacle { message, ..obstacle })
-                })?;
+                let session = jump.session(self.limits).await;
+                let session = session.map_err(|obstacle| self.refusal(obstacle))?;
+                let _turn = jump.behind().turn().await;
                 self.connect_through(Some(&session), shared).await
             }
         }
@@ -256,7 +305,16 @@ impl Link {
         shared: &Shared,
     ) -> Result<Session, Refusal> {
         let reached = |milestone| self.log.note_milestone(milestone, shared.start.elapsed());
+        let began = Instant::now();
         let session = connect(&self.target, jump, self.limits, &reached).await;
+        let is_answered = match &session {
+            Ok(_) => true,
+            // A server that is not there, or does not let us in, says nothing about our speed.
+            Err(obstacle) => matches!(obstacle.stage, Stage::Banner | Stage::Handshake),
+        };
+        if is_answered {
+            self.seat.window().note_login(began.elapsed());
+        }
         session.map_err(|obstacle| self.refusal(obstacle))
     }
 
@@ -311,16 +369,27 @@ impl Link {
         }
     }
 
-    /// Ends the connection and returns what was seen; `None` if nothing connected to the VM.
-    pub(super) async fn close(&self) -> Option<VmRecord> {
+    /// Ends the connection.
+    pub(super) async fn disconnect(&self) {
         self.watch.close().await;
-        if let Some(Connected { session, vm }) = self.connected.lock().await.take() {
+        let connected = self.connected.lock().await.take();
+        if let Some(Connected { session, vm }) = connected {
             self.log.note_pace(vm.and_then(|vm| vm.pace()));
             session.disconnect().await;
         }
+    }
+
+    /// What was seen of the VM; `None` if nothing connected to it.
+    pub(super) fn record(&self) -> Option<VmRecord> {
         let record = self.log.snapshot();
         (record.connects > 0).then_some(record)
     }
+}
+
+/// A little less or more, so that those who failed together do not come again together.
+fn jittered(pause: Duration) -> Duration {
+    let random = u32::try_from(RandomState::new().hash_one(()) % 512).unwrap_or(0);
+    pause * (768 + random) / 1024
 }
 
 /// The cause of the last try does not say how long bootproof has tried.

@@ -1,4 +1,5 @@
-//! Runs a plan: all VMs at once, one connection for each VM, every assertion a task.
+//! Runs a plan: as many VMs at once as there are places in the window, one connection for each VM,
+//! every assertion of it a task.
 //!
 //! [`Engine`] owns the runtime and watches the signals; a [`Runner`] is one run on it. Outside of
 //! this module and what it calls, nothing is async. It prints nothing: it reports [`Event`]s while
@@ -7,15 +8,20 @@
 mod attempts;
 mod engine;
 mod event;
+mod jump_host;
 mod link;
 mod links;
+mod peers;
 mod recorder;
 mod runner;
+mod seat;
 mod settings;
 mod shared;
 mod stop;
+mod visit;
 mod vm_log;
 mod watch;
+mod window;
 
 pub use engine::Engine;
 pub use event::{Event, Listener};

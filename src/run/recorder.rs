@@ -24,6 +24,12 @@ impl Recorder {
         self.recorded.notify_all();
     }
 
+    /// Whether an assertion has no outcome yet.
+    pub(super) fn is_pending(&self, id: &AssertionId) -> bool {
+        let outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        outcomes.get(id).is_some_and(Option::is_none)
+    }
+
     /// Waits for an outcome; `None` at once for an id that is not in the plan.
     pub(super) fn wait_for(&self, id: &AssertionId) -> Option<Outcome> {
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);

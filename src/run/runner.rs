@@ -1,6 +1,7 @@
 //! One run under way.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -8,17 +9,17 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use super::attempts;
 use super::engine::Engine;
-use super::event::{Event, Listener};
-use super::link::Link;
-use super::links::{Links, links};
+use super::event::Listener;
+use super::links::Links;
+use super::peers::Peers;
 use super::recorder::Recorder;
 use super::settings::RunSettings;
 use super::shared::Shared;
 use super::stop::RunStop;
-use crate::obstacle::{Obstacle, Stage};
-use crate::outcome::{Outcome, Verdict, VerdictKind};
+use super::visit::{Visit, aspects_of};
+use super::window::Window;
+use crate::outcome::{Outcome, Verdict};
 use crate::probe::Wanted;
 use crate::record::{RunRecord, VmRecord};
 use crate::secrets::Secrets;
@@ -30,8 +31,8 @@ pub struct Runner {
     runtime: Handle,
     shared: Arc<Shared>,
     links: Arc<Links>,
-    /// One for each VM: ends when the VM's assertions are done and it was looked back at.
-    vms: Mutex<Vec<JoinHandle<()>>>,
+    /// One for each VM.
+    visits: Mutex<Vec<JoinHandle<()>>>,
     started: DateTime<Utc>,
 }
 
@@ -47,33 +48,44 @@ impl Runner {
     ) -> Self {
         let runtime = engine.handle();
         let _context = runtime.enter();
+        let is_chosen = |one: &PlannedAssertion| selected.contains(&one.id);
+        let chosen = plan.assertions.iter().filter(|one| is_chosen(one));
+        let aspects = aspects_of(chosen);
+        let vms = plan.inventory.vms.keys().map(|name| {
+            (name, plan.on_vm(name).filter(|one| is_chosen(one)).cloned().collect::<Vec<_>>())
+        });
+        // Whoever is compared is compared with all.
+        let visited: Vec<_> =
+            vms.filter(|(_, chosen)| !chosen.is_empty() || !aspects.is_empty()).collect();
         let shared = Arc::new(Shared {
             settings,
             recorder: Recorder::new(plan.assertions.iter().map(|assertion| assertion.id.clone())),
             stop: RunStop::arm(engine.signals(), settings.deadline),
+            peers: Peers::new(visited.len()),
             listener,
             start: Instant::now(),
         });
-        let links = Arc::new(links(&plan.inventory, secrets, Limits::default()));
-        let started = Utc::now();
-        let mut vms = Vec::new();
-        for (vm, assertions) in plan.by_vm() {
-            let (chosen, others): (Vec<_>, Vec<_>) = assertions
-                .into_iter()
-                .cloned()
-                .partition(|assertion| selected.contains(&assertion.id));
-            for assertion in others {
-                let outcome = Outcome::without_attempt(Verdict::NotSelected);
-                shared.recorder.record(assertion.id, outcome);
-            }
-            if !chosen.is_empty() {
-                let link = links[&vm.name].clone();
-                link.announce(Wanted::of(chosen.iter().map(|chosen| &*chosen.expectation)));
-                let task = run_vm(shared.clone(), links.clone(), link, chosen);
-                vms.push(tokio::spawn(task));
-            }
+        for other in plan.assertions.iter().filter(|one| !is_chosen(one)) {
+            let outcome = Outcome::without_attempt(Verdict::NotSelected);
+            shared.recorder.record(other.id.clone(), outcome);
         }
-        Self { runtime: runtime.clone(), shared, links, vms: Mutex::new(vms), started }
+        let window = Window::new(settings.jobs.map(NonZeroUsize::get));
+        let links = Arc::new(Links::new(&plan.inventory, secrets, Limits::default(), &window));
+        for (vm, assertions) in &visited {
+            links.need(vm, assertions);
+        }
+        let mut visits = Vec::new();
+        for (vm, chosen) in visited {
+            let Some(link) = links.get(vm).cloned() else { continue };
+            link.announce(Wanted::of(chosen.iter().map(|chosen| &*chosen.expectation)));
+            let (comparisons, assertions) =
+                chosen.into_iter().partition(|one| one.expectation.is_about_all_vms());
+            let (shared, links, aspects) = (shared.clone(), links.clone(), aspects.clone());
+            let visit = Visit { shared, links, link, assertions, comparisons, aspects };
+            visits.push(visit.start());
+        }
+        let (visits, started) = (Mutex::new(visits), Utc::now());
+        Self { runtime: runtime.clone(), shared, links, visits, started }
     }
 
     /// Waits for the outcome of an assertion; `None` for an id that is not in the plan.
@@ -90,77 +102,23 @@ impl Runner {
     }
 
     async fn close(&self) -> HashMap<String, VmRecord> {
-        let vms = std::mem::take(&mut *self.vms.lock().unwrap_or_else(PoisonError::into_inner));
-        for vm in vms {
+        let visits =
+            std::mem::take(&mut *self.visits.lock().unwrap_or_else(PoisonError::into_inner));
+        for visit in visits {
             // What is known by now is kept, even of a task that panicked.
-            let _ = vm.await;
+            let _ = visit.await;
         }
         self.end_commands().await;
-        let mut records = HashMap::new();
-        for (name, link) in self.links.iter() {
-            if let Some(record) = link.close().await {
-                records.insert(name.clone(), record);
-            }
-        }
-        records
+        self.links.disconnect().await;
+        let records = self.links.iter();
+        records.filter_map(|(name, link)| Some((name.clone(), link.record()?))).collect()
     }
 
     /// On all VMs before any connection is closed: another VM may be behind it.
     async fn end_commands(&self) {
-        let links = self.links.values().cloned();
+        let links = self.links.iter().map(|(_, link)| link.clone());
         let ending: JoinSet<()> =
             links.map(|link| async move { link.end_commands().await }).collect();
         ending.join_all().await;
     }
-}
-
-/// Runs the assertions of one VM, all at once, and looks back at it when they are done.
-async fn run_vm(
-    shared: Arc<Shared>,
-    links: Arc<Links>,
-    link: Arc<Link>,
-    assertions: Vec<PlannedAssertion>,
-) {
-    let mut running = Vec::new();
-    for assertion in assertions {
-        let unit = assertion.unit.clone();
-        running.push((unit, spawn(&shared, &links, &link, assertion)));
-    }
-    let mut red = false;
-    let mut units = Vec::new();
-    for (unit, assertion) in running {
-        // A panic in it is an outcome, too.
-        if assertion.await.is_ok_and(|kind| kind == VerdictKind::Passed) {
-            continue;
-        }
-        red = true;
-        units.extend(unit.map(|unit| unit.to_string()));
-    }
-    link.look_back(&shared, red, &units).await;
-}
-
-/// Runs one assertion; even a panic in it ends with an outcome.
-fn spawn(
-    shared: &Arc<Shared>,
-    links: &Arc<Links>,
-    link: &Arc<Link>,
-    assertion: PlannedAssertion,
-) -> JoinHandle<VerdictKind> {
-    let id = assertion.id.clone();
-    let task = {
-        let (shared, links, link) = (shared.clone(), links.clone(), link.clone());
-        tokio::spawn(async move { attempts::run(&shared, &links, &link, &assertion).await })
-    };
-    let (shared, link) = (shared.clone(), link.clone());
-    tokio::spawn(async move {
-        let outcome = task.await.unwrap_or_else(|panic| {
-            let bug = Obstacle::lasting(Stage::Internal, format!("bootproof failed: {panic}"))
-                .hint("this is a bug in bootproof; please report it");
-            Outcome::without_attempt(Verdict::Errored(link.cause(bug)))
-        });
-        let kind = outcome.verdict.kind();
-        shared.recorder.record(id.clone(), outcome);
-        shared.notify(Event::Done { id, vm: link.name().to_owned(), kind });
-        kind
-    })
 }

@@ -1,5 +1,6 @@
 //! How to run.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// How to run a plan.
@@ -12,6 +13,8 @@ pub struct RunSettings {
     pub once: bool,
     /// Time limit for the whole run.
     pub deadline: Option<Duration>,
+    /// How many VMs to work on at once; `None` adapts to how quickly they let us in.
+    pub jobs: Option<NonZeroUsize>,
     /// Collect evidence from VMs on which an assertion is red.
     pub evidence: bool,
 }

@@ -96,7 +96,7 @@ impl HealthWatch {
         }
     }
 
-    /// Keeps what the first look has seen, if it is done, of a run that ended early.
+    /// Keeps what the first look has seen, if it is done, of a run that ended early; forgets the rest.
     pub(super) async fn close(&self) {
         let looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(looking) = looking.filter(JoinHandle::is_finished)
@@ -104,6 +104,7 @@ impl HealthWatch {
         {
             self.log.note_first_look(look.identity, look.boot);
         }
+        drop(self.before.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     async fn finish_first_look(&self) {

@@ -1,6 +1,6 @@
 //! The plan: every assertion bound to its VM, with a stable id. In a plan, nothing is unknown.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +12,9 @@ use super::duration::Span;
 use super::inventory::{Connection, Inventory, Peers, Vm};
 use super::suite::{Expanded, Suite, SuiteAssertion};
 use super::template::Names;
-use crate::assertion::peer::{Aspect, Peer, READ_CLOCK};
+use crate::assertion::facts::READ_CLOCK;
+use crate::assertion::peer::{Aspect, Peer};
+use crate::assertion::peers::Compared;
 use crate::assertion::wire::Wire;
 use crate::assertion::{Expectation, slug};
 use crate::problem::{Problem, Problems};
@@ -174,7 +176,7 @@ impl Plan {
     }
 
     /// The assertions on a VM.
-    fn on_vm(&self, vm: &str) -> impl Iterator<Item = &PlannedAssertion> {
+    pub fn on_vm(&self, vm: &str) -> impl Iterator<Item = &PlannedAssertion> {
         let indexes = self.index.by_vm.get(vm).map_or(&[][..], Vec::as_slice);
         indexes.iter().map(|at| &self.assertions[*at])
     }
@@ -207,6 +209,15 @@ impl Plan {
             let Expectation::Peer(peer) = &*assertion.expectation else { return false };
             matches!(peer.aspect, Aspect::Identity { .. })
         })
+    }
+
+    /// The VMs that bootproof asks for these assertions; without the jump hosts.
+    pub fn needed_vms(&self, selected: &HashSet<AssertionId>) -> HashSet<&str> {
+        let chosen = || self.assertions.iter().filter(|one| selected.contains(&one.id));
+        if chosen().any(|one| one.expectation.is_about_all_vms()) {
+            return self.inventory.vms.keys().map(String::as_str).collect();
+        }
+        chosen().flat_map(PlannedAssertion::vms).collect()
     }
 
     /// The VM that `host` means on `vm`.
@@ -340,9 +351,13 @@ impl<'a> Binder<'a> {
         let Some(peers) = self.inventory.peers.filter(|_| self.inventory.vms.len() > 1) else {
             return;
         };
+        let vms = self.inventory.vms.values();
+        let all: Arc<Compared> =
+            Arc::new(vms.map(|vm| (vm.name.clone(), own_address(vm))).collect());
         for vm in self.inventory.vms.values() {
             for aspect in aspects(vm, peers) {
-                let peer = Expectation::Peer(peer(vm, aspect, self.inventory));
+                let (vm_name, all) = (vm.name.clone(), all.clone());
+                let peer = Expectation::Peer(Peer { vm: vm_name, all, aspect });
                 let line = self.inventory.lines.peers;
                 let planned = PlannedAssertion::declared(&self.file, line, PEERS, &vm.name, peer);
                 self.add_declared("peers", planned);
@@ -394,18 +409,9 @@ fn wire(connection: &Connection, far: &Vm) -> Wire {
 
 /// In what a VM is compared with its peers.
 fn aspects(vm: &Vm, peers: Peers) -> impl Iterator<Item = Aspect> {
-    let identity = Aspect::Identity { address: own_address(vm) };
+    let identity = Aspect::Identity { address: own_address(vm), is_its_own_peer: false };
     let clock = peers.clocks_within.map(|Span(within)| Aspect::Clock { within, read: READ_CLOCK });
     std::iter::once(identity).chain(clock)
-}
-
-fn peer(vm: &Vm, aspect: Aspect, inventory: &Inventory) -> Peer {
-    let others = inventory.vms.values().filter(|other| other.name != vm.name);
-    Peer {
-        vm: vm.name.clone(),
-        others: others.map(|other| (other.name.clone(), own_address(other))).collect(),
-        aspect,
-    }
 }
 
 /// An address that no other VM may have; every VM has that of the loopback.
@@ -415,7 +421,7 @@ fn own_address(vm: &Vm) -> Option<IpAddr> {
 }
 
 impl PlannedAssertion {
-    /// The VMs that bootproof logs in to for it.
+    /// The VMs that bootproof asks for it, at the same time.
     pub fn vms(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&*self.vm).chain(self.expectation.others())
     }

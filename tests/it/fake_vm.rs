@@ -261,6 +261,8 @@ pub struct ClientLog {
     /// Login attempts, by method.
     pub logins: Mutex<Vec<&'static str>>,
     pub commands: Mutex<Vec<String>>,
+    /// How many connections there were at most at once that had not logged in.
+    pub most_at_login: AtomicUsize,
     open_sessions: AtomicUsize,
     refused_sessions: AtomicUsize,
 }
@@ -312,7 +314,10 @@ impl FakeVm {
         let task = RUNTIME.spawn(async move {
             let listener = TcpListener::from_std(listener).expect("a listener");
             while let Ok((stream, _)) = listener.accept().await {
-                counted.connections.fetch_add(1, Ordering::SeqCst);
+                let connections = counted.connections.fetch_add(1, Ordering::SeqCst) + 1;
+                let logins = counted.logins.lock().unwrap().len();
+                let at_login = connections.saturating_sub(logins);
+                counted.most_at_login.fetch_max(at_login, Ordering::SeqCst);
                 let visit = Visit {
                     script: script.clone(),
                     log: counted.clone(),

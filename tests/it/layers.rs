@@ -22,7 +22,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("analysis", &["assertion", "command", "problem", "shell", "spec"]),
     ("outcome", &["assertion", "obstacle"]),
     ("health", &[]),
-    ("record", &["health", "outcome", "spec"]),
+    ("record", &["assertion", "health", "outcome", "spec"]),
     ("secrets", &["problem", "spec"]),
     ("settings", &["problem", "secrets", "spec"]),
     (

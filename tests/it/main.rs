@@ -31,5 +31,6 @@ mod shell;
 mod ssh;
 mod targets;
 mod verdicts;
+mod window;
 mod wires;
 mod yaml;

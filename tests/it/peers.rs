@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bootproof::assertion::peer::{READ_CLOCK, READ_IDENTITY, READ_LATE_CLOCK};
+use bootproof::assertion::facts::{READ_CLOCK, READ_IDENTITY, READ_LATE_CLOCK};
 use serde_json::json;
 
 use crate::fake_vm::{FakeVm, Script};

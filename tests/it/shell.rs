@@ -6,7 +6,7 @@
 use std::net::TcpListener;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bootproof::assertion::peer::{READ_CLOCK, READ_IDENTITY};
+use bootproof::assertion::facts::{READ_CLOCK, READ_IDENTITY};
 use serde_json::json;
 
 use crate::fake_vm::{FakeVm, LoginShell, Script, Step};

@@ -42,7 +42,7 @@ pub struct Vm {
 }
 
 /// How to log in to a VM; nothing is left to default.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ssh {
     /// Name or address to connect to.
     pub host: String,
