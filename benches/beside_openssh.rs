@@ -5,18 +5,17 @@
 //! takes more than 0.75 of the script's time (median of the pairs), 60 ms of CPU or 40 MB. `make
 //! bench` runs it.
 
-use std::error::Error;
+mod common;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use wait4::Wait4;
-
-type Fallible<T> = Result<T, Box<dyn Error>>;
+use common::{Fallible, Measured, await_port, find, keygen, median};
 
 const ROUNDS: usize = 20;
 const RATIO_AT_MOST: f64 = 0.75;
@@ -42,35 +41,18 @@ fn main() -> Fallible<()> {
     report(&ours, &theirs)
 }
 
-/// One finished process.
-#[derive(Clone, Copy)]
-struct Measured {
-    wall: Duration,
-    cpu: Duration,
-    memory: u64,
-}
-
 /// A program and its arguments.
 struct Line(Vec<String>);
 
 fn measure(line: &Line) -> Fallible<Measured> {
-    let started = Instant::now();
-    let mut child = Command::new(&line.0[0])
-        .args(&line.0[1..])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let used = child.wait4()?;
-    let wall = started.elapsed();
-    if !used.status.success() {
-        return Err(format!(
-            "{} ended with {}; run it by hand to see why",
-            line.0.join(" "),
-            used.status
-        )
-        .into());
+    let mut command = Command::new(&line.0[0]);
+    command.args(&line.0[1..]).stdout(Stdio::null()).stderr(Stdio::null());
+    let measured = common::measure(&mut command)?;
+    if !measured.status.success() {
+        let (line, status) = (line.0.join(" "), measured.status);
+        return Err(format!("{line} ended with {status}; run it by hand to see why").into());
     }
-    Ok(Measured { wall, cpu: used.rusage.utime + used.rusage.stime, memory: used.rusage.maxrss })
+    Ok(measured)
 }
 
 fn report(ours: &[Measured], theirs: &[Measured]) -> Fallible<()> {
@@ -99,12 +81,6 @@ fn report(ours: &[Measured], theirs: &[Measured]) -> Fallible<()> {
         return Err("a limit is exceeded".into());
     }
     Ok(())
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// Four sshd's, and the services that are checked through them.
@@ -156,7 +132,7 @@ impl<'a> Lab<'a> {
         }
         fs::write(folder.join("known_hosts"), known)?;
         for port in lab.ports {
-            await_port(port)?;
+            await_port(([127, 0, 0, 1], port).into(), Duration::from_secs(10))?;
         }
         lab.write_inventory()?;
         lab.write_suite()?;
@@ -308,38 +284,8 @@ fn sshd(folder: &Path, name: &str, port: u16) -> Fallible<Child> {
     Ok(Command::new(find("sshd")?).arg("-D").arg("-e").arg("-f").arg(config).stderr(log).spawn()?)
 }
 
-fn keygen(path: &Path) -> Fallible<()> {
-    let status = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-        .arg(path)
-        .status()?;
-    if status.success() { Ok(()) } else { Err("ssh-keygen failed".into()) }
-}
-
 fn free_port() -> Fallible<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-fn await_port(port: u16) -> Fallible<()> {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        if Instant::now() > deadline {
-            return Err(format!(
-                "sshd does not listen on 127.0.0.1:{port}; as root it needs the folder /run/sshd"
-            )
-            .into());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
-fn find(tool: &str) -> Fallible<String> {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let folders = path.split(':').chain(["/usr/sbin", "/sbin"]);
-    let found =
-        folders.map(|folder| format!("{folder}/{tool}")).find(|path| Path::new(path).exists());
-    found.ok_or_else(|| format!("`{tool}` is missing; `scripts/setup test` installs it").into())
 }
 
 fn user() -> Fallible<String> {
