@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::neutral::{OwnWords, without_patience};
 use super::nodes::folded;
@@ -13,7 +13,7 @@ use super::vm::VmReport;
 use crate::outcome::VerdictKind;
 
 /// Results that say the same: one assertion, one verdict and one message, on one VM or many.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Group {
     /// The verdict.
     pub verdict: VerdictKind,

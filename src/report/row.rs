@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::redact::Redactor;
 use super::vm::milliseconds;
@@ -14,7 +14,7 @@ use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict, VerdictKi
 use crate::spec::plan::{PlannedAssertion, last_part, on_any_vm};
 
 /// The result of one assertion.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ResultRow {
     /// Its id, the same in every run and every format.
     pub id: String,
@@ -66,7 +66,7 @@ pub struct ResultRow {
 }
 
 /// A wire: one of the inventory's `connections`, and what its two ends say.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WireRow {
     /// The VM that connects.
     pub from: String,
