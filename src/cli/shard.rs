@@ -32,7 +32,7 @@ pub struct ShardArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum By {
-    /// Nothing: each VM has a shard of its own accord
+    /// Nothing: each VM counts alone
     Vm,
     /// The VMs with the same first group
     Group,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::neutral::{OwnWords, without_patience};
 use super::nodes::folded;
 use super::row::ResultRow;
+use super::text::harmless_line;
 use super::vm::VmReport;
 use crate::outcome::VerdictKind;
 
@@ -77,7 +78,7 @@ impl<'a> Vms<'a> {
         let mut vms: Vec<&str> = vms.collect();
         vms.sort_by_key(|vm| self.place(vm));
         vms.dedup();
-        folded(vms)
+        harmless_line(&folded(vms))
     }
 
     fn place(&self, vm: &str) -> usize {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use chrono::{DateTime, Utc};
 
 use super::explain::{Known, because};
+use super::nodes::folded;
 use super::redact::Redactor;
 use super::row::ResultRow;
 use super::shard::{MergedPart, MergedReport, ShardReport};
@@ -21,7 +22,7 @@ use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
 use crate::spec::shard::{Shard, needs_all_shards, shard_of};
 
 /// The report of one shard, and the file that it was read from.
-struct Part {
+struct PartFile {
     file: String,
     report: Report,
     shard: ShardReport,
@@ -33,7 +34,7 @@ struct Part {
 pub struct Parts {
     /// The first one; the others agree with it.
     first: ShardReport,
-    by_shard: BTreeMap<u32, Part>,
+    by_shard: BTreeMap<u32, PartFile>,
     /// Which reports do not count, and why.
     notes: Vec<Problem>,
 }
@@ -42,9 +43,9 @@ impl Parts {
     /// The parts among these files; there is an error if one of them is no part, or a part of
     /// another run, or if there is none at all.
     pub fn of(files: impl IntoIterator<Item = (String, Report)>) -> Result<Self, Problem> {
-        let parts: Vec<Part> = files
+        let parts: Vec<PartFile> = files
             .into_iter()
-            .map(|(file, report)| Part::of(file, report))
+            .map(|(file, report)| PartFile::of(file, report))
             .collect::<Result<_, _>>()?;
         let Some(first) = parts.first() else {
             return Err(Problem::new("there is no report of a shard")
@@ -60,13 +61,13 @@ impl Parts {
     }
 
     /// Of two parts of the same shard, one counts.
-    fn add(&mut self, part: Part) {
+    fn add(&mut self, part: PartFile) {
         let index = part.shard.index;
         let Some(other) = self.by_shard.remove(&index) else {
             self.by_shard.insert(index, part);
             return;
         };
-        let rank = |part: &Part| (part.report.complete, Reverse(part.started));
+        let rank = |part: &PartFile| (part.report.complete, Reverse(part.started));
         let (counts, other) =
             if rank(&part) > rank(&other) { (part, other) } else { (other, part) };
         self.notes.push(note(&counts, &other));
@@ -94,7 +95,7 @@ impl Parts {
         report.map_or(("", &[]), |report| (&report.inventory, &report.suites))
     }
 
-    fn any_part(&self) -> Option<&Part> {
+    fn any_part(&self) -> Option<&PartFile> {
         self.by_shard.values().next()
     }
 
@@ -119,7 +120,7 @@ impl Parts {
     }
 }
 
-impl Part {
+impl PartFile {
     fn of(file: String, report: Report) -> Result<Self, Problem> {
         let problem = |message: &str| Problem { file: Some(file.clone()), ..Problem::new(message) };
         let Some(shard) = report.shard.clone() else {
@@ -148,7 +149,7 @@ impl Part {
 }
 
 /// Whether two parts are of the same run; the first difference that explains the others.
-fn agree(one: &Part, other: &Part) -> Result<(), Problem> {
+fn agree(one: &PartFile, other: &PartFile) -> Result<(), Problem> {
     let (left, right) = (&one.shard, &other.shard);
     let (ours, theirs) = (&left.digests, &right.digests);
     let file = &one.file;
@@ -182,7 +183,7 @@ fn agree(one: &Part, other: &Part) -> Result<(), Problem> {
 }
 
 /// Which of two parts of a shard counts, and why.
-fn note(counts: &Part, other: &Part) -> Problem {
+fn note(counts: &PartFile, other: &PartFile) -> Problem {
     let ShardReport { index, count, .. } = counts.shard;
     let why = if counts.report.complete != other.report.complete {
         "was stopped".to_owned()
@@ -222,17 +223,21 @@ pub fn merge(
 
 /// Why the run is not complete, if it is not.
 fn stopped(parts: &Parts) -> Option<String> {
-    let missing = parts.missing().into_iter().map(gave_no_report);
+    let missing = parts.missing();
+    let missing = (!missing.is_empty()).then(|| gave_no_report(&missing));
     let stopped = parts.by_shard.values().filter_map(|part| {
         let why = part.report.stopped.as_ref()?;
         Some(format!("shard {}: {why}", part.shard.index))
     });
-    let all: Vec<String> = missing.chain(stopped).collect();
+    let all: Vec<String> = missing.into_iter().chain(stopped).collect();
     (!all.is_empty()).then(|| all.join("; "))
 }
 
-fn gave_no_report(index: u32) -> String {
-    format!("shard {index} gave no report")
+/// `shard 5 gave no report`, `shards [2,5-7] gave no report`
+fn gave_no_report(indexes: &[u32]) -> String {
+    let names: Vec<String> = indexes.iter().map(u32::to_string).collect();
+    let plural = if names.len() == 1 { "" } else { "s" };
+    format!("shard{plural} {} gave no report", folded(names.iter().map(String::as_str)))
 }
 
 fn span(parts: &Parts) -> (DateTime<Utc>, DateTime<Utc>) {
@@ -243,7 +248,7 @@ fn span(parts: &Parts) -> (DateTime<Utc>, DateTime<Utc>) {
 
 fn merged(parts: &Parts) -> MergedReport {
     let ShardReport { run_id, count, by, .. } = parts.first.clone();
-    let part = |part: &Part| MergedPart {
+    let part = |part: &PartFile| MergedPart {
         index: part.shard.index,
         started: part.report.started.clone(),
         ended: part.report.ended.clone(),
@@ -277,7 +282,7 @@ impl<'a> Merger<'a> {
         let shards: HashMap<&str, u32> =
             all.map(|vm| (vm.name.as_str(), shard_of(vm, by, count))).collect();
         let (mut rows, mut vms) = (HashMap::new(), HashMap::new());
-        for (index, Part { report, .. }) in &parts.by_shard {
+        for (index, PartFile { report, .. }) in &parts.by_shard {
             rows.extend(report.results.iter().map(|row| (row.id.as_str(), row)));
             let own = report.vms.iter().map(|vm| (vm.name.as_str(), vm));
             vms.extend(own.filter(|(name, _)| shards.get(name) == Some(index)));
@@ -312,7 +317,7 @@ impl<'a> Merger<'a> {
 
     fn check_row(
         &self,
-        part: &Part,
+        part: &PartFile,
         row: &ResultRow,
         assertion: &PlannedAssertion,
     ) -> Result<(), Problem> {
@@ -332,28 +337,31 @@ impl<'a> Merger<'a> {
 
     /// The row of an assertion, of whichever shard; nothing explains it yet.
     fn row(&self, assertion: &PlannedAssertion) -> ResultRow {
-        if let Some(row) = self.rows.get(assertion.id.as_str()) {
-            // The shards may have had the files in other folders.
-            return ResultRow { file: assertion.file.to_string(), ..(*row).clone() };
-        }
         let outcome = if !self.selected.contains(&assertion.id) {
             Outcome::without_attempt(Verdict::NotSelected)
         } else if needs_all_shards(assertion) {
             judge_across_shards()
         } else {
-            let why = gave_no_report(self.shards[&*assertion.vm]);
+            let why = gave_no_report(&[self.shards[&*assertion.vm]]);
             Outcome::without_attempt(Verdict::NotRun(why))
         };
-        ResultRow::new(assertion, &outcome, &[], self.redactor)
+        let planned = ResultRow::new(assertion, &outcome, &[], self.redactor);
+        match self.rows.get(assertion.id.as_str()) {
+            Some(seen) => planned.with_what_was_seen(seen),
+            None => planned,
+        }
     }
 
     fn vm(&self, vm: &Vm) -> VmReport {
-        let seen = self.vms.get(vm.name.as_str()).map(|seen| (*seen).clone());
-        seen.unwrap_or_else(|| VmReport::new(vm, None, self.redactor))
+        let declared = VmReport::new(vm, None, self.redactor);
+        match self.vms.get(vm.name.as_str()) {
+            Some(seen) => declared.with_what_was_seen(seen),
+            None => declared,
+        }
     }
 }
 
-fn unexpected(part: &Part, row: &ResultRow) -> Problem {
+fn unexpected(part: &PartFile, row: &ResultRow) -> Problem {
     let ResultRow { id, .. } = row;
     let twice = part.report.results.iter().filter(|other| other.id == *id).count() > 1;
     let message = if twice {

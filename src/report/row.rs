@@ -159,6 +159,29 @@ impl ResultRow {
         }
     }
 
+    /// The row of the same assertion with what `seen` says of it. What the plan says stays: a file
+    /// from another machine can say anything.
+    pub(super) fn with_what_was_seen(self, seen: &Self) -> Self {
+        let wires = self.wire.zip(seen.wire.as_ref());
+        let wire = |(wire, seen): (WireRow, &WireRow)| WireRow {
+            listens_on: seen.listens_on.clone(),
+            reached: seen.reached,
+            ..wire
+        };
+        Self {
+            id: self.id,
+            scenario: self.scenario,
+            test: self.test,
+            vm: self.vm,
+            kind: self.kind,
+            file: self.file,
+            line: self.line,
+            because: self.because,
+            wire: wires.map(wire),
+            ..seen.clone()
+        }
+    }
+
     /// The last part of the id: what is looked at.
     pub(super) fn last_part(&self) -> &str {
         last_part(&self.id)

@@ -185,4 +185,15 @@ impl VmReport {
             evidence: record.evidence.iter().map(item).collect(),
         }
     }
+
+    /// The report of the same VM with what `seen` says of it. What the inventory says stays.
+    pub(super) fn with_what_was_seen(self, seen: &Self) -> Self {
+        Self {
+            name: self.name,
+            role: self.role,
+            address: self.address,
+            lab_address: self.lab_address,
+            ..seen.clone()
+        }
+    }
 }

@@ -30,7 +30,7 @@ pub struct Shard {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ShardBy {
-    /// Each VM has a shard of its own accord.
+    /// Nothing: each VM counts alone.
     #[default]
     Vm,
     /// The VMs with the same first group stay together.

@@ -551,3 +551,25 @@ fn a_full_disk_under_one_report_keeps_the_other_report() {
     is_sound_junit(&scene.read("junit.xml"));
     assert!(!scene.read("junit.xml").contains("<error"), "the other report tells that it passed");
 }
+
+#[test]
+fn a_full_disk_leaves_no_half_of_a_part() {
+    let vm = Script::default().prints("work", "x".repeat(60_000)).start();
+    let scene = Scene::with(&vm).run("vm", "work");
+    scene.write_files();
+    let check = format!(
+        "{} check -i inventory.json -s suite.json --report-json report.json --shard 1/1 \
+         --publish full/parts; code=$?; ls -A full/parts > left; exit $code",
+        env!("CARGO_BIN_EXE_bootproof")
+    );
+    let Some(run) = on_a_small_disk(&scene, &check) else {
+        eprintln!("not tested: this user may not mount a file system in a namespace of its own");
+        return;
+    };
+    let told = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(70), "{told}");
+    let why = "cannot write the report full/parts/shard-1-of-1.json: No space left on device";
+    assert!(told.contains(why) && told.contains("hint: check the path, the free space"), "{told}");
+    assert_eq!(scene.read("left"), "");
+    assert!(scene.read("report.json").contains(r#""complete": true"#));
+}

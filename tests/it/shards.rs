@@ -9,7 +9,7 @@ use bootproof::spec::shard::{ShardBy, shard_of};
 use serde_json::{Value, json};
 
 use crate::fake_vm::{FakeVm, Script, Step};
-use crate::reports::is_sound_junit;
+use crate::reports::{hostile, is_sound_junit, is_tame};
 use crate::scene::{Run, Scene, redact};
 
 const SHARDS: u32 = 3;
@@ -458,6 +458,62 @@ fn what_does_not_belong_to_the_run_is_refused_by_name() {
     refused("this is not a report");
     fleet.write_part(name, &right);
     assert_eq!(fleet.merge(&[]).code, Some(1));
+}
+
+/// Every text of a part that another machine could have written is hostile.
+fn with_hostile_texts(key: &str, value: &mut Value) {
+    /// What decides whether the file is a part at all.
+    const READ: [&str; 9] = [
+        "id",
+        "vm",
+        "name",
+        "verdict",
+        "stage",
+        "host_key_trust",
+        "listens_on",
+        "protocol",
+        "cpus",
+    ];
+    match value {
+        _ if READ.contains(&key) => {}
+        Value::String(text) => *text = format!("{text} {}", hostile()),
+        Value::Array(items) => items.iter_mut().for_each(|item| with_hostile_texts(key, item)),
+        Value::Object(keys) => {
+            keys.iter_mut().for_each(|(key, value)| with_hostile_texts(key, value));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn a_hostile_part_breaks_no_report_and_no_terminal() {
+    let fleet = Fleet::start();
+    fleet.all_shards(&[]);
+    for index in 1..=SHARDS {
+        let name = format!("shard-{index}-of-3.json");
+        let mut part = fleet.part(&name);
+        for list in ["results", "vms"] {
+            with_hostile_texts("", &mut part[list]);
+        }
+        for row in part["results"].as_array_mut().unwrap() {
+            if row["cause"].is_object() {
+                row["cause"]["vm"] = json!(hostile());
+            }
+        }
+        part["complete"] = json!(false);
+        part["stopped"] = json!(hostile());
+        fleet.write_part(&name, &part);
+    }
+    for flags in [&[][..], &["-v"], &["--format", "json"]] {
+        let merged = fleet.merge(flags);
+        assert_eq!(merged.code, Some(1), "{}", merged.transcript());
+        is_tame(&merged.stdout);
+        is_tame(&merged.stderr);
+        is_sound_junit(&merged.junit);
+        // What the plan knows is taken from there.
+        let types: BTreeSet<_> = merged.rows().iter().map(|row| row["type"].as_str()).collect();
+        assert_eq!(types.len(), 3, "{types:?}");
+    }
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn totals_line(report: &Report, screen: Screen) -> String {
     let (seconds, milliseconds) = (report.duration_ms / 1000, report.duration_ms % 1000);
     let mut line = format!("{} in {seconds}.{milliseconds:03} s", parts.join("; "));
     if let Some(why) = &report.stopped {
-        let _ = write!(line, ": {why}");
+        let _ = write!(line, ": {}", harmless_line(why));
     }
     if green { screen.green(&line) } else { screen.red(&line) }
 }
