@@ -341,8 +341,10 @@ fn names(content: &[u8], key: &PublicKey) -> bool {
     String::from_utf8_lossy(content).contains(base64)
 }
 
-/// Whatever VMs print, a report is well-formed in every format, and the formats agree.
+/// Whatever VMs print, a report is well-formed in every format, the formats agree, and the report
+/// can be read back.
 pub fn reports(data: &[u8]) {
+    let _ = report::read::parse("file.json", data);
     let report = report(&mut Bytes(data));
     let xml = junit::render(&report);
     let document = Document::parse(&xml).unwrap_or_else(|error| panic!("{error} in {xml}"));
@@ -363,6 +365,10 @@ pub fn reports(data: &[u8]) {
     assert!(is_tame(&text));
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value, serde_json::to_value(&report).unwrap());
+    let again = report::read::parse("file.json", text.as_bytes()).expect("it can be read back");
+    assert_eq!(report::json::render(&again), text);
+    let half = &text.as_bytes()[..text.len() / 2];
+    assert!(report::read::parse("file.json", half).expect_err("half a report").may_come());
     for width in [None, Some(80)] {
         let screen = Screen { width, ..Screen::default() };
         assert!(is_tame(&terminal::render(&report, screen)));

@@ -52,12 +52,34 @@ impl UnfinishedFile {
     pub fn finish(self) -> io::Result<()> {
         self.beside.persist(&self.path).map(drop).map_err(|error| error.error)
     }
+
+    /// Puts the file in its place unless one is there: whether it did. What it holds is on the disk
+    /// by then, so that a full disk shows here.
+    pub fn finish_new(self) -> io::Result<bool> {
+        self.beside.as_file().sync_all()?;
+        match self.beside.persist_noclobber(&self.path) {
+            Ok(_) => Ok(true),
+            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(failed) => Err(failed.error),
+        }
+    }
 }
 
 /// Replaces the file at `path` by one with `text` and `mode`, in one step; makes its folder.
 pub fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    fs::create_dir_all(folder_of(path))?;
+    make_folder(folder_of(path))?;
     UnfinishedFile::write(path, text, mode)?.finish()
+}
+
+/// Writes a new file at `path` in one step, and leaves one that is there as it is: whether it wrote.
+pub fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<bool> {
+    make_folder(folder_of(path))?;
+    UnfinishedFile::write(path, text, mode)?.finish_new()
+}
+
+/// Makes a folder, and those above it, unless it is there.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -101,6 +123,17 @@ mod tests {
         write(&path, "two", PRIVATE).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_new_file_replaces_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/part");
+        assert!(write_new(&path, "one", PUBLIC).unwrap());
+        assert!(!write_new(&path, "two", PUBLIC).unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(names(&folder.path().join("new")), ["part"]);
     }
 
     #[test]

@@ -12,14 +12,14 @@ use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::problem::{Problem, Problems};
 use crate::record::{RunRecord, Stop};
-use crate::report::explain::because;
+use crate::report::explain::{Known, because};
 use crate::report::redact::Redactor;
-use crate::report::store::Destinations;
-use crate::report::{Report, ResultRow, Totals};
+use crate::report::store::{Destinations, Published};
+use crate::report::{Part, Report, ResultRow, Totals};
 use crate::run::{Engine, Listener, RunSettings, Runner};
 use crate::secrets::Secrets;
 use crate::settings;
-use crate::spec::plan::{AssertionId, Plan};
+use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
 
 /// The runtime and the signals, which outlive a run. A process makes one.
 pub fn engine() -> Result<Engine, Error> {
@@ -36,6 +36,8 @@ pub struct Request {
     pub destinations: Destinations,
     /// Whether declared VMs and ports that no assertion covers make the run red.
     pub coverage_required: bool,
+    /// The part of the plan that the report is about; `None` for all of it.
+    pub part: Option<Part>,
 }
 
 /// A run that is ready to start.
@@ -53,6 +55,8 @@ pub struct Ending {
     pub report: Report,
     /// Reports that could not be written.
     pub problems: Vec<Problem>,
+    /// What became of the part that was to be published.
+    pub published: Option<Published>,
     /// What the process ends with.
     pub exit_code: ExitCode,
 }
@@ -66,8 +70,9 @@ impl Gate {
     pub fn prepare(request: Request) -> Result<Self, Error> {
         let secrets = settings::read_secrets(&request.plan, &request.selected)?;
         let redactor = Redactor::new(&secrets.values());
-        let unfinished = Report::unfinished(&request.plan, &redactor);
-        let problems = request.destinations.write(&unfinished);
+        let unfinished = Report::unfinished(&request.plan, request.part.as_ref(), &redactor);
+        let mut problems = request.destinations.write(&unfinished);
+        problems.extend(request.destinations.prepare_to_publish().err());
         if problems.is_empty() {
             Ok(Self { request, secrets, redactor })
         } else {
@@ -121,20 +126,34 @@ impl Running {
         let plan = self.gate.plan();
         let assertion = plan.find(id)?;
         let outcome = self.runner.outcome(id)?;
-        let because = because(plan, assertion, &outcome.verdict, |id| self.runner.outcome(id));
+        let known = |other: &PlannedAssertion| {
+            self.runner.outcome(&other.id).map(|outcome| Known::of(other, &outcome))
+        };
+        let because = because(plan, assertion, outcome.verdict.kind(), known);
         Some(ResultRow::new(assertion, &outcome, &because, &self.gate.redactor))
     }
 
     /// Waits for the end of the run and writes the reports.
     pub fn finish(&self) -> Ending {
-        let Request { plan, destinations, coverage_required, .. } = &self.gate.request;
+        let Request { plan, destinations, coverage_required, part, .. } = &self.gate.request;
+        let part = part.as_ref();
         let record = self.runner.finish();
-        let report = Report::new(plan, &record, &self.gate.redactor)
+        let report = Report::of_part(plan, part, &record, &self.gate.redactor)
             .with_coverage_required(*coverage_required);
-        let problems = destinations.write(&report);
-        let sound = report.is_sound();
-        let exit_code = exit_code(record.stop, report.totals, sound, problems.is_empty());
-        Ending { record, report, problems, exit_code }
+        let mut problems = destinations.write(&report);
+        let published = destinations.publish(&report).unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+        let (sound, written) = (report.is_sound(), problems.is_empty());
+        let exit_code = match exit_code(record.stop, report.totals, sound, written) {
+            // Other shards have all the work.
+            ExitCode::NothingSelected if part.is_some_and(Part::is_empty) => {
+                without_red(sound, written)
+            }
+            exit_code => exit_code,
+        };
+        Ending { record, report, problems, published, exit_code }
     }
 }
 
@@ -159,7 +178,14 @@ pub fn exit_code(
         ExitCode::CouldNotTell
     } else if totals.passed == 0 {
         ExitCode::NothingSelected
-    } else if !sound {
+    } else {
+        without_red(sound, reports_written)
+    }
+}
+
+/// What a run ends with if no assertion is red.
+fn without_red(sound: bool, reports_written: bool) -> ExitCode {
+    if !sound {
         ExitCode::CouldNotTell
     } else if reports_written {
         ExitCode::Conforms

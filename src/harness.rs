@@ -96,7 +96,7 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, Error> {
     let selected = selected(&plan, &arguments);
     arguments.test_threads.get_or_insert(selected.len().clamp(1, MAX_THREADS));
     let destinations = environment.destinations();
-    let request = Request { plan, selected, destinations, coverage_required: false };
+    let request = Request { plan, selected, destinations, coverage_required: false, part: None };
     let gate = Arc::new(Gate::prepare(request)?);
     let engine = gate::engine()?;
     let listener = listener(gate.redactor().clone());

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::assertion::Mismatch;
 use crate::assertion::Observation;
@@ -29,7 +29,7 @@ pub enum Verdict {
 }
 
 /// The kinds of verdict, as the reports write them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum VerdictKind {
     /// bootproof looked, and it is as expected.
@@ -87,7 +87,7 @@ impl Verdict {
 }
 
 /// Why a VM cannot be asked: which VM, at which stage and address, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cause {
     /// The VM's name.
     pub vm: String,
@@ -116,7 +116,7 @@ impl fmt::Display for Cause {
 }
 
 /// One attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attempt {
     /// Milliseconds from the start of the run.
     pub started_ms: u64,
@@ -158,7 +158,7 @@ impl Outcome {
 }
 
 /// What a command printed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
     /// Standard output.
     pub stdout: Stream,
@@ -167,7 +167,7 @@ pub struct Output {
 }
 
 /// What a command wrote to one stream: its head and tail, at most 64 KiB.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stream {
     /// What is kept; a line says how many bytes are cut out at that place.
     pub text: String,

@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::problem::{Problem, Problems, hint_for_unknown};
 use crate::secrets::Secrets;
+use crate::spec::digest::Digests;
 use crate::spec::duration;
 use crate::spec::inventory::{Inventory, Via};
 use crate::spec::plan::{AssertionId, Plan};
-use crate::spec::selector::Selector;
 use crate::spec::suite::Suite;
 
 /// Written by `bootproof lab up`, removed by `bootproof lab down`.
@@ -28,33 +28,40 @@ pub const DEFAULT_SUITE: &str = "suites/immich-photo-vault-validation.json";
 /// Where reports go unless a flag names another place.
 pub const DEFAULT_REPORTS: &str = "reports";
 
+/// An environment variable; `None` if it is not set or empty.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
 /// A length of time in an environment variable; `None` if it is not set or empty.
 pub fn span_variable(name: &str) -> Result<Option<Duration>, Problem> {
-    match std::env::var(name) {
-        Ok(text) if !text.is_empty() => duration::parse(&text)
-            .map(Some)
-            .map_err(|error| Problem::new(format!("{name}: {error}"))),
-        _ => Ok(None),
-    }
+    let parse = |text: String| {
+        duration::parse(&text).map_err(|error| Problem::new(format!("{name}: {error}")))
+    };
+    variable(name).map(parse).transpose()
 }
 
 /// How many VMs to work on at once, as `BOOTPROOF_JOBS` says; `None` if it is not set or empty.
 pub fn jobs_variable() -> Result<Option<NonZeroUsize>, Problem> {
-    let text = std::env::var("BOOTPROOF_JOBS").unwrap_or_default();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let number = text.parse().map(Some);
-    number.map_err(|_| {
-        let problem = Problem::new(format!("BOOTPROOF_JOBS: `{text}` is not a number from 1 on"));
-        problem.hint("it says how many VMs to work on at once; leave it out to adapt")
-    })
+    let parse = |text: String| {
+        text.parse().map_err(|_| {
+            let message = format!("BOOTPROOF_JOBS: `{text}` is not a number from 1 on");
+            let hint = "it says how many VMs to work on at once; leave it out to adapt";
+            Problem::new(message).hint(hint)
+        })
+    };
+    variable("BOOTPROOF_JOBS").map(parse).transpose()
 }
 
 /// Values for suites in the environment: `NAME=VALUE`, separated by white space.
 pub fn vars_variable() -> Vec<String> {
     let text = std::env::var("BOOTPROOF_VARS").unwrap_or_default();
     text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The same, and then `vars`: what the command line says comes last, and counts.
+pub fn vars_and_variable(vars: &[String]) -> Vec<String> {
+    vars_variable().into_iter().chain(vars.iter().cloned()).collect()
 }
 
 /// Which files to read, and what to set in them.
@@ -68,11 +75,24 @@ pub struct Sources {
     pub vars: Vec<String>,
 }
 
+/// A plan, and what it was made of.
+pub struct Loaded {
+    /// The plan.
+    pub plan: Plan,
+    /// The digests of its files and values.
+    pub digests: Digests,
+}
+
 /// Reads an inventory and suites, and binds them.
+pub fn load_plan(sources: &Sources) -> Result<Plan, Problems> {
+    Ok(load(sources)?.plan)
+}
+
+/// Reads an inventory and suites, binds them, and says what they were.
 ///
 /// Without suites, the inventory names them (`suites`). Without an inventory and without suites,
 /// the files of this repository are used: the inventory of the local lab if one is up.
-pub fn load_plan(sources: &Sources) -> Result<Plan, Problems> {
+pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     let Sources { inventory, suites, vars } = sources;
     let file = match inventory {
         Some(file) => file.clone(),
@@ -80,15 +100,17 @@ pub fn load_plan(sources: &Sources) -> Result<Plan, Problems> {
     };
     let text = Zeroizing::new(read(&file)?);
     let parsed = Inventory::parse(&file.display().to_string(), &text)?;
-    let mut suites = if !suites.is_empty() {
-        read_suites(suites)?
+    let texts = if !suites.is_empty() {
+        suite_texts(suites)?
     } else if !parsed.suites.is_empty() {
-        named_suites(&parsed)?
+        named_texts(&parsed)?
     } else {
-        read_suites(&default_suites(inventory.as_deref(), &parsed)?)?
+        suite_texts(&default_suites(inventory.as_deref(), &parsed)?)?
     };
+    let digests = Digests::of(&text, texts.iter().map(|(_, text)| text.as_str()), vars);
+    let mut suites = parse_suites(&texts)?;
     vars.iter().try_for_each(|var| set_var(&mut suites, var))?;
-    Plan::resolve(&suites, parsed)
+    Ok(Loaded { plan: Plan::resolve(&suites, parsed)?, digests })
 }
 
 /// Sets a value in each suite that has one of this name.
@@ -126,13 +148,24 @@ fn default_inventory(suites: &[PathBuf]) -> Result<PathBuf, Problem> {
     }
 }
 
-fn read_suites(files: &[PathBuf]) -> Result<Vec<Suite>, Problems> {
-    files.iter().map(|file| Suite::parse(&file.display().to_string(), &read(file)?)).collect()
+/// Names of files, each with its text.
+type Texts = Vec<(String, String)>;
+
+fn suite_texts(files: &[PathBuf]) -> Result<Texts, Problem> {
+    files.iter().map(|file| Ok((file.display().to_string(), read(file)?))).collect()
+}
+
+fn parse_suites(texts: &Texts) -> Result<Vec<Suite>, Problems> {
+    texts.iter().map(|(file, text)| Suite::parse(file, text)).collect()
 }
 
 /// The suites that an inventory names.
 pub fn named_suites(inventory: &Inventory) -> Result<Vec<Suite>, Problems> {
-    let mut suites = Vec::new();
+    parse_suites(&named_texts(inventory)?)
+}
+
+fn named_texts(inventory: &Inventory) -> Result<Texts, Problem> {
+    let mut texts = Vec::new();
     for (index, file) in inventory.suites.iter().enumerate() {
         let text = std::fs::read_to_string(file).map_err(|error| Problem {
             file: Some(inventory.file.clone()),
@@ -140,9 +173,15 @@ pub fn named_suites(inventory: &Inventory) -> Result<Vec<Suite>, Problems> {
             ..Problem::io(format!("read the suite {}", file.display()))(error)
                 .hint("the path is relative to the folder of the inventory")
         })?;
-        suites.push(Suite::parse(&file.display().to_string(), &text)?);
+        texts.push((file.display().to_string(), text));
     }
-    Ok(suites)
+    Ok(texts)
+}
+
+/// Creates an empty file, or leaves the one that is there; its being there is the message.
+pub fn create_empty(path: &Path) -> Result<(), Problem> {
+    let created = std::fs::File::options().create(true).append(true).open(path);
+    created.map(drop).map_err(Problem::io(format!("create {}", path.display())))
 }
 
 /// The suite when none is named: that of this repository, unless somebody names an inventory.
@@ -166,55 +205,6 @@ pub fn read(path: &Path) -> Result<String, Problem> {
         };
         Problem::io(format!("read {}", path.display()))(error).hint(hint)
     })
-}
-
-/// Which assertions of a plan to run; all, where nothing is said.
-#[derive(Debug, Clone, Default)]
-pub struct Choice {
-    /// Selectors: only on these VMs.
-    pub limit: Vec<String>,
-    /// Selectors: not on these VMs.
-    pub exclude: Vec<String>,
-    /// Only ids that contain one of these texts.
-    pub filters: Vec<String>,
-    /// No ids that contain one of these texts.
-    pub skip: Vec<String>,
-}
-
-/// The ids that were chosen.
-pub fn select(plan: &Plan, choice: &Choice) -> Result<HashSet<AssertionId>, Problem> {
-    let limit = chosen_vms(plan, "--limit", &choice.limit)?;
-    let excluded = chosen_vms(plan, "--exclude", &choice.exclude)?;
-    let is_on_vm = |vm: &str| {
-        limit.as_ref().is_none_or(|limit| limit.contains(vm))
-            && excluded.as_ref().is_none_or(|excluded| !excluded.contains(vm))
-    };
-    let has_one_of = |id: &str, texts: &[String]| texts.iter().any(|text| id.contains(text));
-    let matches = |id: &str| {
-        (choice.filters.is_empty() || has_one_of(id, &choice.filters))
-            && !has_one_of(id, &choice.skip)
-    };
-    let selected = plan.assertions.iter();
-    let selected = selected.filter(|one| is_on_vm(&one.vm) && matches(one.id.as_str()));
-    Ok(selected.map(|assertion| assertion.id.clone()).collect())
-}
-
-/// The VMs that the selectors of a flag mean; `None` without selectors.
-fn chosen_vms<'a>(
-    plan: &'a Plan,
-    flag: &str,
-    words: &[String],
-) -> Result<Option<HashSet<&'a str>>, Problem> {
-    if words.is_empty() {
-        return Ok(None);
-    }
-    let vms = Selector::parse(words).and_then(|selector| selector.resolve(&plan.inventory));
-    match vms {
-        Ok(vms) => Ok(Some(vms.into_iter().map(|vm| vm.name.as_str()).collect())),
-        Err(mistake) => {
-            Err(Problem::new(format!("{flag}: {}", mistake.message)).hint(mistake.hint))
-        }
-    }
 }
 
 /// The secrets of every VM that a run of `selected` can touch, jump hosts among them.

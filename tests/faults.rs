@@ -218,7 +218,13 @@ fn run(
     let chosen = plan.assertions.iter().filter(|assertion| selects(assertion));
     let selected = chosen.map(|assertion| assertion.id.clone()).collect();
     let destinations = Destinations::nowhere();
-    let gate = Gate::prepare(Request { plan, selected, destinations, coverage_required: false })?;
+    let gate = Gate::prepare(Request {
+        plan,
+        selected,
+        destinations,
+        coverage_required: false,
+        part: None,
+    })?;
     let settings = RunSettings {
         wait,
         once: wait.is_zero(),

@@ -1,29 +1,29 @@
 //! `bootproof check`: runs the suite, prints the result, writes the reports.
 
 use std::collections::HashMap;
-use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indexmap::IndexMap;
 
-use super::output::{Format, show, show_exactly, tell_all, width};
+use super::output::{tell, tell_all};
 use super::plan::Selection;
+use super::printing::Printing;
 use super::progress::{run_silently, run_with_progress};
+use super::shard::ShardArgs;
 use crate::analysis::vacuous::doubts;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::gate::{Gate, Request};
 use crate::problem::Problem;
-use crate::report::json;
 use crate::report::nodes::folded;
-use crate::report::store::Destinations;
-use crate::report::terminal::{self, Screen};
+use crate::report::store::{Destinations, Published};
+use crate::report::text::harmless;
 use crate::run::RunSettings;
-use crate::settings;
+use crate::settings::{self, Loaded};
 use crate::spec::duration;
 use crate::spec::plan::PlannedAssertion;
 
@@ -38,6 +38,8 @@ Examples:
   bootproof check -i lab.json -s suite.json --report-junit TEST-lab.xml
   bootproof check -i lab.json -s suite.json --once --quiet
       from cron: mail only if something is not green
+  bootproof check -i lab.json --shard 3/8 --publish parts
+      one of eight machines that share the work; `bootproof merge --help` goes on
 
 Reports go to reports/junit.xml and reports/report.json, or only to the files that --report-junit \
 and --report-json name. `bootproof --help` lists the exit codes.")]
@@ -82,43 +84,30 @@ pub struct CheckArgs {
     report_json: Option<PathBuf>,
 
     #[command(flatten)]
+    shard: ShardArgs,
+
+    /// What the shards of this run have in common, and no other run has
+    /// [env: BOOTPROOF_RUN_ID] [default: the id of the CI run, or one made from the
+    /// files]
+    #[arg(long, value_name = "ID")]
+    run_id: Option<String>,
+
+    /// Put the report of the shard into this folder as shard-3-of-8.json, unless it
+    /// is there already; `merge` reads the folder
+    #[arg(long, value_name = "DIR")]
+    publish: Option<PathBuf>,
+
+    #[command(flatten)]
     printing: Printing,
-}
-
-/// What is printed, and how.
-#[derive(Debug, Args)]
-struct Printing {
-    /// List every assertion of every VM, and every message; without it, what is the
-    /// same on many VMs is one line or one block
-    #[arg(short, long)]
-    verbose: bool,
-
-    /// Print nothing if everything passes, as for cron
-    #[arg(short, long)]
-    quiet: bool,
-
-    /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
-
-    /// When to use color
-    #[arg(long, value_enum, default_value_t = Colour::Auto)]
-    color: Colour,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Colour {
-    Auto,
-    Always,
-    Never,
 }
 
 impl CheckArgs {
     fn destinations(&self) -> Destinations {
-        match (&self.report_junit, &self.report_json) {
+        let reports = match (&self.report_junit, &self.report_json) {
             (None, None) => Destinations::in_folder(Path::new(settings::DEFAULT_REPORTS)),
-            (junit, json) => Destinations { junit: junit.clone(), json: json.clone() },
-        }
+            (junit, json) => Destinations { junit: junit.clone(), json: json.clone(), parts: None },
+        };
+        Destinations { parts: self.publish.clone(), ..reports }
     }
 
     fn run_settings(&self) -> Result<RunSettings, Error> {
@@ -133,25 +122,35 @@ impl CheckArgs {
     }
 }
 
-impl Printing {
-    fn screen(&self) -> Screen {
-        let colour = match self.color {
-            Colour::Auto => std::io::stdout().is_terminal() && console::colors_enabled(),
-            Colour::Always => true,
-            Colour::Never => false,
-        };
-        Screen { colour, width: width(), verbose: self.verbose }
+/// What to run: all of the selection, or what of it is in a shard.
+fn request(arguments: &CheckArgs) -> Result<Request, Error> {
+    let wanted = arguments.shard.wanted()?;
+    let for_shards =
+        [("--publish", arguments.publish.is_some()), ("--run-id", arguments.run_id.is_some())];
+    if let Some((flag, _)) = for_shards.iter().find(|(_, given)| *given && wanted.is_none()) {
+        let problem = Problem::new(format!("{flag} is for a shard, and --shard is not given"));
+        return Err(problem.hint("say which shard this is, such as --shard 3/8").into());
     }
+    let Loaded { plan, digests } = arguments.selection.load()?;
+    let whole = arguments.selection.of(&plan)?;
+    let (part, selected) = match wanted {
+        None => (None, whole),
+        Some(wanted) => {
+            wanted.acknowledge()?;
+            let made_of = (digests, arguments.selection.choice(), arguments.run_id.clone());
+            let (part, selected) = wanted.part(&plan, &whole, made_of);
+            (Some(part), selected)
+        }
+    };
+    let (destinations, coverage_required) = (arguments.destinations(), arguments.fail_uncovered);
+    Ok(Request { plan, selected, destinations, coverage_required, part })
 }
 
 pub fn run(arguments: &CheckArgs) -> Result<ExitCode, Error> {
-    let plan = arguments.selection.plan()?;
-    let selected = arguments.selection.of(&plan)?;
-    let destinations = arguments.destinations();
-    let report_names = destinations.names();
-    let coverage_required = arguments.fail_uncovered;
     let settings = arguments.run_settings()?;
-    let gate = Gate::prepare(Request { plan, selected, destinations, coverage_required })?;
+    let request = request(arguments)?;
+    let report_names = request.destinations.names();
+    let gate = Gate::prepare(request)?;
     let warnings = vacuous(&gate);
     let ending = if arguments.printing.quiet {
         run_silently(gate, settings)?
@@ -166,12 +165,30 @@ pub fn run(arguments: &CheckArgs) -> Result<ExitCode, Error> {
         tell_all("warning", &warnings);
     }
     tell_all("error", &ending.problems);
-    match arguments.printing.format {
-        Format::Human => show(&terminal::render(&ending.report, arguments.printing.screen())),
-        Format::Json => show_exactly(&json::render(&ending.report)),
-    }
+    arguments.printing.show_report(&ending.report);
     eprintln!("reports: {report_names}");
+    if let Some(published) = &ending.published {
+        tell_published(published);
+    }
     Ok(ending.exit_code)
+}
+
+fn tell_published(published: &Published) {
+    match published {
+        Published::New(path) => eprintln!("published: {}", harmless(&path.display().to_string())),
+        Published::Same(path) => {
+            let message = format!("{} is there already, and says the same", path.display());
+            tell("note", &Problem::new(message));
+        }
+        Published::Other(path) => {
+            let message = format!(
+                "{} is there already, and says something else; it was left as it is",
+                path.display()
+            );
+            let hint = "publish each run in a folder of its own, or give each its own --run-id";
+            tell("warning", &Problem::new(message).hint(hint));
+        }
+    }
 }
 
 /// Warns of checks that can never fail: green says nothing about them, and not everybody runs

@@ -7,11 +7,14 @@ mod lab;
 mod lab_ssh;
 mod lint;
 mod live;
+mod merge;
 mod output;
 mod plan;
+mod printing;
 mod progress;
 mod prove;
 mod schema;
+mod shard;
 
 use clap::{Parser, Subcommand};
 use output::tell_all;
@@ -36,6 +39,7 @@ enum Command {
     Plan(plan::PlanArgs),
     Lint(lint::LintArgs),
     Prove(prove::ProveArgs),
+    Merge(merge::MergeArgs),
     Schema(schema::SchemaArgs),
     Import(import::ImportArgs),
     Lab(lab::LabArgs),
@@ -51,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Prove(arguments) => prove::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
         Command::Schema(arguments) => Ok(schema::run(&arguments)),
         Command::Import(arguments) => import::run(&arguments),
         Command::Lab(arguments) => lab::run(arguments),

@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use indexmap::map::Entry;
 
 use super::output::{show, tell};
+use super::shard::ShardArgs;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::health::READ_HEALTH;
@@ -18,7 +19,8 @@ use crate::report::nodes::{MANY_VMS, folded};
 use crate::report::redact::Redactor;
 use crate::report::text::{counted, harmless};
 use crate::secrets::Secrets;
-use crate::settings::{self, Choice, Sources};
+use crate::settings::{self, Loaded, Sources};
+use crate::spec::choice::{Choice, select};
 use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
 
 /// Print what a run would do: every id and every remote command
@@ -28,10 +30,14 @@ It does not connect to any VM. From five VMs on, what is the same on several VMs
 
 Examples:
   bootproof plan -i lab.json -s suite.json --limit redis
-  bootproof plan -i lab.json -s suite.json --list-targets")]
+  bootproof plan -i lab.json -s suite.json --list-targets
+  bootproof plan -i lab.json --shard 3/8 --list-targets")]
 pub struct PlanArgs {
     #[command(flatten)]
     pub selection: Selection,
+
+    #[command(flatten)]
+    shard: ShardArgs,
 
     /// Print only which assertion holds on which VMs
     #[arg(long)]
@@ -84,21 +90,29 @@ pub struct Selection {
 impl Selection {
     /// Reads and binds the files.
     pub fn plan(&self) -> Result<Plan, Error> {
-        // What the command line says comes last, and counts.
-        let vars = settings::vars_variable().into_iter().chain(self.vars.clone()).collect();
-        let (inventory, suites) = (self.inventory.clone(), self.suites.clone());
-        Ok(settings::load_plan(&Sources { inventory, suites, vars })?)
+        Ok(self.load()?.plan)
     }
 
-    /// What is selected of `plan`; prints an error if that is nothing.
-    pub fn of(&self, plan: &Plan) -> Result<HashSet<AssertionId>, Error> {
-        let choice = Choice {
+    /// The same with what the files were.
+    pub fn load(&self) -> Result<Loaded, Error> {
+        let (inventory, suites) = (self.inventory.clone(), self.suites.clone());
+        let vars = settings::vars_and_variable(&self.vars);
+        Ok(settings::load(&Sources { inventory, suites, vars })?)
+    }
+
+    /// What is selected, as it was written.
+    pub fn choice(&self) -> Choice {
+        Choice {
             limit: self.limit.clone(),
             exclude: self.exclude.clone(),
             filters: self.filters.clone(),
             skip: self.skip.clone(),
-        };
-        let selected = settings::select(plan, &choice)?;
+        }
+    }
+
+    /// What is selected of `plan`; prints an error if that is nothing.
+    pub fn of(&self, plan: &Plan) -> Result<HashSet<AssertionId>, Error> {
+        let selected = select(plan, &self.choice())?;
         if selected.is_empty() {
             tell("error", &self.nothing());
         }
@@ -124,8 +138,17 @@ impl Selection {
 }
 
 pub fn run(arguments: &PlanArgs) -> Result<ExitCode, Error> {
-    let plan = arguments.selection.plan()?;
-    let selected = arguments.selection.of(&plan)?;
+    let wanted = arguments.shard.wanted()?;
+    let Loaded { plan, digests } = arguments.selection.load()?;
+    let whole = arguments.selection.of(&plan)?;
+    let (selected, shard) = match wanted {
+        None => (whole.clone(), String::new()),
+        Some(wanted) => {
+            let line = wanted.describe(&plan.inventory);
+            let made_of = (digests, arguments.selection.choice(), None);
+            (wanted.part(&plan, &whole, made_of).1, line)
+        }
+    };
     let printer = Printer {
         plan: &plan,
         selected: &selected,
@@ -147,8 +170,9 @@ pub fn run(arguments: &PlanArgs) -> Result<ExitCode, Error> {
         counted(plan.assertions.len(), "assertion"),
         counted(plan.inventory.vms.len(), "VM")
     );
+    text += &shard;
     show(&text);
-    Ok(if selected.is_empty() { ExitCode::NothingSelected } else { ExitCode::Conforms })
+    Ok(if whole.is_empty() { ExitCode::NothingSelected } else { ExitCode::Conforms })
 }
 
 /// What a run does on every VM, before and after its assertions.

@@ -104,6 +104,7 @@ pub fn run(arguments: &ProveArgs) -> Result<ExitCode, Error> {
         selected,
         destinations: Destinations::nowhere(),
         coverage_required: false,
+        part: None,
     })?;
     let settings = RunSettings {
         wait: Duration::ZERO,

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::row::ResultRow;
 use super::text::{harmless, harmless_line, indent, shortened, visible};
 use crate::assertion::{Expectation, Observation};
-use crate::outcome::{Outcome, Verdict};
-use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
+use crate::outcome::{Outcome, VerdictKind};
+use crate::spec::plan::{Plan, PlannedAssertion};
 
 /// How many lines of an output are shown; the reports have the rest.
 const OUTPUT_LINES: usize = 10;
@@ -14,33 +14,58 @@ const OUTPUT_LINES: usize = 10;
 /// How many characters of a line are shown.
 pub(super) const LINE_LIMIT: usize = 300;
 
+/// What is known of an assertion that may explain another one: from a run, or from a report.
+pub struct Known {
+    verdict: VerdictKind,
+    message: Option<String>,
+    /// Whether the login of its VM reaches another VM.
+    is_another: bool,
+}
+
+impl Known {
+    /// What a run knows.
+    pub fn of(assertion: &PlannedAssertion, outcome: &Outcome) -> Self {
+        Self {
+            verdict: outcome.verdict.kind(),
+            message: outcome.verdict.message(),
+            is_another: is_another(assertion, outcome),
+        }
+    }
+
+    /// What a row of a report knows. Who was reached instead is not in it.
+    pub(super) fn of_row(row: &ResultRow) -> Self {
+        Self { verdict: row.verdict, message: row.message.clone(), is_another: false }
+    }
+}
+
 /// Which red assertions explain a red one, a line each: the port checks of what it connects to, and
 /// that the login reaches another VM.
 ///
-/// `outcome` may wait for an assertion that is still running.
+/// `known` may wait for an assertion that is still running.
 pub fn because(
     plan: &Plan,
     assertion: &PlannedAssertion,
-    verdict: &Verdict,
-    outcome: impl Fn(&AssertionId) -> Option<Outcome>,
+    verdict: VerdictKind,
+    known: impl Fn(&PlannedAssertion) -> Option<Known>,
 ) -> Vec<String> {
-    if !matches!(verdict, Verdict::Failed(_) | Verdict::Errored(_)) {
+    use VerdictKind::{Blocked, Errored, Failed};
+    if !matches!(verdict, Failed | Errored) {
         return Vec::new();
     }
-    let explanation = |other: &&PlannedAssertion| match outcome(&other.id)?.verdict {
-        red @ (Verdict::Failed(_) | Verdict::Errored(_) | Verdict::Blocked(_)) => {
-            Some(format!("{}: {}", other.id, red.message()?))
+    let explanation = |other: &PlannedAssertion| {
+        let known = known(other)?;
+        match known.verdict {
+            Failed | Errored | Blocked => Some(format!("{}: {}", other.id, known.message?)),
+            _ => None,
         }
-        _ => None,
     };
     // Both look through the whole plan: not for the many that cannot have an explanation.
     let identity = plan.inventory.peers.and_then(|_| plan.identity_of(&assertion.vm));
     let identity = identity.filter(|other| other.id != assertion.id);
     let connects = !assertion.expectation.connects_to().is_empty();
     let ends = if connects { plan.explained_by(assertion) } else { Vec::new() };
-    let identity =
-        identity.filter(|other| outcome(&other.id).is_some_and(|it| is_another(other, &it)));
-    identity.into_iter().chain(ends).filter_map(|it| explanation(&it)).collect()
+    let identity = identity.filter(|other| known(other).is_some_and(|known| known.is_another));
+    identity.into_iter().chain(ends).filter_map(explanation).collect()
 }
 
 fn is_another(identity: &PlannedAssertion, outcome: &Outcome) -> bool {

@@ -4,16 +4,17 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::neutral::{OwnWords, without_patience};
 use super::nodes::folded;
 use super::row::ResultRow;
+use super::text::harmless_line;
 use super::vm::VmReport;
 use crate::outcome::VerdictKind;
 
 /// Results that say the same: one assertion, one verdict and one message, on one VM or many.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Group {
     /// The verdict.
     pub verdict: VerdictKind,
@@ -77,7 +78,7 @@ impl<'a> Vms<'a> {
         let mut vms: Vec<&str> = vms.collect();
         vms.sort_by_key(|vm| self.place(vm));
         vms.dedup();
-        folded(vms)
+        harmless_line(&folded(vms))
     }
 
     fn place(&self, vm: &str) -> usize {

@@ -8,10 +8,14 @@ pub mod explain;
 mod fold;
 pub mod json;
 pub mod junit;
+pub mod merge;
 mod neutral;
 pub mod nodes;
+pub mod read;
 pub mod redact;
 mod row;
+mod same;
+mod shard;
 mod spelling;
 pub mod store;
 pub mod terminal;
@@ -23,25 +27,30 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use coverage::{CoverageReport, UncoveredRow};
-use explain::because;
+use explain::{Known, because};
 pub use fold::Group;
 use redact::Redactor;
 pub use row::{ResultRow, WireRow};
+pub use shard::{MergedPart, MergedReport, Part, ShardReport};
 pub use totals::Totals;
 pub use vm::{Evidence, Suspect, TimelineReport, VmReport};
 
 use crate::outcome::{Outcome, Verdict, VerdictKind};
 use crate::record::RunRecord;
+use crate::spec::inventory::Vm;
 use crate::spec::plan::{Plan, PlannedAssertion};
 
 /// Raised when a reader of an older report would misread a newer one.
 pub const SCHEMA_VERSION: u32 = 2;
 
+/// Why the report on the disk says that the run did not finish, as long as it runs.
+const UNFINISHED: &str = "the run has not finished";
+
 /// A whole run.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "bootproof report")]
 pub struct Report {
     /// Version of this format.
@@ -65,6 +74,12 @@ pub struct Report {
     /// Why it did not finish.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
+    /// Which shard it is about, if it is not about the whole run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardReport>,
+    /// Which shards it was merged from, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merged: Option<MergedReport>,
     /// How many assertions got which verdict.
     pub totals: Totals,
     /// Which declared VMs and ports have assertions.
@@ -79,7 +94,7 @@ pub struct Report {
 }
 
 /// What wrote a report.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Tool {
     /// `bootproof`.
     pub name: String,
@@ -90,20 +105,33 @@ pub struct Tool {
 impl Report {
     /// The report of a finished run, with every secret masked.
     pub fn new(plan: &Plan, finished: &RunRecord, redactor: &Redactor) -> Self {
+        Self::of_part(plan, None, finished, redactor)
+    }
+
+    /// The report of a finished run of one part of the plan, or of all of it.
+    pub fn of_part(
+        plan: &Plan,
+        part: Option<&Part>,
+        finished: &RunRecord,
+        redactor: &Redactor,
+    ) -> Self {
+        let scope = Scope { plan, part };
+        let known = |other: &PlannedAssertion| {
+            finished.outcomes.get(&other.id).map(|outcome| Known::of(other, outcome))
+        };
         let row = |assertion: &PlannedAssertion| {
             let outcome = finished.outcomes.get(&assertion.id);
             let missing =
                 || Outcome::without_attempt(Verdict::NotRun("it has no outcome".to_owned()));
             let outcome = outcome.cloned().unwrap_or_else(missing);
-            let because =
-                because(plan, assertion, &outcome.verdict, |id| finished.outcomes.get(id).cloned());
+            let because = because(plan, assertion, outcome.verdict.kind(), known);
             ResultRow::new(assertion, &outcome, &because, redactor)
         };
-        let results: Vec<_> = plan.assertions.iter().map(row).collect();
-        let vms = plan.inventory.vms.values();
-        let vms = vms.map(|vm| VmReport::new(vm, finished.vms.get(&vm.name), redactor)).collect();
+        let results = scope.assertions().map(row).collect();
+        let vm = |vm: &Vm| VmReport::new(vm, finished.vms.get(&vm.name), redactor);
+        let vms = scope.vms().map(vm).collect();
         let stopped = finished.stop.map(|stop| stop.to_string());
-        Self::assemble(plan, (finished.started, finished.ended), stopped, vms, results)
+        scope.report((finished.started, finished.ended), stopped, vms, results)
     }
 
     /// Whether every VM stayed the same during the run.
@@ -125,47 +153,19 @@ impl Report {
 
     /// The report that is on the disk during the run. A killed run leaves this one, not an older
     /// one that looks new.
-    pub fn unfinished(plan: &Plan, redactor: &Redactor) -> Self {
+    pub fn unfinished(plan: &Plan, part: Option<&Part>, redactor: &Redactor) -> Self {
+        let scope = Scope { plan, part };
         let now = Utc::now();
-        let why = "the run has not finished";
-        let outcome = Outcome::without_attempt(Verdict::NotRun(why.to_owned()));
-        let results = plan
-            .assertions
-            .iter()
-            .map(|one| ResultRow::new(one, &outcome, &[], redactor))
-            .collect();
-        let vms = plan.inventory.vms.values().map(|vm| VmReport::new(vm, None, redactor)).collect();
-        Self::assemble(plan, (now, now), Some(why.to_owned()), vms, results)
+        let outcome = Outcome::without_attempt(Verdict::NotRun(UNFINISHED.to_owned()));
+        let row = |assertion| ResultRow::new(assertion, &outcome, &[], redactor);
+        let results = scope.assertions().map(row).collect();
+        let vms = scope.vms().map(|vm| VmReport::new(vm, None, redactor)).collect();
+        scope.report((now, now), Some(UNFINISHED.to_owned()), vms, results)
     }
 
-    fn assemble(
-        plan: &Plan,
-        (started, ended): (DateTime<Utc>, DateTime<Utc>),
-        stopped: Option<String>,
-        vms: Vec<VmReport>,
-        results: Vec<ResultRow>,
-    ) -> Self {
-        let groups = Group::all_of(&results, &vms);
-        Self {
-            schema_version: SCHEMA_VERSION,
-            tool: Tool {
-                name: env!("CARGO_PKG_NAME").to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
-            lab: plan.inventory.lab.clone(),
-            inventory: plan.inventory.file.clone(),
-            suites: plan.suite_files.clone(),
-            started: started.to_rfc3339_opts(SecondsFormat::Millis, true),
-            ended: ended.to_rfc3339_opts(SecondsFormat::Millis, true),
-            duration_ms: u64::try_from((ended - started).num_milliseconds()).unwrap_or(0),
-            complete: stopped.is_none(),
-            stopped,
-            totals: Totals::count(results.iter().map(|row| row.verdict)),
-            coverage: CoverageReport::of(plan),
-            vms,
-            results,
-            groups,
-        }
+    /// Whether it is such a report.
+    pub fn is_unfinished(&self) -> bool {
+        !self.complete && self.stopped.as_deref() == Some(UNFINISHED)
     }
 
     /// The VMs with a selected assertion.
@@ -185,5 +185,59 @@ impl Report {
             rows.entry(&uncovered.vm).or_default();
         }
         self.vms.iter().filter_map(|vm| Some((vm, rows.remove(vm.name.as_str())?))).collect()
+    }
+}
+
+/// What a report is about: a plan, or a part of it.
+struct Scope<'a> {
+    plan: &'a Plan,
+    part: Option<&'a Part>,
+}
+
+impl<'a> Scope<'a> {
+    fn assertions(&self) -> impl Iterator<Item = &'a PlannedAssertion> {
+        let part = self.part;
+        let assertions = self.plan.assertions.iter();
+        assertions.filter(move |one| part.is_none_or(|part| part.has(one)))
+    }
+
+    fn vms(&self) -> impl Iterator<Item = &'a Vm> {
+        let part = self.part;
+        let vms = self.plan.inventory.vms.values();
+        vms.filter(move |vm| part.is_none_or(|part| part.has_vm(&vm.name)))
+    }
+
+    fn report(
+        &self,
+        (started, ended): (DateTime<Utc>, DateTime<Utc>),
+        stopped: Option<String>,
+        vms: Vec<VmReport>,
+        results: Vec<ResultRow>,
+    ) -> Report {
+        let plan = self.plan;
+        let has_vm = |vm: &str| self.part.is_none_or(|part| part.has_vm(vm));
+        let groups = Group::all_of(&results, &vms);
+        Report {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool {
+                name: env!("CARGO_PKG_NAME").to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            lab: plan.inventory.lab.clone(),
+            inventory: plan.inventory.file.clone(),
+            suites: plan.suite_files.clone(),
+            started: started.to_rfc3339_opts(SecondsFormat::Millis, true),
+            ended: ended.to_rfc3339_opts(SecondsFormat::Millis, true),
+            duration_ms: u64::try_from((ended - started).num_milliseconds()).unwrap_or(0),
+            complete: stopped.is_none(),
+            stopped,
+            shard: self.part.map(|part| part.shard.clone()),
+            merged: None,
+            totals: Totals::count(results.iter().map(|row| row.verdict)),
+            coverage: CoverageReport::on(plan, has_vm),
+            vms,
+            results,
+            groups,
+        }
     }
 }

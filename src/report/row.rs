@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::redact::Redactor;
 use super::vm::milliseconds;
@@ -14,7 +14,7 @@ use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict, VerdictKi
 use crate::spec::plan::{PlannedAssertion, last_part, on_any_vm};
 
 /// The result of one assertion.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ResultRow {
     /// Its id, the same in every run and every format.
     pub id: String,
@@ -66,7 +66,7 @@ pub struct ResultRow {
 }
 
 /// A wire: one of the inventory's `connections`, and what its two ends say.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WireRow {
     /// The VM that connects.
     pub from: String,
@@ -156,6 +156,29 @@ impl ResultRow {
             attempts: outcome.attempts.iter().map(attempt).collect(),
             duration_ms: milliseconds(outcome.duration),
             output: outcome.output.as_ref().map(|output| redactor.output(output)),
+        }
+    }
+
+    /// The row of the same assertion with what `seen` says of it. What the plan says stays: a file
+    /// from another machine can say anything.
+    pub(super) fn with_what_was_seen(self, seen: &Self) -> Self {
+        let wires = self.wire.zip(seen.wire.as_ref());
+        let wire = |(wire, seen): (WireRow, &WireRow)| WireRow {
+            listens_on: seen.listens_on.clone(),
+            reached: seen.reached,
+            ..wire
+        };
+        Self {
+            id: self.id,
+            scenario: self.scenario,
+            test: self.test,
+            vm: self.vm,
+            kind: self.kind,
+            file: self.file,
+            line: self.line,
+            because: self.because,
+            wire: wires.map(wire),
+            ..seen.clone()
         }
     }
 

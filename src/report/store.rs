@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Report, json, junit};
+use super::{Report, json, junit, read};
 use crate::atomic_file;
 use crate::problem::Problem;
 
@@ -13,17 +13,31 @@ pub struct Destinations {
     pub junit: Option<PathBuf>,
     /// JSON.
     pub json: Option<PathBuf>,
+    /// The folder in which the report of a shard is published, once.
+    pub parts: Option<PathBuf>,
+}
+
+/// What became of a report that was to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// It is there now.
+    New(PathBuf),
+    /// Another report that says the same was there already.
+    Same(PathBuf),
+    /// Another file was there already, and was left as it is.
+    Other(PathBuf),
 }
 
 impl Destinations {
     /// No reports at all.
     pub fn nowhere() -> Self {
-        Self { junit: None, json: None }
+        Self { junit: None, json: None, parts: None }
     }
 
     /// `junit.xml` and `report.json` in a folder.
     pub fn in_folder(folder: &Path) -> Self {
-        Self { junit: Some(folder.join("junit.xml")), json: Some(folder.join("report.json")) }
+        let at = |name: &str| Some(folder.join(name));
+        Self { junit: at("junit.xml"), json: at("report.json"), parts: None }
     }
 
     /// Their paths.
@@ -43,12 +57,46 @@ impl Destinations {
         let json = self.json.as_ref().map(|path| replace(path, &json::render(report)));
         [junit, json].into_iter().flatten().filter_map(Result::err).collect()
     }
+
+    /// Makes the folder for parts: that it cannot be made shows before hours of work.
+    pub fn prepare_to_publish(&self) -> Result<(), Problem> {
+        let Some(folder) = &self.parts else { return Ok(()) };
+        atomic_file::make_folder(folder).map_err(|error| {
+            Problem::io(format!("make the folder {}", folder.display()))(error).hint(CHECK)
+        })
+    }
+
+    /// Puts the report of a shard where `merge` finds it, unless one is there already.
+    pub fn publish(&self, report: &Report) -> Result<Option<Published>, Problem> {
+        let (Some(folder), Some(name)) = (&self.parts, part_name(report)) else { return Ok(None) };
+        let path = folder.join(name);
+        let text = json::render(report);
+        let written = atomic_file::write_new(&path, &text, atomic_file::PUBLIC)
+            .map_err(not_written(&path))?;
+        Ok(Some(match read::read(&path) {
+            _ if written => Published::New(path),
+            Ok(there) if there.says_the_same_as(report) => Published::Same(path),
+            _ => Published::Other(path),
+        }))
+    }
+}
+
+/// The name of a part. One that was stopped does not take the place of one that is complete.
+fn part_name(report: &Report) -> Option<String> {
+    let shard = report.shard.as_ref()?;
+    let stopped = if report.complete { "" } else { "-stopped" };
+    Some(format!("shard-{}-of-{}{stopped}.json", shard.index, shard.count))
 }
 
 /// Puts `text` in the place of the file at `path`, in one step.
 fn replace(path: &Path, text: &str) -> Result<(), Problem> {
-    atomic_file::write(path, text, atomic_file::PUBLIC).map_err(|error| {
-        Problem::io(format!("write the report {}", path.display()))(error)
-            .hint("check the path, the free space, and this user's permission to write there")
-    })
+    atomic_file::write(path, text, atomic_file::PUBLIC).map_err(not_written(path))
+}
+
+/// What a person can do about a report that was not written.
+const CHECK: &str = "check the path, the free space, and this user's permission to write there";
+
+fn not_written(path: &Path) -> impl FnOnce(std::io::Error) -> Problem {
+    let doing = format!("write the report {}", path.display());
+    |error| Problem::io(doing)(error).hint(CHECK)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::redact::Redactor;
 use super::text::shortened;
@@ -13,7 +13,7 @@ use crate::record::{Pace, ShellNoise, SuspectService, Timeline, Trust, VmRecord}
 use crate::spec::inventory::Vm;
 
 /// What was seen of one VM.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct VmReport {
     /// Its name.
     pub name: String,
@@ -65,7 +65,7 @@ pub struct VmReport {
 
 /// How quickly the VM answered commands. The times of a slow VM say how close it came to a time
 /// limit.
-#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 pub struct PaceReport {
     /// How many commands it answered.
     pub answers: usize,
@@ -93,7 +93,7 @@ pub(super) fn milliseconds(span: Duration) -> u64 {
 }
 
 /// When the VM reached each step of its boot, in milliseconds from the start of the run.
-#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TimelineReport {
     /// The first TCP connection.
     pub tcp_ms: Option<u64>,
@@ -121,7 +121,7 @@ impl TimelineReport {
 }
 
 /// A service that failed, or does not run although it is enabled.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Suspect {
     /// `redis-server.service`.
     pub service: String,
@@ -130,7 +130,7 @@ pub struct Suspect {
 }
 
 /// One item of evidence.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// A service, or `sockets`, `addresses`, `disk`, `memory`.
     pub about: String,
@@ -183,6 +183,17 @@ impl VmReport {
             unstable: record.unstable.iter().map(|line| redactor.line(line)).collect(),
             suspects: record.suspects.iter().map(suspect).collect(),
             evidence: record.evidence.iter().map(item).collect(),
+        }
+    }
+
+    /// The report of the same VM with what `seen` says of it. What the inventory says stays.
+    pub(super) fn with_what_was_seen(self, seen: &Self) -> Self {
+        Self {
+            name: self.name,
+            role: self.role,
+            address: self.address,
+            lab_address: self.lab_address,
+            ..seen.clone()
         }
     }
 }

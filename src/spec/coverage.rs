@@ -31,7 +31,13 @@ pub struct Uncovered {
 impl Coverage {
     /// The coverage of a whole plan, whatever part of it is selected.
     pub fn of(plan: &Plan) -> Self {
-        let all: Vec<_> = plan.inventory.vms.values().flat_map(declared).collect();
+        Self::on(plan, |_| true)
+    }
+
+    /// The coverage of these VMs, by the assertions of the whole plan.
+    pub fn on(plan: &Plan, is_meant: impl Fn(&str) -> bool) -> Self {
+        let vms = plan.inventory.vms.values().filter(|vm| is_meant(&vm.name));
+        let all: Vec<_> = vms.flat_map(declared).collect();
         let declared = all.len();
         let covered = Covered::by(plan);
         let uncovered = all.into_iter().filter(|item| !covered.has(item)).collect();

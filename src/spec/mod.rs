@@ -1,7 +1,9 @@
 //! What was asked for: inventory and suite as written, and the plan they make. No I/O.
 
+pub mod choice;
 pub mod coverage;
 mod delimiters;
+pub mod digest;
 pub mod duration;
 pub mod inventory;
 mod json;
@@ -9,6 +11,8 @@ mod name;
 mod other_format;
 pub mod plan;
 pub mod selector;
+pub mod shard;
+pub mod shard_auto;
 pub mod source;
 mod strict;
 pub mod suite;

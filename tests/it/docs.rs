@@ -312,7 +312,9 @@ impl Desk {
             .env("PATH", format!("{}/bin:{path}", self.folder.path().display()))
             .env_remove("SSH_AUTH_SOCK")
             .stdin(Stdio::null());
-        for name in ["INVENTORY", "SUITE", "REPORTS", "WAIT", "DEADLINE", "LAB_DIR"] {
+        for name in
+            ["INVENTORY", "SUITE", "REPORTS", "WAIT", "DEADLINE", "LAB_DIR", "SHARD", "RUN_ID"]
+        {
             shell.env_remove(format!("BOOTPROOF_{name}"));
         }
         let printed = String::from_utf8(shell.output().expect("sh").stdout).expect("UTF-8");

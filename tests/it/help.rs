@@ -2,12 +2,13 @@
 
 use std::process::Command;
 
-const SUBCOMMANDS: [&str; 19] = [
+const SUBCOMMANDS: [&str; 20] = [
     "",
     "check",
     "plan",
     "lint",
     "prove",
+    "merge",
     "schema",
     "import",
     "lab",

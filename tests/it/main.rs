@@ -27,6 +27,7 @@ mod real_sshd;
 mod reports;
 mod scene;
 mod secrets;
+mod shards;
 mod shell;
 mod ssh;
 mod targets;

@@ -4,12 +4,15 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bootproof::gate::{self, Gate, Request};
-use bootproof::report::junit;
+use bootproof::problem::Problem;
 use bootproof::report::store::Destinations;
+use bootproof::report::{json, junit, read};
 use bootproof::run::{Event, RunSettings};
-use bootproof::settings::{self, Choice, Sources};
+use bootproof::settings::{self, Sources};
+use bootproof::spec::choice::{Choice, select};
 use regex::Regex;
 use roxmltree::{Document, Node};
 use serde_json::{Value, json};
@@ -163,6 +166,89 @@ fn the_json_report_conforms_to_its_schema_and_agrees_with_junit_and_the_screen()
     assert_eq!(printed["totals"], run.report["totals"]);
     let started = run.report["started"].as_str().unwrap();
     assert!(chrono::DateTime::parse_from_rfc3339(started).is_ok(), "{started}");
+}
+
+#[test]
+fn a_report_is_read_back_as_it_was_written() {
+    let vm = vm();
+    let mut scene = scene(&vm);
+    scene.inventory["vms"]["vm"]["role"] = json!("app");
+    scene.inventory["vms"]["vm"]["address"] = json!("127.0.0.1");
+    scene.inventory["vms"]["vm"]["ports"] = json!([1]);
+    scene.inventory["connections"] = json!([{"from": "vm", "to": "dead", "port": 1}]);
+    for flags in [&[][..], &FILTERS, &["--deadline", "1ms"]] {
+        scene.check(flags);
+        let written = scene.read("report.json");
+        let report = read::read(&scene.path("report.json")).expect("a report");
+        assert_eq!(json::render(&report), written);
+        assert!(written.contains(r#""wire": {"#), "{written}");
+    }
+}
+
+/// What reading these bytes says, and whether waiting may help.
+fn unreadable(bytes: &[u8]) -> (String, bool) {
+    let unreadable = read::parse("part.json", bytes).unwrap_err();
+    let may_come = unreadable.may_come();
+    (Problem::from(unreadable).to_string(), may_come)
+}
+
+#[test]
+fn a_file_that_is_no_report_is_refused_by_name() {
+    let vm = vm();
+    let scene = scene(&vm);
+    scene.check(&[]);
+    let written = scene.read("report.json");
+    for (text, message) in [
+        ("<xml/>", "part.json: this is not a report: expected value at line 1"),
+        ("{}", "part.json: this is not a report: missing field `schema_version`"),
+        ("[1, 2]", "part.json: this is not a report: "),
+        (&written.replace("\"name\": \"bootproof\"", "\"name\": \"goss\""), "a report of goss"),
+        (
+            &written.replace("\"schema_version\": 2", "\"schema_version\": 3"),
+            "by a newer bootproof",
+        ),
+        (
+            &written.replace("\"schema_version\": 2", "\"schema_version\": 1"),
+            "by an older bootproof",
+        ),
+        (
+            &written.replacen("\"verdict\": \"passed\"", "\"verdict\": \"fine\"", 1),
+            "unknown variant `fine`, expected one of `passed`",
+        ),
+        (&("[".repeat(100_000)), "part.json: this is not a report: "),
+    ] {
+        let (told, may_come) = unreadable(text.as_bytes());
+        assert!(told.contains(message) && told.starts_with("part.json: "), "{told}");
+        assert!(!may_come, "{told}");
+    }
+    assert!(unreadable(b"\xff\xfe").0.starts_with("part.json: this is not a report"));
+    for (text, message) in [
+        ("", "part.json: the report is cut off at line 1"),
+        (&written[..written.len() / 2], "part.json: the report is cut off at line "),
+    ] {
+        let (told, may_come) = unreadable(text.as_bytes());
+        assert!(told.contains(message) && may_come, "{told}");
+    }
+    let absent = read::read(Path::new("/nowhere/part.json")).unwrap_err();
+    assert!(absent.may_come());
+    let told = Problem::from(absent).to_string();
+    assert!(told.contains("cannot read the report /nowhere/part.json: "), "{told}");
+}
+
+#[test]
+fn the_report_of_a_run_that_has_not_finished_is_refused() {
+    let vm = Script::default().answer("hangs", [Step::Hang]).start();
+    let scene = Scene::with(&vm).run("vm", "hangs");
+    let started = scene.start_check(&[]);
+    let tries = std::iter::repeat_with(|| {
+        std::thread::sleep(Duration::from_millis(10));
+        scene.read("report.json")
+    });
+    let written = tries.take(6000).find(|text| !text.is_empty()).expect("a report at the start");
+    started.signal("KILL");
+    started.wait();
+    let (told, may_come) = unreadable(written.as_bytes());
+    assert!(told.starts_with("part.json: the run has not finished") && may_come, "{told}");
 }
 
 #[test]
@@ -404,9 +490,9 @@ fn a_panic_in_one_assertion_leaves_the_others_alone() {
         vars: Vec::new(),
     })
     .unwrap();
-    let selected = settings::select(&plan, &Choice::default()).unwrap();
+    let selected = select(&plan, &Choice::default()).unwrap();
     let destinations = Destinations::nowhere();
-    let request = Request { plan, selected, destinations, coverage_required: false };
+    let request = Request { plan, selected, destinations, coverage_required: false, part: None };
     // The listener is called in the middle of an assertion: the only place of ours there.
     let listener = Arc::new(|event: Event| {
         assert!(!matches!(event, Event::Ready { vm } if vm == "vm"), "on purpose");
@@ -464,4 +550,26 @@ fn a_full_disk_under_one_report_keeps_the_other_report() {
     assert_eq!(scene.read("left"), "report.json\n");
     is_sound_junit(&scene.read("junit.xml"));
     assert!(!scene.read("junit.xml").contains("<error"), "the other report tells that it passed");
+}
+
+#[test]
+fn a_full_disk_leaves_no_half_of_a_part() {
+    let vm = Script::default().prints("work", "x".repeat(60_000)).start();
+    let scene = Scene::with(&vm).run("vm", "work");
+    scene.write_files();
+    let check = format!(
+        "{} check -i inventory.json -s suite.json --report-json report.json --shard 1/1 \
+         --publish full/parts; code=$?; ls -A full/parts > left; exit $code",
+        env!("CARGO_BIN_EXE_bootproof")
+    );
+    let Some(run) = on_a_small_disk(&scene, &check) else {
+        eprintln!("not tested: this user may not mount a file system in a namespace of its own");
+        return;
+    };
+    let told = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(70), "{told}");
+    let why = "cannot write the report full/parts/shard-1-of-1.json: No space left on device";
+    assert!(told.contains(why) && told.contains("hint: check the path, the free space"), "{told}");
+    assert_eq!(scene.read("left"), "");
+    assert!(scene.read("report.json").contains(r#""complete": true"#));
 }

@@ -157,7 +157,7 @@ impl Scene {
             .current_dir(self.folder.path())
             .env("HOME", self.folder.path())
             .env("RUST_BACKTRACE", "0");
-        for name in ["INVENTORY", "SUITE", "REPORTS", "WAIT", "DEADLINE"] {
+        for name in ["INVENTORY", "SUITE", "REPORTS", "WAIT", "DEADLINE", "SHARD", "RUN_ID"] {
             command.env_remove(format!("BOOTPROOF_{name}"));
         }
         command.env_remove("NEXTEST").env_remove("SSH_AUTH_SOCK");
@@ -338,7 +338,7 @@ pub fn redact(text: &str, scene: &Scene) -> String {
             (r"(127\.0\.0\.1\]?|no\.\.name):\d+", "$1:[port]"),
             (r"lookup address information: .*", "lookup address information: [why]"),
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "[time]"),
-            (r"\b\d+ ms\b", "[ms]"),
+            (r"\b(?:\d+ to )?\d+ ms\b", "[ms]"),
             (r"in \d+\.\d{3} s", "in [s]"),
             (r#"time="\d+\.\d{3}""#, r#"time="[s]""#),
             (r#"_after" value="\d+\.\d{3}""#, r#"_after" value="[s]""#),

@@ -40,7 +40,7 @@ fn vm_line(vm: &VmReport, screen: Screen) -> String {
     let Some(ready) = vm.ready_ms else { return line };
     let _ = write!(line, " logged in after {ready} ms");
     if vm.host_key_trust == Some(Trust::AcceptedOnce) {
-        let key = vm.host_key.as_deref().unwrap_or_default();
+        let key = harmless_line(vm.host_key.as_deref().unwrap_or_default());
         let _ = write!(line, ", new host key {key} accepted");
     }
     if let Some(state) = unusual_state(vm) {
@@ -86,7 +86,7 @@ pub(super) fn remark(row: &ResultRow) -> String {
         VerdictKind::Passed => format!("{} ms", row.duration_ms),
         VerdictKind::Blocked => {
             let by = row.cause.as_ref().map_or("", |cause| &cause.vm);
-            format!("by {by}, see below")
+            format!("by {}, see below", harmless_line(by))
         }
         // The totals say why.
         VerdictKind::NotRun => String::new(),

@@ -18,7 +18,7 @@ use super::Report;
 use super::fold::{Fold, Seen, Vms};
 use super::neutral;
 use super::nodes::MANY_VMS;
-use super::text::{harmless_line, wrapped};
+use super::text::{counted, harmless_line, wrapped};
 
 /// Renders the report. Assertions that were not selected are only counted: whoever asks for one VM
 /// does not want to read about the others.
@@ -47,8 +47,26 @@ pub fn render(report: &Report, screen: Screen) -> String {
 
 fn header(report: &Report) -> String {
     let suites = report.suites.join(", ");
-    let header = format!("{} ({} with {suites})", report.lab, report.inventory);
-    format!("{}\n", harmless_line(&header))
+    let header = format!("{} ({} with {suites}){}", report.lab, report.inventory, part(report));
+    format!("{}\n{}", harmless_line(&header), nothing_to_do(report))
+}
+
+/// `, shard 3 of 8`
+fn part(report: &Report) -> String {
+    match (&report.shard, &report.merged) {
+        (Some(shard), _) => format!(", shard {} of {}", shard.index, shard.count),
+        (None, Some(merged)) => format!(", merged from {}", counted(merged.parts.len(), "shard")),
+        (None, None) => String::new(),
+    }
+}
+
+/// That a shard has no assertion is no mistake: others have them all.
+fn nothing_to_do(report: &Report) -> &'static str {
+    let totals = report.totals;
+    if report.shard.is_some() && totals.not_selected == totals.assertions {
+        return "\nno selected assertion is in this shard\n";
+    }
+    ""
 }
 
 /// With `vms`, what lacks coverage on several of them is one line.
@@ -100,7 +118,7 @@ fn totals_line(report: &Report, screen: Screen) -> String {
     let (seconds, milliseconds) = (report.duration_ms / 1000, report.duration_ms % 1000);
     let mut line = format!("{} in {seconds}.{milliseconds:03} s", parts.join("; "));
     if let Some(why) = &report.stopped {
-        let _ = write!(line, ": {why}");
+        let _ = write!(line, ": {}", harmless_line(why));
     }
     if green { screen.green(&line) } else { screen.red(&line) }
 }
