@@ -16,7 +16,7 @@ use crate::report::explain::{Known, because};
 use crate::report::redact::Redactor;
 use crate::report::store::{Destinations, Published};
 use crate::report::{Part, Report, ResultRow, Totals};
-use crate::run::{Engine, Listener, RunSettings, Runner};
+use crate::run::{Engine, Listener, Reading, RunSettings, Runner, Work};
 use crate::secrets::Secrets;
 use crate::settings;
 use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
@@ -68,7 +68,9 @@ impl Gate {
     /// A secret that is missing is a usage error; a report that cannot be written is found here,
     /// before hours of work.
     pub fn prepare(request: Request) -> Result<Self, Error> {
-        let secrets = settings::read_secrets(&request.plan, &request.selected)?;
+        let part = request.part.as_ref().filter(|part| !part.left_to_merge().is_empty());
+        let read = part.into_iter().flat_map(Part::vms);
+        let secrets = settings::read_secrets(&request.plan, &request.selected, read)?;
         let redactor = Redactor::new(&secrets.values());
         let unfinished = Report::unfinished(&request.plan, request.part.as_ref(), &redactor);
         let mut problems = request.destinations.write(&unfinished);
@@ -107,8 +109,12 @@ impl Gate {
         settings: RunSettings,
         listener: Listener,
     ) -> Running {
-        let Request { plan, selected, .. } = &self.request;
-        let runner = Runner::start(engine, plan, selected, &self.secrets, settings, listener);
+        let Request { plan, selected, part, .. } = &self.request;
+        let reading = part
+            .as_ref()
+            .map(|part| Reading { comparisons: part.left_to_merge(), vms: part.vms() });
+        let work = Work { plan, selected, reading };
+        let runner = Runner::start(engine, &work, &self.secrets, settings, listener);
         Running { gate: self, runner }
     }
 }

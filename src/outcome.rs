@@ -1,14 +1,14 @@
 //! The outcome of an assertion: attempts, verdict, cause. Pure data.
 
-use crate::obstacle::Stage;
+use crate::obstacle::{Obstacle, Stage};
 use std::fmt;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::assertion::Mismatch;
 use crate::assertion::Observation;
+use crate::assertion::{Mismatch, Unclear};
 
 /// The verdict on an assertion. The kinds never mix: only [`Verdict::Failed`] says that the VM is
 /// wrong.
@@ -196,6 +196,73 @@ impl Stream {
     /// The line at the place where bytes are cut out, if any are.
     pub fn cut(&self) -> Option<String> {
         (self.truncated_bytes > 0).then(|| cut(self.truncated_bytes))
+    }
+}
+
+/// Why an observation does not tell.
+pub fn obstacle_of(unclear: Unclear) -> Obstacle {
+    match unclear {
+        Unclear::MissingTool(tool) => Obstacle::passing(
+            Stage::MissingTool,
+            format!("`{tool}` is not installed on the VM, so the command proves nothing"),
+        )
+        .hint(format!("install `{tool}` on the VM, or use a command that does not need it")),
+        Unclear::TooMuchOutput(kept) => Obstacle::passing(
+            Stage::Answer,
+            format!("more than {kept} bytes came, and bootproof cannot decide from the first ones"),
+        )
+        .hint("make the command print less, or the server send less"),
+        Unclear::NothingToDeny(why) => Obstacle::passing(
+            Stage::Answer,
+            format!("{why}, so a refused connection proves nothing"),
+        )
+        .hint("start the service that listens there, then run again"),
+        Unclear::NobodyToCompare => Obstacle::passing(
+            Stage::Answer,
+            "no other VM could be asked, so there is nothing to compare with",
+        ),
+        Unclear::SlowClocks(doubt) => Obstacle::passing(
+            Stage::Answer,
+            format!("the VMs answer too slowly: their clocks are known only to within {doubt}"),
+        )
+        .hint("run again, or raise `clocks_within`"),
+        Unclear::UdpCannotBeTried => Obstacle::lasting(
+            Stage::Answer,
+            "bootproof cannot see from outside whether a UDP service is reached",
+        )
+        .hint("use `deny` for TCP connections only"),
+        Unclear::NoSystemd(init) => Obstacle::lasting(
+            Stage::MissingTool,
+            format!("the VM does not run systemd but {init}, so nothing is known of its services"),
+        )
+        .hint("use `process_running`, or `command_output` with the VM's own tool"),
+        Unclear::NoPackageManager => Obstacle::lasting(
+            Stage::MissingTool,
+            "the VM has neither dpkg nor rpm nor apk, so nothing is known of its packages",
+        )
+        .hint("use `command_output` with the VM's own tool"),
+        Unclear::HiddenProcesses => Obstacle::lasting(
+            Stage::Answer,
+            "the VM hides the processes of other users (mount option `hidepid` of /proc)",
+        )
+        .hint("use `command_output` with `pgrep` and `become`"),
+        Unclear::Denied { path, run_as_root } => {
+            let denied = Obstacle::passing(Stage::Answer, format!("{path}: permission denied"));
+            denied.hint(if run_as_root {
+                "not even root may look there: is it on FUSE or NFS, or closed by SELinux?"
+            } else {
+                "write \"become\": true to look as root"
+            })
+        }
+        Unclear::FileTooLong { path, read } => Obstacle::passing(
+            Stage::Answer,
+            format!("{path} is longer than {read} bytes, and the first ones do not decide"),
+        )
+        .hint("use `command_output` with `grep` on the VM"),
+        Unclear::NotRead { what, why } => {
+            Obstacle::passing(Stage::Answer, format!("cannot read {what}: {why}"))
+        }
+        Unclear::Jq(why) => Obstacle::passing(Stage::Answer, format!("jq failed: {why}")),
     }
 }
 

@@ -45,6 +45,8 @@ pub struct VmRecord {
     pub identity: SystemIdentity,
     /// What is compared between VMs; empty unless peers are checked.
     pub facts: Facts,
+    /// What of it could not be read.
+    pub unread: Vec<Unread>,
     /// How many CPUs it has, as far as is known.
     pub cpus: Option<usize>,
     /// What its login shell prints around each command; nothing of it counts.
@@ -60,6 +62,15 @@ pub struct VmRecord {
     pub evidence: Vec<EvidenceItem>,
     /// Why the run gave up on it.
     pub cause: Option<Cause>,
+}
+
+/// A fact of a VM that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unread {
+    /// `identity` or `clock`.
+    pub fact: String,
+    /// Why.
+    pub cause: Cause,
 }
 
 /// What a login shell prints around each command.

@@ -207,10 +207,16 @@ pub fn read(path: &Path) -> Result<String, Problem> {
     })
 }
 
-/// The secrets of every VM that a run of `selected` can touch, jump hosts among them.
-pub fn read_secrets(plan: &Plan, selected: &HashSet<AssertionId>) -> Result<Secrets, Problem> {
+/// The secrets of every VM that a run of `selected` can touch, jump hosts among them, and those of
+/// `others`.
+pub fn read_secrets<'a>(
+    plan: &'a Plan,
+    selected: &HashSet<AssertionId>,
+    others: impl Iterator<Item = &'a String>,
+) -> Result<Secrets, Problem> {
     let vms = &plan.inventory.vms;
     let mut needed = plan.needed_vms(selected);
+    needed.extend(others.map(String::as_str));
     let mut next: Vec<&str> = needed.iter().copied().collect();
     while let Some(name) = next.pop() {
         if let Some(Via::Vm(jump)) = &vms[name].ssh.via

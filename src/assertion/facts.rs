@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// The remote command that prints the identity of a machine. It works for any user on any Linux.
 /// Only the MAC addresses of hardware devices must be unique.
 pub const READ_IDENTITY: &str = "sh -c 'echo \"machine-id $(cat /etc/machine-id)\"; \
@@ -18,7 +21,7 @@ pub const READ_CLOCK: &str = "sh -c 'echo ready; read -r go; date +%s.%N'";
 pub const READ_LATE_CLOCK: &str = "sh -c 'echo ready; read -r go; date -d \"+1 hour\" +%s.%N'";
 
 /// What is unique about a machine.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PeerIdentity {
     /// `/etc/machine-id`.
     pub machine_id: Option<String>,
@@ -31,7 +34,7 @@ pub struct PeerIdentity {
 }
 
 /// A remote clock, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Clock {
     /// How far it is ahead of the clock of this machine.
     pub ahead: f64,
@@ -93,15 +96,22 @@ pub enum PeerReading {
 }
 
 /// What is known of one VM; `None` as long as it could not be asked.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Facts {
     /// Which machine it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<PeerIdentity>,
     /// Its clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
 }
 
 impl Facts {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Adds a reading.
     pub fn note(&mut self, reading: PeerReading) {
         match reading {

@@ -40,6 +40,16 @@ pub enum Aspect {
     },
 }
 
+impl Aspect {
+    /// `identity` or `clock`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Identity { .. } => "identity",
+            Self::Clock { .. } => "clock",
+        }
+    }
+}
+
 /// What was seen of a VM and its peers.
 #[derive(Debug, Clone)]
 pub struct PeerSeen {
@@ -110,13 +120,9 @@ impl Peer {
         !matches!(self.aspect, Aspect::Clock { read, .. } if read != READ_CLOCK)
     }
 
-    /// The last part of the id: `identity` or `clock`.
+    /// The last part of the id.
     pub fn slug(&self) -> String {
-        match self.aspect {
-            Aspect::Identity { .. } => "identity",
-            Aspect::Clock { .. } => "clock",
-        }
-        .to_owned()
+        self.aspect.word().to_owned()
     }
 
     /// An assertion that must fail, and what it does, in one line: it compares the VM with itself,

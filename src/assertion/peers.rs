@@ -64,6 +64,15 @@ pub struct AllFacts {
     right: RightClock,
 }
 
+impl<'a> FromIterator<(&'a str, Facts)> for AllFacts {
+    fn from_iter<T: IntoIterator<Item = (&'a str, Facts)>>(vms: T) -> Self {
+        let of = vms.into_iter().map(|(vm, facts)| (vm.into(), facts)).collect();
+        let mut all = Self { of, ..Self::default() };
+        all.compare();
+        all
+    }
+}
+
 /// Between which bounds the right time is, in seconds ahead of this machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RightClock {

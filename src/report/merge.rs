@@ -3,9 +3,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::compare::compare;
 use super::explain::{Known, because};
 use super::nodes::folded;
 use super::redact::Redactor;
@@ -13,6 +15,7 @@ use super::row::ResultRow;
 use super::shard::{MergedPart, MergedReport, ShardReport};
 use super::vm::VmReport;
 use super::{Report, Scope};
+use crate::assertion::peers::AllFacts;
 use crate::outcome::{Outcome, Verdict, VerdictKind};
 use crate::problem::Problem;
 use crate::spec::choice::Choice;
@@ -207,7 +210,10 @@ pub fn merge(
     merger.check_rows()?;
     let rows: HashMap<&str, ResultRow> =
         plan.assertions.iter().map(|one| (one.id.as_str(), merger.row(one))).collect();
-    let known = |other: &PlannedAssertion| rows.get(other.id.as_str()).map(Known::of_row);
+    let known = |other: &PlannedAssertion| match merger.compared.get(other.id.as_str()) {
+        Some(outcome) => Some(Known::of(other, outcome)),
+        None => rows.get(other.id.as_str()).map(Known::of_row),
+    };
     let explained = |assertion: &PlannedAssertion| {
         let row = rows[assertion.id.as_str()].clone();
         let because = because(plan, assertion, row.verdict, known);
@@ -268,6 +274,8 @@ struct Merger<'a> {
     shards: HashMap<&'a str, u32>,
     rows: HashMap<&'a str, &'a ResultRow>,
     vms: HashMap<&'a str, &'a VmReport>,
+    /// The outcomes of the assertions that compare VMs of all shards.
+    compared: HashMap<&'a str, Outcome>,
 }
 
 impl<'a> Merger<'a> {
@@ -287,7 +295,32 @@ impl<'a> Merger<'a> {
             let own = report.vms.iter().map(|vm| (vm.name.as_str(), vm));
             vms.extend(own.filter(|(name, _)| shards.get(name) == Some(index)));
         }
-        Self { plan, selected, parts, redactor, shards, rows, vms }
+        let compared = HashMap::new();
+        let mut merger = Self { plan, selected, parts, redactor, shards, rows, vms, compared };
+        merger.compared = merger.compare();
+        merger
+    }
+
+    /// Compares the VMs of all shards, by what each shard read of its own.
+    fn compare(&self) -> HashMap<&'a str, Outcome> {
+        let vms = self.vms.values();
+        let facts = vms.map(|vm| (vm.name.as_str(), vm.facts.clone()));
+        let facts = Arc::new(facts.collect::<AllFacts>());
+        let comparisons = self.plan.assertions.iter().filter(|one| needs_all_shards(one));
+        let selected = comparisons.filter(|one| self.selected.contains(&one.id));
+        selected
+            .map(|one| {
+                let shard = self.shards[&*one.vm];
+                let part = self.parts.by_shard.get(&shard);
+                let outcome = match (part, self.vms.get(&*one.vm)) {
+                    (Some(part), Some(vm)) => {
+                        compare(self.plan, one, vm, part.report.stopped.as_deref(), &facts)
+                    }
+                    _ => Outcome::without_attempt(Verdict::NotRun(gave_no_report(&[shard]))),
+                };
+                (one.id.as_str(), outcome)
+            })
+            .collect()
     }
 
     /// Whether each part has the rows of its shard, each once, and no others.
@@ -339,8 +372,8 @@ impl<'a> Merger<'a> {
     fn row(&self, assertion: &PlannedAssertion) -> ResultRow {
         let outcome = if !self.selected.contains(&assertion.id) {
             Outcome::without_attempt(Verdict::NotSelected)
-        } else if needs_all_shards(assertion) {
-            judge_across_shards()
+        } else if let Some(outcome) = self.compared.get(assertion.id.as_str()) {
+            outcome.clone()
         } else {
             let why = gave_no_report(&[self.shards[&*assertion.vm]]);
             Outcome::without_attempt(Verdict::NotRun(why))
@@ -373,9 +406,3 @@ fn unexpected(part: &PartFile, row: &ResultRow) -> Problem {
 }
 
 const RUN_AGAIN: &str = "the file was changed or is of another run; run the shard again";
-
-/// The outcome of an assertion that compares VMs of all shards: nobody compared them.
-fn judge_across_shards() -> Outcome {
-    let why = "a run in shards does not compare VMs with each other";
-    Outcome::without_attempt(Verdict::NotRun(why.to_owned()))
-}

@@ -3,6 +3,7 @@
 //! Formats are pure functions of [`Report`] and know nothing of each other; [`store`] alone writes
 //! files. The report reads what [`crate::record`] holds and knows nothing of the engine.
 
+mod compare;
 mod coverage;
 pub mod explain;
 mod fold;

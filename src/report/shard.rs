@@ -63,6 +63,8 @@ pub struct Part {
     /// Which one it is.
     pub shard: ShardReport,
     vms: HashSet<String>,
+    /// What `merge` will judge, of the whole run.
+    left_to_merge: Vec<AssertionId>,
     /// Whether the whole run has assertions to run, and this part none.
     is_empty: bool,
 }
@@ -86,7 +88,10 @@ impl Part {
             selection,
         };
         let vms = shard.vms(by, &plan.inventory).into_iter().map(str::to_owned).collect();
-        let mut part = Self { shard: shard_report, vms, is_empty: false };
+        let left = plan.assertions.iter();
+        let left = left.filter(|one| needs_all_shards(one) && selected.contains(&one.id));
+        let left_to_merge = left.map(|one| one.id.clone()).collect();
+        let mut part = Self { shard: shard_report, vms, left_to_merge, is_empty: false };
         let own = plan.assertions.iter().filter(|one| part.has(one) && selected.contains(&one.id));
         let own: HashSet<AssertionId> = own.map(|assertion| assertion.id.clone()).collect();
         part.is_empty = own.is_empty() && !selected.is_empty();
@@ -101,6 +106,16 @@ impl Part {
     /// Whether the report of this part has a VM.
     pub fn has_vm(&self, vm: &str) -> bool {
         self.vms.contains(vm)
+    }
+
+    /// The assertions that `merge` will judge, by what the shards read of their VMs.
+    pub fn left_to_merge(&self) -> &[AssertionId] {
+        &self.left_to_merge
+    }
+
+    /// The VMs of this part.
+    pub fn vms(&self) -> &HashSet<String> {
+        &self.vms
     }
 
     /// Whether the whole run has assertions to run, and this part none: nothing is wrong then.

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::redact::Redactor;
 use super::text::shortened;
+use crate::assertion::facts::Facts;
 use crate::health::evidence::EvidenceItem;
 use crate::outcome::Cause;
-use crate::record::{Pace, ShellNoise, SuspectService, Timeline, Trust, VmRecord};
+use crate::record::{Pace, ShellNoise, SuspectService, Timeline, Trust, Unread, VmRecord};
 use crate::spec::inventory::Vm;
 
 /// What was seen of one VM.
@@ -45,6 +46,12 @@ pub struct VmReport {
     pub kernel: Option<String>,
     /// `PRETTY_NAME` of `/etc/os-release`.
     pub os_release: Option<String>,
+    /// What is compared between VMs; absent unless peers are checked.
+    #[serde(default, skip_serializing_if = "Facts::is_empty")]
+    pub facts: Facts,
+    /// What of it could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Unread>,
     /// How many CPUs it has.
     pub cpus: Option<usize>,
     /// How quickly it answered; null if it was not asked.
@@ -161,6 +168,7 @@ impl VmReport {
             about: redactor.line(&item.about),
             text: redactor.text(&item.text),
         };
+        let unread = |it: &Unread| Unread { cause: redactor.cause(it.cause.clone()), ..it.clone() };
         Self {
             name: vm.name.clone(),
             role: vm.role.clone(),
@@ -176,6 +184,8 @@ impl VmReport {
             boot_id: clean(record.identity.boot_id),
             kernel: clean(record.identity.kernel),
             os_release: clean(record.identity.os_release),
+            facts: record.facts,
+            unread: record.unread.iter().map(unread).collect(),
             cpus: record.cpus,
             pace: record.pace.map(PaceReport::new),
             warnings: record.noise.iter().map(|noise| warning(noise, redactor)).collect(),

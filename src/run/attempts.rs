@@ -11,10 +11,10 @@ use super::links::Links;
 use super::shared::Shared;
 use crate::assertion::facts::PeerReading;
 use crate::assertion::peer::PeerSeen;
-use crate::assertion::{Judgement, Observation, Unclear};
+use crate::assertion::{Judgement, Observation};
 use crate::command::CommandResult;
 use crate::obstacle::{Obstacle, Stage};
-use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict};
+use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict, obstacle_of};
 use crate::probe::{Answers, LiveVm, ProbeContext, Unanswered, health, observe};
 use crate::record::Stop;
 use crate::spec::plan::PlannedAssertion;
@@ -299,7 +299,7 @@ impl Attempts<'_> {
         let verdict = match judgement {
             Judgement::Holds => Verdict::Passed,
             Judgement::Differs(mismatch) => Verdict::Failed(mismatch),
-            Judgement::Unclear(unclear) => return self.errored(explain(unclear)),
+            Judgement::Unclear(unclear) => return self.errored(obstacle_of(unclear)),
         };
         Tried { verdict, may_change: true }
     }
@@ -375,73 +375,6 @@ fn with_limit(obstacle: Obstacle, limit: Duration) -> Obstacle {
 fn endless_judging() -> Obstacle {
     Obstacle::lasting(Stage::Timeout, "bootproof could not judge the answer in time")
         .hint("does the jq program end?")
-}
-
-/// Why an observation does not tell.
-fn explain(unclear: Unclear) -> Obstacle {
-    match unclear {
-        Unclear::MissingTool(tool) => Obstacle::passing(
-            Stage::MissingTool,
-            format!("`{tool}` is not installed on the VM, so the command proves nothing"),
-        )
-        .hint(format!("install `{tool}` on the VM, or use a command that does not need it")),
-        Unclear::TooMuchOutput(kept) => Obstacle::passing(
-            Stage::Answer,
-            format!("more than {kept} bytes came, and bootproof cannot decide from the first ones"),
-        )
-        .hint("make the command print less, or the server send less"),
-        Unclear::NothingToDeny(why) => Obstacle::passing(
-            Stage::Answer,
-            format!("{why}, so a refused connection proves nothing"),
-        )
-        .hint("start the service that listens there, then run again"),
-        Unclear::NobodyToCompare => Obstacle::passing(
-            Stage::Answer,
-            "no other VM could be asked, so there is nothing to compare with",
-        ),
-        Unclear::SlowClocks(doubt) => Obstacle::passing(
-            Stage::Answer,
-            format!("the VMs answer too slowly: their clocks are known only to within {doubt}"),
-        )
-        .hint("run again, or raise `clocks_within`"),
-        Unclear::UdpCannotBeTried => Obstacle::lasting(
-            Stage::Answer,
-            "bootproof cannot see from outside whether a UDP service is reached",
-        )
-        .hint("use `deny` for TCP connections only"),
-        Unclear::NoSystemd(init) => Obstacle::lasting(
-            Stage::MissingTool,
-            format!("the VM does not run systemd but {init}, so nothing is known of its services"),
-        )
-        .hint("use `process_running`, or `command_output` with the VM's own tool"),
-        Unclear::NoPackageManager => Obstacle::lasting(
-            Stage::MissingTool,
-            "the VM has neither dpkg nor rpm nor apk, so nothing is known of its packages",
-        )
-        .hint("use `command_output` with the VM's own tool"),
-        Unclear::HiddenProcesses => Obstacle::lasting(
-            Stage::Answer,
-            "the VM hides the processes of other users (mount option `hidepid` of /proc)",
-        )
-        .hint("use `command_output` with `pgrep` and `become`"),
-        Unclear::Denied { path, run_as_root } => {
-            let denied = Obstacle::passing(Stage::Answer, format!("{path}: permission denied"));
-            denied.hint(if run_as_root {
-                "not even root may look there: is it on FUSE or NFS, or closed by SELinux?"
-            } else {
-                "write \"become\": true to look as root"
-            })
-        }
-        Unclear::FileTooLong { path, read } => Obstacle::passing(
-            Stage::Answer,
-            format!("{path} is longer than {read} bytes, and the first ones do not decide"),
-        )
-        .hint("use `command_output` with `grep` on the VM"),
-        Unclear::NotRead { what, why } => {
-            Obstacle::passing(Stage::Answer, format!("cannot read {what}: {why}"))
-        }
-        Unclear::Jq(why) => Obstacle::passing(Stage::Answer, format!("jq failed: {why}")),
-    }
 }
 
 fn output(result: &CommandResult) -> Output {

@@ -24,7 +24,7 @@ use crate::assertion::facts::PeerReading;
 use crate::obstacle::{Obstacle, Stage};
 use crate::outcome::Cause;
 use crate::probe::{LiveVm, Wanted, shell};
-use crate::record::VmRecord;
+use crate::record::{Unread, VmRecord};
 use crate::secrets::Secret;
 use crate::spec::inventory::Readiness;
 use crate::ssh::leftovers::end_commands;
@@ -153,6 +153,12 @@ impl Link {
     /// Keeps what is compared between VMs.
     pub(super) fn note_fact(&self, reading: PeerReading) {
         self.log.change(|record| record.facts.note(reading));
+    }
+
+    /// Keeps why something that is compared could not be read.
+    pub(super) fn note_unread(&self, fact: &str, obstacle: Obstacle) {
+        let unread = Unread { fact: fact.to_owned(), cause: self.cause(obstacle) };
+        self.log.change(|record| record.unread.push(unread));
     }
 
     /// The password for sudo.

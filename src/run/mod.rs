@@ -25,5 +25,5 @@ mod window;
 
 pub use engine::Engine;
 pub use event::{Event, Listener};
-pub use runner::Runner;
+pub use runner::{Reading, Runner, Work};
 pub use settings::RunSettings;

@@ -26,6 +26,24 @@ use crate::secrets::Secrets;
 use crate::spec::plan::{AssertionId, Plan, PlannedAssertion};
 use crate::ssh::Limits;
 
+/// What to run.
+pub struct Work<'a> {
+    /// What can be run.
+    pub plan: &'a Plan,
+    /// What of it to run; the other assertions are `not-selected`.
+    pub selected: &'a HashSet<AssertionId>,
+    /// What else to read.
+    pub reading: Option<Reading<'a>>,
+}
+
+/// What to read of VMs that somebody else compares.
+pub struct Reading<'a> {
+    /// The assertions that compare them.
+    pub comparisons: &'a [AssertionId],
+    /// The VMs.
+    pub vms: &'a HashSet<String>,
+}
+
 /// A run under way.
 pub struct Runner {
     runtime: Handle,
@@ -37,11 +55,10 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Starts to run the selected assertions of `plan`; the others are `not-selected`.
+    /// Starts.
     pub fn start(
         engine: &Engine,
-        plan: &Plan,
-        selected: &HashSet<AssertionId>,
+        Work { plan, selected, reading }: &Work<'_>,
         secrets: &Secrets,
         settings: RunSettings,
         listener: Listener,
@@ -49,14 +66,23 @@ impl Runner {
         let runtime = engine.handle();
         let _context = runtime.enter();
         let is_chosen = |one: &PlannedAssertion| selected.contains(&one.id);
-        let chosen = plan.assertions.iter().filter(|one| is_chosen(one));
-        let aspects = aspects_of(chosen);
-        let vms = plan.inventory.vms.keys().map(|name| {
-            (name, plan.on_vm(name).filter(|one| is_chosen(one)).cloned().collect::<Vec<_>>())
-        });
-        // Whoever is compared is compared with all.
-        let visited: Vec<_> =
-            vms.filter(|(_, chosen)| !chosen.is_empty() || !aspects.is_empty()).collect();
+        let compared_here = aspects_of(plan.assertions.iter().filter(|one| is_chosen(one)));
+        let compared_elsewhere = reading.iter().flat_map(|reading| reading.comparisons);
+        let compared_elsewhere = aspects_of(compared_elsewhere.filter_map(|id| plan.find(id)));
+        let is_read = |vm: &str| {
+            // Whoever is compared is compared with all.
+            !compared_here.is_empty()
+                || !compared_elsewhere.is_empty()
+                    && reading.as_ref().is_some_and(|reading| reading.vms.contains(vm))
+        };
+        let mut visited: Vec<(&str, Vec<PlannedAssertion>)> = Vec::new();
+        for name in plan.inventory.vms.keys() {
+            let chosen: Vec<_> = plan.on_vm(name).filter(|one| is_chosen(one)).cloned().collect();
+            if !chosen.is_empty() || is_read(name) {
+                visited.push((name, chosen));
+            }
+        }
+        let aspects = if compared_here.is_empty() { compared_elsewhere } else { compared_here };
         let shared = Arc::new(Shared {
             settings,
             recorder: Recorder::new(plan.assertions.iter().map(|assertion| assertion.id.clone())),

@@ -141,9 +141,12 @@ impl Visit {
         let asked = Instant::now();
         for aspect in &self.aspects {
             let context = context(vm.clone(), DEFAULT_TIMEOUT, asked);
-            if let Ok(reading) = peer::read(*aspect, &context).await {
-                self.link.note_fact(reading.clone());
-                self.shared.peers.note(self.link.name(), reading);
+            match peer::read(*aspect, &context).await {
+                Ok(reading) => {
+                    self.link.note_fact(reading.clone());
+                    self.shared.peers.note(self.link.name(), reading);
+                }
+                Err(unanswered) => self.link.note_unread(aspect.word(), unanswered.obstacle),
             }
         }
         let mut looks = Vec::new();

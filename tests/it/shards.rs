@@ -3,7 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::net::TcpListener;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use bootproof::assertion::facts::{READ_CLOCK, READ_IDENTITY};
 use bootproof::settings::{self, Sources};
 use bootproof::spec::shard::{ShardBy, shard_of};
 use serde_json::{Value, json};
@@ -122,6 +124,15 @@ fn script(number: u8, port: u16) -> Script {
     // Nothing listens on the first port of this machine.
     let paths = HashMap::from([(port, if number == 4 { 1 } else { port })]);
     let script = Script { host_key: number, listening, paths, ..Script::default() };
+    let machine = number.max(2);
+    let identity = format!(
+        "machine-id {machine}\nmac 52:54:00:00:00:{number:02}\nLocal:\n  |-- 127.0.0.1\n  /32 host \
+         LOCAL\n@end\n"
+    );
+    let identity = if number == 6 { String::new() } else { identity };
+    let ahead = if number == 7 { 3600 } else { 0 };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + ahead;
+    let script = script.prints(READ_IDENTITY, identity).prints(READ_CLOCK, format!("{now}.5\n"));
     let wrong = [Step::Err(b"wrong\n".to_vec()), Step::Exit(1)];
     script.prints("yes", "fine\n").answer("no", wrong)
 }
@@ -299,25 +310,76 @@ fn a_shard_without_a_report_makes_its_assertions_not_run() {
     assert!(merged.stdout.ends_with(": shard 2 gave no report\n"), "{}", merged.transcript());
 }
 
+/// The fleet with peers: `app1` and `app2` are one machine twice, `app6` says nothing about itself,
+/// the clock of `app7` is wrong.
+fn fleet_with_peers() -> Fleet {
+    let mut fleet = Fleet::start();
+    fleet.scene.inventory["peers"] = json!({"clocks_within": "20s"});
+    fleet
+}
+
+fn of_peers(run: &Run) -> Vec<(String, String)> {
+    let rows = run.rows().iter().filter(|row| row["type"] == "peer");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let red = rows.filter(|row| row["verdict"] != "passed");
+    red.map(|row| {
+        (text(&row["id"]), format!("{}: {}", text(&row["verdict"]), text(&row["message"])))
+    })
+    .collect()
+}
+
 #[test]
-fn a_run_that_has_peers_is_not_green_in_shards() {
-    let fleet = {
-        let mut fleet = Fleet::start();
-        fleet.scene.inventory["peers"] = json!({});
-        fleet
-    };
-    fleet.all_shards(&["--filter", "yes", "--filter", "peers::", "--exclude", "app8"]);
+fn merge_compares_the_vms_of_all_shards() {
+    let fleet = fleet_with_peers();
+    let whole = fleet.scene.check(&[]);
+    let red = of_peers(&whole);
+    let ids: Vec<&str> = red.iter().map(|(id, _)| id.as_str()).collect();
+    let expected = [
+        "peers::app1::identity",
+        "peers::app2::identity",
+        "peers::app6::identity",
+        "peers::app7::clock",
+        "peers::app8::identity",
+        "peers::app8::clock",
+    ];
+    assert_eq!(ids, expected, "{}", whole.transcript());
+    assert_eq!(red[0].1, "failed: it has the machine-id of app2");
+    assert!(red[2].1.contains("cannot read the VM's addresses"), "{red:?}");
+    fleet.all_shards(&[]);
     for index in 1..=SHARDS {
         let part = fleet.part(&format!("shard-{index}-of-3.json"));
         assert!(!part["results"].to_string().contains("peers::"), "{part:#}");
     }
     let merged = fleet.merge(&[]);
-    assert_eq!(merged.code, Some(3), "{}", merged.transcript());
-    let peers = merged.rows().iter().filter(|row| row["type"] == "peer");
-    let verdicts: Vec<_> = peers.map(|row| (&row["vm"], &row["verdict"])).collect();
-    assert_eq!(verdicts.len(), 8);
-    for (vm, verdict) in verdicts {
-        assert_eq!(verdict, if vm == "app8" { "not-selected" } else { "not-run" });
+    assert_eq!(merged.code, whole.code, "{}", merged.transcript());
+    let without_seconds = |rows: Vec<(String, String)>| {
+        // How far a clock is off is measured.
+        let known = |(id, text): (String, String)| match text.split_once("its clock is ") {
+            Some(_) => (id, "its clock is off".to_owned()),
+            None => (id, text),
+        };
+        rows.into_iter().map(known).collect::<Vec<_>>()
+    };
+    assert_eq!(without_seconds(of_peers(&merged)), without_seconds(red));
+    assert_eq!(merged.report["totals"], whole.report["totals"]);
+}
+
+#[test]
+fn a_selection_of_peers_alone_makes_shards_read_their_vms() {
+    let fleet = fleet_with_peers();
+    fleet.all_shards(&["--filter", "peers::", "--exclude", "app8"]);
+    fs::remove_file(fleet.scene.path("parts/shard-2-of-3.json")).unwrap();
+    let shards = fleet.shards(ShardBy::Vm);
+    let merged = fleet.merge(&[]);
+    let rows = merged.rows().iter().filter(|row| row["type"] == "peer");
+    for row in rows {
+        let vm = row["vm"].as_str().unwrap();
+        match (vm, shards[vm]) {
+            ("app8", _) => assert_eq!(row["verdict"], "not-selected"),
+            (_, 2) => assert_eq!(row["message"], "not run: shard 2 gave no report"),
+            ("app3" | "app4" | "app5", _) => assert_eq!(row["verdict"], "passed", "{row:#}"),
+            _ => assert!(row["verdict"] != "not-run", "{row:#}"),
+        }
     }
 }
 
