@@ -268,6 +268,15 @@ impl Expectation {
         }
     }
 
+    /// Whether judging runs a program of the suite, which may never end.
+    pub fn runs_a_program(&self) -> bool {
+        match self {
+            Self::CommandOutput(expected) => expected.jq.is_some(),
+            Self::HttpResponds(expected) => expected.jq.is_some(),
+            _ => false,
+        }
+    }
+
     /// Whether it compares the VM with all others.
     pub fn is_about_all_vms(&self) -> bool {
         matches!(self, Self::Peer(_))

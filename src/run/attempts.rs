@@ -11,7 +11,7 @@ use super::links::Links;
 use super::shared::Shared;
 use crate::assertion::facts::PeerReading;
 use crate::assertion::peer::PeerSeen;
-use crate::assertion::{Judgement, Observation};
+use crate::assertion::{Expectation, Judgement, Observation};
 use crate::command::CommandResult;
 use crate::obstacle::{Obstacle, Stage};
 use crate::outcome::{Attempt, Cause, Outcome, Output, Stream, Verdict, obstacle_of};
@@ -282,19 +282,19 @@ impl Attempts<'_> {
         };
     }
 
-    /// Judges beside the runtime: a jq program that never ends must hold up neither the deadline
-    /// nor other VMs.
     async fn judge(&self, seen: Result<Observation, Unanswered>) -> Tried {
         let observation = match seen {
             Ok(observation) => observation,
             Err(Unanswered { obstacle, .. }) => return self.errored(obstacle),
         };
         let expectation = self.assertion.expectation.clone();
-        let judging = tokio::task::spawn_blocking(move || expectation.judge(&observation));
-        let judgement = match timeout(JUDGING.max(self.assertion.timeout), judging).await {
-            Ok(Ok(judgement)) => judgement,
-            Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
-            Err(_) => return self.errored(endless_judging()),
+        let judgement = if expectation.runs_a_program() {
+            match self.judge_aside(expectation, observation).await {
+                Some(judgement) => judgement,
+                None => return self.errored(endless_judging()),
+            }
+        } else {
+            expectation.judge(&observation)
         };
         let verdict = match judgement {
             Judgement::Holds => Verdict::Passed,
@@ -302,6 +302,21 @@ impl Attempts<'_> {
             Judgement::Unclear(unclear) => return self.errored(obstacle_of(unclear)),
         };
         Tried { verdict, may_change: true }
+    }
+
+    /// Judges beside the runtime: a jq program that never ends must hold up neither the deadline
+    /// nor other VMs. `None` if it does not end in time.
+    async fn judge_aside(
+        &self,
+        expectation: Arc<Expectation>,
+        observation: Observation,
+    ) -> Option<Judgement> {
+        let judging = tokio::task::spawn_blocking(move || expectation.judge(&observation));
+        match timeout(JUDGING.max(self.assertion.timeout), judging).await {
+            Ok(Ok(judgement)) => Some(judgement),
+            Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+            Err(_) => None,
+        }
     }
 
     fn errored(&self, obstacle: Obstacle) -> Tried {

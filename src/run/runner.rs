@@ -121,7 +121,7 @@ impl Runner {
 
     /// Waits for all outcomes and ends the run.
     pub fn finish(&self) -> RunRecord {
-        let outcomes = self.shared.recorder.wait_for_all();
+        let outcomes = self.shared.recorder.take_all();
         let vms = self.runtime.block_on(self.close());
         let stop = self.shared.stop.reason();
         RunRecord { outcomes, vms, started: self.started, ended: Utc::now(), stop }
