@@ -71,6 +71,11 @@ impl Host {
     /// How each machine-id begins.
     pub const MACHINE_ID: &str = "b007b007b007b007b007b007b007";
 
+    fn mac(self) -> String {
+        let [first, second, third, fourth] = self.address().octets();
+        format!("02:77:{first:02x}:{second:02x}:{third:02x}:{fourth:02x}")
+    }
+
     pub fn address(self) -> Ipv4Addr {
         self.address_in([198, 18])
     }
@@ -144,19 +149,26 @@ impl Fleet {
     }
 
     fn start_hosts(&self, hosts: &[Host]) -> Fallible<()> {
+        // `ip` complains that others make devices, too.
+        let log = fs::File::options().create(true).append(true).open(self.folder.join("log"))?;
         for host in hosts {
             Command::new("unshare")
                 .args(["--net", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "sh"])
                 .arg(self.folder.join("host.sh"))
-                .args([host.name(), host.address().to_string(), RUNNER.to_string()])
-                .arg(host.machine_id())
+                .args([host.name(), host.address().to_string(), host.mac(), host.machine_id()])
+                .arg(RUNNER.to_string())
                 .arg(&self.folder)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
+                .stderr(log.try_clone()?)
                 .spawn()?;
         }
         for host in hosts {
-            await_port(SocketAddr::from((host.address(), 22)), Duration::from_secs(60))?;
+            let address = SocketAddr::from((host.address(), 22));
+            await_port(address, Duration::from_secs(60)).map_err(|error| {
+                let said = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+                format!("{error}; {}", said.lines().last().unwrap_or_default())
+            })?;
         }
         Ok(())
     }

@@ -37,6 +37,9 @@ const PEERS_AT_MOST: f64 = 1.2;
 /// How many wrong verdicts are shown.
 const SHOWN: usize = 5;
 
+/// How many characters of each.
+const LONGEST: usize = 200;
+
 /// testinfra is too slow for more hosts.
 const TESTINFRA_HOSTS: usize = 30;
 
@@ -197,7 +200,7 @@ impl Scores {
         let found = format!("{} of {verdicts} verdicts wrong{of} (at most 0)", wrong.len());
         self.line(&format!("{name:30} {wall:8.2} s; {found}"), name, wrong.is_empty());
         for line in wrong.iter().take(SHOWN) {
-            println!("    {line}");
+            println!("    {}", line.chars().take(LONGEST).collect::<String>());
         }
     }
 
