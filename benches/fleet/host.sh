@@ -1,11 +1,11 @@
 # Makes a host of the namespaces that it was started in, and becomes its sshd.
-# Usage: host.sh NAME ADDRESS RUNNER MACHINE_ID FOLDER
+# Usage: host.sh NAME ADDRESS MAC MACHINE_ID RUNNER FOLDER
 set -e
-name=$1 address=$2 runner=$3 machine_id=$4 folder=$5
+name=$1 address=$2 far=$3 machine_id=$4 runner=$5 folder=$6
 
 # The hardware addresses are known to both ends, so nobody needs ARP: the kernel's table has room
 # for 1,000 neighbours only.
-near=02:00:00:00:00:01 far=02:00:00:00:00:02
+near=02:00:00:00:00:01
 ip -batch - <<END
 link set lo up
 link add eth0 address $far type veth peer name $name address $near netns fleet

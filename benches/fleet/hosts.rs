@@ -1,11 +1,13 @@
 //! Many real hosts on one machine. Each has a network, processes, a host name, a machine-id, a host
 //! key and an sshd of its own; they share the machine's files.
 
+use std::collections::HashSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::sleep;
 use std::time::Duration;
 
 use crate::common::{Fallible, await_port, find, keygen};
@@ -71,6 +73,11 @@ impl Host {
     /// How each machine-id begins.
     pub const MACHINE_ID: &str = "b007b007b007b007b007b007b007";
 
+    fn mac(self) -> String {
+        let [first, second, third, fourth] = self.address().octets();
+        format!("02:77:{first:02x}:{second:02x}:{third:02x}:{fourth:02x}")
+    }
+
     pub fn address(self) -> Ipv4Addr {
         self.address_in([198, 18])
     }
@@ -87,6 +94,8 @@ impl Host {
 pub struct Fleet {
     pub folder: PathBuf,
     pub hosts: Vec<Host>,
+    /// Each is the parent of the first process of a host.
+    parents: HashSet<u32>,
 }
 
 impl Fleet {
@@ -98,10 +107,12 @@ impl Fleet {
         for tool in ["sshd", "ssh", "ssh-keygen", "ip", "unshare", "hostname", "xargs"] {
             find(tool)?;
         }
-        let fleet = Self { folder: folder.to_owned(), hosts: (1..=size).map(Host).collect() };
+        let hosts: Vec<Host> = (1..=size).map(Host).collect();
+        let mut fleet =
+            Self { folder: folder.to_owned(), hosts: hosts.clone(), parents: HashSet::new() };
         fleet.write_files()?;
         fleet.prepare_runner()?;
-        for hosts in fleet.hosts.chunks(AT_ONCE) {
+        for hosts in hosts.chunks(AT_ONCE) {
             fleet.start_hosts(hosts)?;
         }
         fleet.write_known_hosts()?;
@@ -143,20 +154,28 @@ impl Fleet {
         if status.success() { Ok(()) } else { Err("cannot prepare a network of its own".into()) }
     }
 
-    fn start_hosts(&self, hosts: &[Host]) -> Fallible<()> {
+    fn start_hosts(&mut self, hosts: &[Host]) -> Fallible<()> {
+        // `ip` complains that others make devices, too.
+        let log = fs::File::options().create(true).append(true).open(self.folder.join("log"))?;
         for host in hosts {
-            Command::new("unshare")
+            let parent = Command::new("unshare")
                 .args(["--net", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "sh"])
                 .arg(self.folder.join("host.sh"))
-                .args([host.name(), host.address().to_string(), RUNNER.to_string()])
-                .arg(host.machine_id())
+                .args([host.name(), host.address().to_string(), host.mac(), host.machine_id()])
+                .arg(RUNNER.to_string())
                 .arg(&self.folder)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
+                .stderr(log.try_clone()?)
                 .spawn()?;
+            self.parents.insert(parent.id());
         }
         for host in hosts {
-            await_port(SocketAddr::from((host.address(), 22)), Duration::from_secs(60))?;
+            let address = SocketAddr::from((host.address(), 22));
+            await_port(address, Duration::from_mins(1)).map_err(|error| {
+                let said = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+                format!("{error}; {}", said.lines().last().unwrap_or_default())
+            })?;
         }
         Ok(())
     }
@@ -168,6 +187,25 @@ impl Fleet {
             known += &self.known_host(&names, *host)?;
         }
         Ok(fs::write(self.folder.join("known_hosts"), known)?)
+    }
+
+    /// The CPU that connections to the hosts have used until now, in seconds. A connection counts
+    /// when it has ended.
+    pub fn cpu(&self) -> Fallible<f64> {
+        sleep(Duration::from_secs(1));
+        let mut ticks = 0;
+        for process in fs::read_dir("/proc")? {
+            // Processes come and go.
+            let stat = fs::read_to_string(process?.path().join("stat")).unwrap_or_default();
+            let Some((_, fields)) = stat.rsplit_once(") ") else { continue };
+            let fields: Vec<u32> =
+                fields.split(' ').map(|field| field.parse().unwrap_or(0)).collect();
+            if self.parents.contains(&fields[1]) {
+                // User and system time of the children that it waited for.
+                ticks += fields[13] + fields[14];
+            }
+        }
+        Ok(f64::from(ticks) / 100.0)
     }
 
     /// A line of known_hosts: the host is known by these names.

@@ -37,6 +37,9 @@ const PEERS_AT_MOST: f64 = 1.2;
 /// How many wrong verdicts are shown.
 const SHOWN: usize = 5;
 
+/// How many characters of each.
+const LONGEST: usize = 200;
+
 /// testinfra is too slow for more hosts.
 const TESTINFRA_HOSTS: usize = 30;
 
@@ -77,14 +80,19 @@ fn main() -> Fallible<()> {
 fn check_healthy(fleet: &Fleet, rounds: usize, scores: &mut Scores) -> Fallible<Usual> {
     let run = Run::healthy(fleet, "healthy", &fleet.hosts)?;
     let (mut idle, mut busy) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        idle.push(run.run()?);
+    let before = fleet.cpu()?;
+    idle.push(run.run()?);
+    let on_hosts = fleet.cpu()? - before;
+    for round in 0..rounds {
+        if round > 0 {
+            idle.push(run.run()?);
+        }
         let _burners = Burners::start()?;
         busy.push(run.run()?);
     }
     let hosts = count(fleet.hosts.len());
     let verdicts = run.verdicts() * rounds;
-    let usual = Usual::of(&idle);
+    let usual = Usual { on_hosts, ..Usual::of(&idle) };
     let memory = idle.iter().chain(&busy).map(|ran| ran.measured.memory).max().unwrap_or(0);
     scores.verdicts("healthy", &idle, verdicts);
     scores.at_most("  own CPU", usual.cpu * 1000.0 / hosts, CPU_AT_MOST, "ms a host");
@@ -122,9 +130,13 @@ fn compare_peers(fleet: &Fleet, size: usize, scores: &mut Scores) -> Fallible<()
 }
 
 fn compare_with_openssh(fleet: &Fleet, ours: Usual) -> Fallible<()> {
+    let before = fleet.cpu()?;
     let theirs = Usual::from(rivals::openssh(fleet)?);
+    let theirs = Usual { on_hosts: fleet.cpu()? - before, ..theirs };
     let name = format!("OpenSSH, {SSH_AT_ONCE} at once");
-    compare(&name, fleet.hosts.len(), ours, theirs);
+    let hosts = fleet.hosts.len();
+    compare(&name, hosts, ours, theirs);
+    compare_one("CPU on the hosts", hosts, ours.on_hosts, theirs.on_hosts);
     Ok(())
 }
 
@@ -145,20 +157,15 @@ fn compare_with_testinfra(fleet: &Fleet, scores: &mut Scores) -> Fallible<()> {
 
 /// What another tool needs for the same, and how much of it bootproof needs.
 fn compare(name: &str, hosts: usize, ours: Usual, theirs: Usual) {
-    let hosts = count(hosts);
-    let (ms, their_ms) = (ours.wall * 1000.0 / hosts, theirs.wall * 1000.0 / hosts);
     println!("{name:30} {:8.2} s", theirs.wall);
-    println!(
-        "{:30} {:8.2} of its; {ms:.1} instead of {their_ms:.1} ms a host",
-        "  bootproof's time",
-        ours.wall / theirs.wall
-    );
-    let (ms, their_ms) = (ours.cpu * 1000.0 / hosts, theirs.cpu * 1000.0 / hosts);
-    println!(
-        "{:30} {:8.2} of its; {ms:.1} instead of {their_ms:.1} ms a host",
-        "  bootproof's CPU",
-        ours.cpu / theirs.cpu
-    );
+    compare_one("time", hosts, ours.wall, theirs.wall);
+    compare_one("own CPU", hosts, ours.cpu, theirs.cpu);
+}
+
+fn compare_one(name: &str, hosts: usize, ours: f64, theirs: f64) {
+    let (name, ratio) = (format!("  bootproof's {name}"), ours / theirs);
+    let [ours, theirs] = [ours, theirs].map(|seconds| seconds * 1000.0 / count(hosts));
+    println!("{name:30} {ratio:8.2} of its; {ours:.1} instead of {theirs:.1} ms a host");
 }
 
 /// Time and CPU of one run, in seconds.
@@ -166,19 +173,22 @@ fn compare(name: &str, hosts: usize, ours: Usual, theirs: Usual) {
 struct Usual {
     wall: f64,
     cpu: f64,
+    /// Zero if it was not measured.
+    on_hosts: f64,
 }
 
 impl Usual {
     /// The medians.
     fn of(runs: &[Ran]) -> Self {
         let cpu = median(runs.iter().map(|ran| ran.measured.cpu.as_secs_f64()));
-        Self { wall: median(runs.iter().map(seconds)), cpu }
+        Self { wall: median(runs.iter().map(seconds)), cpu, on_hosts: 0.0 }
     }
 }
 
 impl From<Measured> for Usual {
     fn from(measured: Measured) -> Self {
-        Self { wall: measured.wall.as_secs_f64(), cpu: measured.cpu.as_secs_f64() }
+        let [wall, cpu] = [measured.wall, measured.cpu].map(|time| time.as_secs_f64());
+        Self { wall, cpu, on_hosts: 0.0 }
     }
 }
 
@@ -197,7 +207,7 @@ impl Scores {
         let found = format!("{} of {verdicts} verdicts wrong{of} (at most 0)", wrong.len());
         self.line(&format!("{name:30} {wall:8.2} s; {found}"), name, wrong.is_empty());
         for line in wrong.iter().take(SHOWN) {
-            println!("    {line}");
+            println!("    {}", line.chars().take(LONGEST).collect::<String>());
         }
     }
 
