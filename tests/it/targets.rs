@@ -187,10 +187,167 @@ fn a_value_inside_quotes_is_an_error() {
         "echo '${{ vm.name ~ 'x' | raw }}'",
     ] {
         let error = resolve(&inventory(), &suite(command_on("db", command))).unwrap_err();
-        assert!(error.contains("not a word of the command"), "{command}: {error}");
+        assert!(error.contains("not a plain word of the command"), "{command}: {error}");
         let raw =
             command.replace(" | raw", "").replace("${{ ", "${{ (").replace(" }}", ") | raw }}");
         assert!(resolve(&inventory(), &suite(command_on("db", &raw))).is_ok(), "{raw}");
+    }
+}
+
+/// A value that would touch a file if it ever became code.
+const HOSTILE: &str = "a[$(touch $MARK)]\nEOF\n`touch $MARK`; touch $MARK\n'\"\\";
+
+#[test]
+fn where_a_value_could_become_code_it_is_an_error() {
+    let mut inventory = inventory();
+    inventory["vms"]["db"]["vars"] = json!({"x": HOSTILE});
+    for (command, message) in [
+        ("test -d \\${{ vm.vars.x }}", "not a plain word"),
+        ("test -d / # see\n${{- vm.vars.x }}", "cannot remove blanks"),
+        ("ls ${{ vm.vars.x -}}\n", "cannot remove blanks"),
+        ("cat <<EOF | grep -c .\n$(ls ${{ vm.vars.x }})\nEOF\n", "here-document"),
+        ("cat <<EOF\na\n  EOF\n${{ vm.vars.x }}\nEOF\n", "here-document"),
+        ("ls -d `dirname $(readlink -f ${{ vm.vars.x }})`", "backquotes"),
+        ("[ -v ${{ vm.vars.x }} ] || ls", "evaluate"),
+        ("ports=([${{ vm.vars.x }}]=1); ls", "not a plain word"),
+        ("ls / >&${{ vm.vars.x }}", "not a plain word"),
+        ("echo \"${{ vm.vars.x if(vm.name)else 'none'|raw }}\"", "not a plain word"),
+        ("echo \"${{ vm.vars.x or('none')|raw }}\"", "not a plain word"),
+        ("ls / ${{ '%s'|raw|format(vm.vars.x) }}", "filter format is unknown"),
+        ("printf %s ${{ vm.name }}>&1", "not a plain word"),
+    ] {
+        let error = resolve(&inventory, &suite(command_on("db", command))).unwrap_err();
+        assert!(error.contains(message), "{command}: {error}");
+    }
+}
+
+#[test]
+fn only_the_value_of_raw_itself_is_raw() {
+    let mut inventory = inventory();
+    inventory["vms"]["db"]["vars"] = json!({"x": "a; b", "html": "<&\">"});
+    let command = |text: &str| {
+        let plan = resolve(&inventory, &suite(command_on("db", text))).unwrap();
+        commands(&plan)[0].clone()
+    };
+    assert_eq!(command("ls ${{ vm.vars.x | raw }}"), "ls a; b");
+    assert_eq!(command("ls ${{ vm.vars.x | raw ~ 'c' }}"), "ls 'a; bc'");
+    assert_eq!(command("ls ${{ vm.vars.x if true else 'y' | raw }}"), "ls 'a; b'");
+    assert_eq!(command("ls ${{ vm.vars.x if false else 'y z' | raw }}"), "ls y z");
+    assert_eq!(command("ls ${{ vm.vars.html | raw | upper }}"), "ls '<&\">'");
+    // What is raw can begin quotes, in which nothing else may stand.
+    let text = "ls ${{ '\"' | raw }}${{ vm.vars.x }}${{ '\"' | raw }}";
+    let error = resolve(&inventory, &suite(command_on("db", text))).unwrap_err();
+    assert!(error.contains("not a plain word"), "{error}");
+}
+
+#[test]
+fn a_list_is_only_whole_arguments_and_never_empty() {
+    let mut inventory = inventory();
+    inventory["vms"]["db"]["vars"] = json!({"list": ["a b", "c"], "empty": [], "null": null});
+    let resolve = |text: &str| resolve(&inventory, &suite(command_on("db", text)));
+    let plan = resolve("ls ${{ vm.vars.list }}").unwrap();
+    assert_eq!(commands(&plan), ["ls 'a b' c"]);
+    for text in
+        ["x=${{ vm.vars.list }}; ls", "x=${{ vm.vars.list }} ls", "ls > ${{ vm.vars.list }}"]
+    {
+        let error = resolve(text).unwrap_err();
+        assert!(error.contains("a list can only be whole arguments"), "{error}");
+    }
+    for (text, message) in [
+        ("ls ${{ vm.vars.empty }}", "the list is empty"),
+        ("for x in ${{ vm.vars.empty }}; do ls; done", "the list is empty"),
+        ("ls ${{ vm.vars.null }}", "the value is null"),
+    ] {
+        let error = resolve(text).unwrap_err();
+        assert!(error.contains(message), "{error}");
+    }
+    assert_eq!(commands(&resolve("ls ${{ vm.vars.null | default('d') }}").unwrap()), ["ls d"]);
+}
+
+#[test]
+fn a_null_removes_no_expectation() {
+    let mut inventory = inventory();
+    inventory["vms"]["db"]["vars"] = json!({"null": null});
+    for value in ["${{ vm.vars.null }}", "a${{ vm.vars.null }}"] {
+        for key in ["equals", "contains", "matches", "at_most", "exit_code", "name"] {
+            let mut assertion = command_on("db", "ls");
+            assertion[key] = value.into();
+            let error = resolve(&inventory, &suite(assertion)).unwrap_err();
+            assert!(error.contains("the value is null"), "{key}: {error}");
+            assert!(error.contains(&format!("assertions[0].{key}")), "{key}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_value_in_a_pattern_or_a_jq_program_is_no_code() {
+    let mut inventory = inventory();
+    inventory["vms"]["db"]["vars"] = json!({"re": ".*", "jq": "\" or true or \"\\(1)", "n": 5});
+    let read = |key: &str, value: &str| {
+        let mut assertion = command_on("db", "ls");
+        assertion[key] = value.into();
+        let plan = resolve(&inventory, &suite(assertion))?;
+        match &*plan.assertions[0].expectation {
+            Expectation::CommandOutput(command) => {
+                Ok::<_, String>(command.matches.clone().or(command.jq.clone()).unwrap())
+            }
+            _ => unreachable!(),
+        }
+    };
+    assert_eq!(read("matches", "^ID=${{ vm.vars.re }}$").unwrap(), "^ID=\\.\\*$");
+    assert_eq!(read("matches", "^ID=${{ vm.vars.re | raw }}x$").unwrap(), "^ID=.*x$");
+    assert_eq!(
+        read("jq", ".role == \"${{ vm.vars.jq }}\"").unwrap(),
+        r#".role == "\" or true or \"\\(1)""#
+    );
+    assert_eq!(read("jq", ".n == ${{ vm.vars.n }}").unwrap(), ".n == 5");
+    assert_eq!(read("jq", ".n == ${{ vm.ports }}").unwrap(), ".n == [5432]");
+    let error = read("jq", ".role == ${{ vm.vars.jq }}").unwrap_err();
+    assert!(error.contains("needs quotes around the template"), "{error}");
+}
+
+#[test]
+fn no_expression_can_crash_or_fill_the_memory() {
+    let filters = |count: usize| format!("${{{{ 'x'{} }}}}", "|upper".repeat(count));
+    let nested =
+        |open: &str, close: &str| format!("${{{{ {}1{} }}}}", open.repeat(400), close.repeat(400));
+    for expression in [
+        filters(50_000),
+        nested("(", ")"),
+        nested("[", "]"),
+        format!("${{{{ 'a'{} }}}}", "|replace('a','aaaaaaaaaa')".repeat(30)),
+        format!("${{{{ 'aa'{} }}}}", "|join('bbbb')".repeat(60)),
+        "${{ ([1] * 1000000) | join('aaaaaaaaaa') }}".to_owned(),
+        "${{ [1] * 1000000000 }}".to_owned(),
+        "${{ ([1, 2] * 1000000) | map('replace', '1', 'aaa') }}".to_owned(),
+        "${{ 'abc'[::-9223372036854775808] }}".to_owned(),
+        "${{ [1] | batch(1000000000) }}".to_owned(),
+        "${{ [1] | slice(1000000000) }}".to_owned(),
+        "${{ 'a' | indent(1000000000) }}".to_owned(),
+        "${{ '%1000000000d' | format(1) }}".to_owned(),
+        "${{ range(1000000000) }}".to_owned(),
+    ] {
+        let mut assertion = command_on("db", "ls");
+        assertion["equals"] = expression.clone().into();
+        let error = resolve(&inventory(), &suite(assertion)).unwrap_err();
+        assert!(error.contains("this template"), "{}: {error}", &expression[..40]);
+    }
+    for (expression, value) in [
+        (filters(150), "X"),
+        (nested("- ", ""), "1"),
+        ("${{ 'abc'[1:] ~ 'abc'[-9223372036854775808:1] }}".to_owned(), "bca"),
+        ("${{ [3, 1, 2] | sort(reverse=true) | join(',') }}".to_owned(), "3,2,1"),
+        ("${{ ['a', 'b'] | reject('eq', 'a') | first }}".to_owned(), "b"),
+        ("${{ [{'u': 'x'}] | map(attribute='u') | join }}".to_owned(), "x"),
+        ("${{ 1 in [1] }} ${{ 'x' if 2 is odd else 'y' }}".to_owned(), "true y"),
+    ] {
+        let mut assertion = command_on("db", "ls");
+        assertion["equals"] = expression.clone().into();
+        let plan = resolve(&inventory(), &suite(assertion)).unwrap();
+        let Expectation::CommandOutput(command) = &*plan.assertions[0].expectation else {
+            unreachable!()
+        };
+        assert_eq!(command.equals.as_deref(), Some(value), "{expression}");
     }
 }
 

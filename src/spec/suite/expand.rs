@@ -159,7 +159,12 @@ pub(super) fn problem_of(source: &Source, path: &str, mistake: TemplateMistake) 
 fn target_of(path: &str, key: &str) -> Target {
     let is_of_assertion = [".params", ".counter_example"].iter().any(|end| path.ends_with(end))
         || path.ends_with(']');
-    if key == "command" && is_of_assertion { Target::Command } else { Target::Text }
+    match key {
+        "command" if is_of_assertion => Target::Command,
+        "matches" if is_of_assertion => Target::Pattern,
+        "jq" if is_of_assertion => Target::Jq,
+        _ => Target::Text,
+    }
 }
 
 impl Keys {
