@@ -9,8 +9,9 @@ help:
 	@echo "make test           every other test; needs no VM"
 	@echo "make ci             what CI runs (.ci/run): all checks, make test, make lab, and one third"
 	@echo "                    of the faults, chosen by commit"
-	@echo "make bench          compare bootproof with an OpenSSH script, on four local sshd's; and"
-	@echo "                    measure lint and plan of 1,000 VMs with 100 assertions each"
+	@echo "make bench          compare bootproof with an OpenSSH script, on four local sshd's;"
+	@echo "                    measure lint and plan of 1,000 VMs with 100 assertions each; and"
+	@echo "                    check 1,000 real hosts on this machine (BOOTPROOF_FLEET=100: fewer)"
 	@echo "make fuzz           run each fuzz target for FUZZ_SECONDS (600)"
 	@echo "make fuzz-minimise  reduce the fuzz corpus to the inputs that cover most"
 	@echo "make deny           check licences, sources and forbidden crates of the dependencies"
@@ -35,7 +36,7 @@ test:
 
 bench:
 	scripts/setup test
-	cargo bench --bench beside_openssh --bench large_plan
+	cargo bench --bench beside_openssh --bench large_plan --bench fleet
 
 fuzz:
 	scripts/fuzz
