@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 /// The remote command that prints the identity of a machine. It works for any user on any Linux.
 /// Only the MAC addresses of hardware devices must be unique.
 pub const READ_IDENTITY: &str = "sh -c 'echo \"machine-id $(cat /etc/machine-id)\"; \
-    for device in /sys/class/net/*/device; do echo \"mac $(cat ${device%device}address)\"; done; \
+    for device in /sys/class/net/*/device; do [ -e \"$device\" ] || continue; \
+    echo \"mac $(cat \"${device%device}address\")\"; done; \
     cat /proc/net/fib_trie /proc/net/if_inet6; echo @end' 2>/dev/null";
 
 /// The remote command that says that it is ready, waits for a line, and prints the time: so the

@@ -134,17 +134,21 @@ impl Place<'_> {
             return Err(Unsure::NoWord);
         }
         match parent.kind() {
-            "command_name" => Ok(Spot::Word),
             "command" => self.argument(word, parent),
             "variable_assignment" => self.assigned(word, parent),
             "for_statement" => {
                 let variable = parent.child_by_field_name("variable");
-                self.into_variable(variable.map(|node| self.script.text(node)))?;
+                self.to_variable(variable.map(|node| self.script.text(node)))?;
                 Ok(Spot::Words)
             }
             "file_redirect" if !self.script.text(parent).contains('&') => Ok(Spot::Word),
-            "herestring_redirect" | "case_statement" | "case_item" => Ok(Spot::Word),
-            "unary_expression" | "binary_expression" | "test_command" => Ok(Spot::Word),
+            "command_name"
+            | "herestring_redirect"
+            | "case_statement"
+            | "case_item"
+            | "unary_expression"
+            | "binary_expression"
+            | "test_command" => Ok(Spot::Word),
             "file_redirect" | "array" | "subscript" | "declaration_command" | "unset_command" => {
                 Err(Unsure::Evaluated)
             }
@@ -156,8 +160,11 @@ impl Place<'_> {
     fn is_plain(&self, part: Node) -> bool {
         match part.kind() {
             "word" | "number" => !self.script.text(part).contains(['{', '}', '[', ']', '$', '\\']),
-            "concatenation" | "string" | "raw_string" | "simple_expansion" => true,
-            "command_substitution" => true,
+            "concatenation"
+            | "string"
+            | "raw_string"
+            | "simple_expansion"
+            | "command_substitution" => true,
             "expansion" => is_simple_expansion(self.script.text(part)),
             _ => false,
         }
@@ -170,7 +177,7 @@ impl Place<'_> {
         let has = |option: &str| words.iter().flatten().any(|word| word == option);
         let is_evaluated = evaluates(name)
             || (WRAPPERS.contains(&name) && words.iter().flatten().any(|word| evaluates(word)))
-            || (name == "printf" && self.is_option_of_printf(word, command, &words))
+            || (name == "printf" && is_option_of_printf(word, command, &words))
             || named_children(command).iter().any(|child| child.kind() == "subshell");
         if is_evaluated {
             return Err(Unsure::Evaluated);
@@ -180,15 +187,9 @@ impl Place<'_> {
             return if refused { Err(Unsure::Evaluated) } else { self.operand(word, command) };
         }
         if name == "set" || self.has_function() {
-            self.into_variable(None)?;
+            self.to_variable(None)?;
         }
         Ok(Spot::Words)
-    }
-
-    /// `-v` makes the next argument of `printf` a variable, and a value could be `-v`.
-    fn is_option_of_printf(&self, word: Node, command: Node, words: &[Option<String>]) -> bool {
-        let is_first = named_children(command).get(1) == Some(&word);
-        is_first || words.iter().flatten().any(|word| word.starts_with("-v"))
     }
 
     /// An argument of `test`: an operator must be beside it, so that it cannot be one itself.
@@ -206,12 +207,12 @@ impl Place<'_> {
     fn assigned(&self, word: Node, assignment: Node) -> Result<Spot, Unsure> {
         let name = assignment.child_by_field_name("name").filter(|name| *name != word);
         let name = name.filter(|name| name.kind() == "variable_name").ok_or(Unsure::Evaluated)?;
-        self.into_variable(Some(self.script.text(name)))?;
+        self.to_variable(Some(self.script.text(name)))?;
         Ok(Spot::Word)
     }
 
     /// A value in a variable is safe as long as nothing evaluates variables.
-    fn into_variable(&self, name: Option<&str>) -> Result<(), Unsure> {
+    fn to_variable(&self, name: Option<&str>) -> Result<(), Unsure> {
         let is_special = name.is_some_and(|name| SPECIAL.contains(&name));
         if is_special || self.evaluates { Err(Unsure::Evaluated) } else { Ok(()) }
     }
@@ -374,6 +375,12 @@ fn words(script: &Script, command: Node) -> Vec<Option<String>> {
             _ => script.literal(node),
         })
         .collect()
+}
+
+/// `-v` makes the next argument of `printf` a variable, and a value could be `-v`.
+fn is_option_of_printf(word: Node, command: Node, words: &[Option<String>]) -> bool {
+    let is_first = named_children(command).get(1) == Some(&word);
+    is_first || words.iter().flatten().any(|word| word.starts_with("-v"))
 }
 
 #[cfg(test)]

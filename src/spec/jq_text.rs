@@ -8,9 +8,7 @@ pub(super) fn ends_in_quotes(program: &str) -> bool {
     while let Some(character) = characters.next() {
         match (open.last_mut(), character) {
             (Some(inside @ None), '\\') => {
-                if characters.next() == Some('(') {
-                    *inside = Some(0);
-                }
+                *inside = (characters.next() == Some('(')).then_some(0);
             }
             (Some(None), '"') => drop(open.pop()),
             (Some(None), _) => {}
