@@ -9,7 +9,7 @@ use serde_json::Number;
 
 use super::judgement::{Judgement, Unclear};
 use super::mistake::Mistake;
-use super::number::NumberExpectation;
+use super::number::{NumberExpectation, read_bound};
 pub use super::script::SUDO_GRANTED;
 use super::script::{as_root, last_line};
 use super::slug::slug;
@@ -40,10 +40,10 @@ pub struct CommandOutput {
     #[serde(default)]
     pub jq: Option<String>,
     /// A number; standard output must be one number, with or without `%`, and not be below this.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_bound")]
     pub at_least: Option<Number>,
     /// A number; standard output must be one number, with or without `%`, and not be above this.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_bound")]
     pub at_most: Option<Number>,
     /// The exit status that the command must have. Default: 0.
     #[serde(default)]

@@ -1,5 +1,9 @@
 //! What a number must be.
 
+use std::fmt;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Number;
 
 use super::judgement::Judgement;
@@ -59,6 +63,44 @@ impl NumberExpectation<'_> {
             return Judgement::differs(message, expected, text);
         }
         Judgement::Holds
+    }
+}
+
+/// Reads a bound. `Number` itself asks for any value, so a template could not become one.
+pub(super) fn read_bound<'de, D>(deserializer: D) -> Result<Option<Number>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    Ok(Option::<Bound>::deserialize(deserializer)?.map(|Bound(number)| number))
+}
+
+struct Bound(Number);
+
+impl<'de> Deserialize<'de> for Bound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_f64(BoundVisitor).map(Self)
+    }
+}
+
+struct BoundVisitor;
+
+impl Visitor<'_> for BoundVisitor {
+    type Value = Number;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("a number")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Number, E> {
+        Ok(number.into())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Number, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Number, E> {
+        Number::from_f64(number).ok_or_else(|| E::custom("the number is not finite"))
     }
 }
 

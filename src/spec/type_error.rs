@@ -44,6 +44,7 @@ pub(super) fn explain(message: &str, more_keys: &[&str]) -> Explained {
     }
     let message = message.replace("missing field", "missing key");
     let hint = quoted_number(&message)
+        .or_else(|| text_for_number(&message))
         .or_else(|| word_for_boolean(&message))
         .or_else(|| unquoted_text(&message))
         .or_else(|| nothing(&message));
@@ -100,11 +101,18 @@ fn in_words_of_json(message: &str) -> String {
 /// A hint for a number that is written as a string.
 fn quoted_number(message: &str) -> Option<String> {
     static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r#"^invalid type: string "(-?\d+)", expected .*[ui]\d+"#)
+        Regex::new(r#"^invalid type: string "(-?\d+(?:\.\d+)?)", expected (?:.*[ui]\d+|a number$)"#)
             .expect("a valid pattern")
     });
     let number = QUOTED.captures(message)?.get(1)?.as_str();
     Some(format!("write {number} without quotes"))
+}
+
+/// A hint for text such as `3GB` where a number must be.
+fn text_for_number(message: &str) -> Option<String> {
+    let is_text = message.starts_with("invalid type: string \"");
+    let needs_number = message.ends_with(", expected a number");
+    (is_text && needs_number).then(|| "write a number without quotes and without a unit".to_owned())
 }
 
 /// A hint for `yes` and `"true"`, which are text.
@@ -160,6 +168,14 @@ mod tests {
         );
         assert_eq!(explained.hint.as_deref(), Some("write 22 without quotes"));
         assert_eq!(explain("invalid type: string \"x\", expected u16", &[]).hint, None);
+        for (text, hint) in [
+            ("5", "write 5 without quotes"),
+            ("-0.5", "write -0.5 without quotes"),
+            ("3GB", "write a number without quotes and without a unit"),
+        ] {
+            let message = format!("invalid type: string {text:?}, expected a number");
+            assert_eq!(explain(&message, &[]).hint.as_deref(), Some(hint), "{text}");
+        }
     }
 
     #[test]

@@ -114,6 +114,28 @@ fn templates_become_the_values_of_their_vm() {
 }
 
 #[test]
+fn a_template_can_be_any_number_that_its_key_takes() {
+    for (text, number) in [("90", "90"), ("0.5", "0.5"), ("-3", "-3"), (" -1.25 ", "-1.25")] {
+        let mut assertion = command_on("db", "true");
+        assertion["at_least"] = "${{ vars.greeting }}".into();
+        assertion["exit_code"] = "${{ vm.memory_gb }}".into();
+        assertion["timeout"] = "${{ vm.memory_gb }}".into();
+        let inventory = Inventory::parse("i.json", &inventory().to_string()).unwrap();
+        let mut suite = Suite::parse("s.json", &suite(assertion).to_string()).unwrap();
+        suite.set_var("greeting", text).unwrap();
+        let plan = Plan::resolve(&[suite], inventory).unwrap();
+        let expected = plan.assertions[0].expectation.describe();
+        assert_eq!(expected, format!("exits 8, output is at least {number}"));
+    }
+    let mut suite = suite(command_on("db", "true"));
+    suite["vars"]["limit"] = 90.into();
+    suite["scenarios"][0]["custom_tests"][0]["assertions"][0]["at_most"] =
+        "${{ vars.limit }}".into();
+    let plan = resolve(&inventory(), &suite).unwrap();
+    assert_eq!(plan.assertions[0].expectation.describe(), "exits 0, output is at most 90");
+}
+
+#[test]
 fn the_nearest_value_counts() {
     let plan = plan(command_on("*", "echo ${{ vm.vars.colour }}"));
     assert_eq!(commands(&plan), ["echo 'of the group'", "echo 'of the VM'", "echo 'of the lab'"]);
