@@ -8,10 +8,11 @@ use super::script::{last_line, set};
 /// The script that looks up `users` and `groups`.
 ///
 /// `getent` also knows the users of a directory service. Alpine's is a script that takes a dot in a
-/// name for any character, so the files are read, too.
+/// name for any character, so the files are read, too. Their last lines may have no end.
 pub fn read_accounts(users: &[&str], groups: &[&str]) -> String {
     format!(
-        "{}; echo @passwd; cat /etc/passwd; echo @groups; cat /etc/group; echo @names; \
+        "{}; echo @passwd; cat /etc/passwd; echo; echo @groups; cat /etc/group; echo; \
+         echo @names; \
          for n; do e=$(getent passwd \"$n\" 2>&1); printf \"@user %s %s %s\\n\" \"$n\" $? \"$e\"; \
          i=$(id -G \"$n\" 2>&1); printf \"@ids %s %s %s\\n\" \"$n\" $? \"$i\"; done; {}; \
          for n; do e=$(getent group \"$n\" 2>&1); printf \"@group %s %s %s\\n\" \"$n\" $? \"$e\"; \
@@ -190,6 +191,19 @@ docker:x:998:deploy
 
     pub(crate) fn accounts() -> Accounts {
         parse_accounts(PRINTED, "").unwrap()
+    }
+
+    #[test]
+    fn files_whose_last_line_has_no_end_are_read() {
+        let script = read_accounts(&["root"], &["root"]);
+        for ends in ["cat /etc/passwd; echo; echo @groups", "cat /etc/group; echo; echo @names"] {
+            assert!(script.contains(ends), "{script}");
+        }
+        let printed = "@passwd\nroot:x:0:0:root:/root:/bin/sh\n\n@groups\nroot:x:0:\n\n@names\n\
+                       @user root 127 \n@ids root 0 0\n@group root 127 \n@end\n";
+        let accounts = parse_accounts(printed, "").unwrap();
+        assert!(accounts.user("root").unwrap().is_some());
+        assert_eq!(accounts.group("root"), Ok(Some(0)));
     }
 
     #[test]
