@@ -156,15 +156,14 @@ fn parse_apk(line: &str) -> Option<Package> {
         })
 }
 
-/// Whether a version begins with `prefix`, with or without its epoch: `1.2` is the beginning of
-/// `1:1.2-3`, and not of `1.20`.
+/// Whether a version begins with `prefix`: `1.2` is the beginning of `1:1.2-3`, and not of `1.20`.
+/// The epoch before the colon is not a part of the version, unless `prefix` has one, too.
 pub(super) fn begins_with(version: &str, prefix: &str) -> bool {
-    let begins = |version: &str| {
-        let ends_in_digit = prefix.ends_with(|c: char| c.is_ascii_digit());
-        let goes_on = |rest: &str| ends_in_digit && rest.starts_with(|c: char| c.is_ascii_digit());
-        version.strip_prefix(prefix).is_some_and(|rest| !goes_on(rest))
-    };
-    begins(version) || version.split_once(':').is_some_and(|(_, version)| begins(version))
+    let without_epoch = version.split_once(':').map_or(version, |(_, version)| version);
+    let version = if prefix.contains(':') { version } else { without_epoch };
+    let ends_in_digit = prefix.ends_with(|c: char| c.is_ascii_digit());
+    let goes_on = |rest: &str| ends_in_digit && rest.starts_with(|c: char| c.is_ascii_digit());
+    version.strip_prefix(prefix).is_some_and(|rest| !goes_on(rest))
 }
 
 #[cfg(test)]
@@ -260,7 +259,14 @@ libcrypto3-3.1.4-r5
         ] {
             assert!(begins_with(version, prefix), "{version} {prefix}");
         }
-        for (version, prefix) in [("1.20", "1.2"), ("150", "15"), ("2.1", "1"), ("1.2", "1.2.3")] {
+        for (version, prefix) in [
+            ("1.20", "1.2"),
+            ("150", "15"),
+            ("2.1", "1"),
+            ("1.2", "1.2.3"),
+            ("1:9.2p1-2", "1"),
+            ("1:9.2p1-2", "2:9.2"),
+        ] {
             assert!(!begins_with(version, prefix), "{version} {prefix}");
         }
     }
