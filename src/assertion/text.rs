@@ -58,8 +58,13 @@ impl TextExpectation<'_> {
     }
 
     fn jq_mistake(&self) -> Option<Mistake> {
-        let program = self.jq.filter(|program| !jq::compiles(program))?;
-        Some(Mistake::new("jq", format!("the jq program does not compile: `{program}`")))
+        let program = self.jq?;
+        if jq::reads_modules(program) {
+            let message = "a jq program cannot read modules".to_owned();
+            return Some(Mistake::new("jq", message).hint("write out what it needs of them"));
+        }
+        (!jq::compiles(program))
+            .then(|| Mistake::new("jq", format!("the jq program does not compile: `{program}`")))
     }
 
     /// Whether the empty text is as expected. JSON is never empty.
@@ -106,12 +111,16 @@ fn compile(pattern: &str) -> Result<Regex, regex::Error> {
 }
 
 fn matches(pattern: &str, text: &str) -> bool {
-    compile(pattern).is_ok_and(|regex| regex.is_match(text))
+    first_match(pattern, text).is_some()
 }
 
-/// Where a pattern first matches in `text`.
+/// Where a pattern first matches in `text`. After the line feed of the last line there is no other
+/// line, so `^$` does not match there.
 pub(super) fn first_match(pattern: &str, text: &str) -> Option<usize> {
-    compile(pattern).ok()?.find(text).map(|found| found.start())
+    let is_after_the_end = |at: usize| at > 0 && at == text.len() && text.ends_with('\n');
+    let regex = compile(pattern).ok()?;
+    let mut found = regex.find_iter(text).map(|found| found.start());
+    found.find(|at| !is_after_the_end(*at))
 }
 
 /// Where `text` is first not as `expected`, and how, in words: most of what people overlook cannot
@@ -188,6 +197,20 @@ mod tests {
     }
 
     #[test]
+    fn after_the_last_line_there_is_no_empty_line() {
+        let empty_line = TextExpectation { matches: Some("^$"), ..NONE };
+        for text in ["", "\n", "a\n\n", "a\n\nb"] {
+            assert_eq!(empty_line.judge("output", text), Judgement::Holds, "{text:?}");
+        }
+        for text in ["a", "a\n", "a\nb\n"] {
+            let judgement = empty_line.judge("output", text);
+            assert!(matches!(judgement, Judgement::Differs(_)), "{text:?}");
+        }
+        let end = TextExpectation { matches: Some(r"\Aa\n?\z"), ..NONE };
+        assert_eq!(end.judge("output", "a\n"), Judgement::Holds);
+    }
+
+    #[test]
     fn equals_ignores_only_line_ends_at_the_end() {
         let equals = TextExpectation { equals: Some("a\nb"), ..NONE };
         assert_eq!(equals.judge("output", "a\nb\r\n"), Judgement::Holds);
@@ -239,6 +262,7 @@ mod tests {
             TextExpectation { matches: Some("("), ..NONE },
             TextExpectation { matches: Some(".*"), ..NONE },
             TextExpectation { jq: Some(".a =="), ..NONE },
+            TextExpectation { jq: Some("import \"x\" as x; ."), ..NONE },
         ] {
             assert_eq!(wrong.mistakes().len(), 1, "{wrong:?}");
         }
