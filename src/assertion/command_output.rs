@@ -15,6 +15,7 @@ use super::script::{as_root, last_line};
 use super::slug::slug;
 use super::text::TextExpectation;
 use crate::command::{CommandEnd, CommandResult};
+use crate::shell::script::{Program, Script};
 
 /// The exit status of a shell that did not find a program.
 const NOT_FOUND: u32 = 127;
@@ -140,13 +141,19 @@ impl CommandOutput {
     /// Whether the command exited and printed as expected.
     pub fn judge(&self, seen: &CommandResult) -> Judgement {
         let judgement = self.judge_end(seen).unwrap_or_else(|| self.judge_output(seen));
+        // A missing program can explain any difference, and also a failure or an output that was
+        // expected, if the program should have made it: that proves nothing about the VM.
+        let missing = missing_tool(&seen.stderr.text)
+            .or_else(|| missing_file(&self.command, &seen.stderr.text));
+        let is_expected = self.exit_code() == NOT_FOUND && judgement == Judgement::Holds;
+        if let Some(tool) = missing.filter(|_| !is_expected) {
+            let holds = judgement == Judgement::Holds && !self.holds_without_output();
+            if !holds || makes_output(&self.command, &tool) {
+                return Judgement::Unclear(Unclear::MissingTool(tool));
+            }
+        }
         if judgement == Judgement::Holds && !self.holds_without_output() {
             return judgement;
-        }
-        // A missing program can explain any difference, and also a failure or an empty output that
-        // was expected: neither proves anything about the VM.
-        if let Some(tool) = missing_tool(&seen.stderr.text) {
-            return Judgement::Unclear(Unclear::MissingTool(tool));
         }
         if seen.stdout.lost > 0 && judgement != Judgement::Holds {
             return Judgement::Unclear(Unclear::TooMuchOutput(seen.stdout.text.len()));
@@ -217,7 +224,7 @@ fn failed_connection(command: &str, stderr: &str) -> Option<String> {
 }
 
 /// The program that the shell did not find, from what bash, dash, ksh, zsh, fish or tcsh print on
-/// standard error.
+/// standard error. Also one that `timeout`, `env`, `sudo` or the like did not find for the command.
 pub fn missing_tool(stderr: &str) -> Option<String> {
     static NOT_FOUND: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(
@@ -225,12 +232,48 @@ pub fn missing_tool(stderr: &str) -> Option<String> {
             ^\S*sh:\ (?:(?:line\ )?\d+:\ )?([^\s:]+):\ (?:command\ )?not\ found\s*$
             | ^\S*zsh:\d+:\ command\ not\ found:\ (\S+)\s*$
             | ^fish:\ Unknown\ command:\ (\S+)\s*$
-            | ^(\S+):\ Command\ not\ found\.\s*$",
+            | ^(\S+):\ Command\ not\ found\.\s*$
+            | ^sudo:\ ([^\s:]+):\ command\ not\ found\s*$
+            | ^(?:timeout|env|nice|nohup|setsid|stdbuf|xargs|ionice|chroot|time):\ (?:failed\ to
+              \ (?:run\ command|execute)\ |can't\ execute\ |cannot\ run\ (?:command\ )?)?
+              [‘'`]?([^\s:’']+)[’']?:\ No\ such\ file\ or\ directory\s*$
+            | ^\S*sh:\ 0:\ (?:[Cc]an't|[Cc]annot)\ open\ '?([^\s:']+)'?(?::\ No\ such\ file.*)?\s*$",
         )
         .expect("a valid pattern")
     });
     let found = NOT_FOUND.captures(stderr)?;
     found.iter().skip(1).flatten().next().map(|tool| tool.as_str().to_owned())
+}
+
+/// The program or script with a path that bash did not find. It says the same of a file that a
+/// redirect names; that one is data.
+fn missing_file(command: &str, stderr: &str) -> Option<String> {
+    static NO_SUCH_FILE: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?m)^\S*sh: (?:line \d+: )?(/[^\s:]+): No such file or directory\s*$")
+            .expect("a valid pattern")
+    });
+    let is_redirect = |at: usize| command[..at].trim_end().ends_with(['<', '>']);
+    let found = NO_SUCH_FILE.captures_iter(stderr).map(|found| found[1].to_owned());
+    found
+        .into_iter()
+        .find(|path| command.match_indices(path.as_str()).any(|(at, _)| !is_redirect(at)))
+}
+
+/// Whether what the command printed can be due to a program that is missing: it is negated, or
+/// writes into a pipe or a substitution.
+fn makes_output(command: &str, tool: &str) -> bool {
+    let Some(script) = Script::parse(command) else { return command.contains(tool) };
+    let is_tool = |program: &&Program| runs(program.text, tool);
+    let is_captured = |program: &Program| {
+        script.captured().iter().any(|outer| outer.contains(&program.range.start))
+    };
+    script.every_program().iter().filter(is_tool).any(is_captured)
+        || script.programs().iter().filter(is_tool).any(|it| it.place.feeds || it.place.negated)
+}
+
+/// Whether the tool is a word of the program's text: `timeout` runs others.
+fn runs(program: &str, tool: &str) -> bool {
+    program.split_whitespace().any(|word| word.trim_matches(['"', '\'']) == tool)
 }
 
 #[cfg(test)]
@@ -350,6 +393,77 @@ mod tests {
         assert_eq!(empty.judge(&ended(0, "", missing)), unclear);
         let absent = CommandOutput { exit_code: Some(NOT_FOUND), ..refused };
         assert_eq!(absent.judge(&ended(NOT_FOUND, "", missing)), Judgement::Holds);
+    }
+
+    #[test]
+    fn a_missing_program_never_makes_a_command_pass() {
+        let judge = |command: &str, expected: &[(&str, &str)], code, stdout, stderr| {
+            let get = |name: &str| {
+                expected.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            };
+            let wanted = CommandOutput {
+                command: command.to_owned(),
+                equals: get("equals"),
+                at_most: get("at_most").map(|number| number.parse().unwrap()),
+                ..CommandOutput::default()
+            };
+            wanted.judge(&ended(code, stdout, stderr))
+        };
+        for (command, stderr, tool) in [
+            (
+                "! /usr/sbin/nosuch",
+                "bash: line 1: /usr/sbin/nosuch: No such file or directory\n",
+                "/usr/sbin/nosuch",
+            ),
+            ("! /usr/sbin/nosuch", "sh: 1: /usr/sbin/nosuch: not found\n", "/usr/sbin/nosuch"),
+            (
+                "! timeout 5 nosuch",
+                "timeout: failed to run command ‘nosuch’: No such file or directory\n",
+                "nosuch",
+            ),
+            (
+                "! timeout 5 nosuch",
+                "timeout: failed to run command 'nosuch': No such file or directory\n",
+                "nosuch",
+            ),
+            (
+                "! timeout 5 nosuch",
+                "timeout: can't execute 'nosuch': No such file or directory\n",
+                "nosuch",
+            ),
+            ("! env X=1 nosuch", "env: ‘nosuch’: No such file or directory\n", "nosuch"),
+            ("! env X=1 nosuch", "env: nosuch: No such file or directory\n", "nosuch"),
+            ("! sudo -n nosuch", "sudo: nosuch: command not found\n", "nosuch"),
+            (
+                "! sh /opt/nosuch.sh",
+                "sh: 0: cannot open /opt/nosuch.sh: No such file\n",
+                "/opt/nosuch.sh",
+            ),
+            (
+                "! bash /opt/nosuch.sh",
+                "bash: /opt/nosuch.sh: No such file or directory\n",
+                "/opt/nosuch.sh",
+            ),
+        ] {
+            assert_eq!(
+                judge(command, &[], 0, "", stderr),
+                Judgement::Unclear(Unclear::MissingTool(tool.to_owned())),
+                "{command}: {stderr}"
+            );
+        }
+        let unclear = Judgement::Unclear(Unclear::MissingTool("nosuch".to_owned()));
+        let missing = "bash: line 1: nosuch: command not found\n";
+        let none = ("equals", "0");
+        for command in ["nosuch --failed | wc -l", "x=$(nosuch); echo ${x:-0}"] {
+            assert_eq!(judge(command, &[none], 0, "0\n", missing), unclear, "{command}");
+        }
+        assert_eq!(judge("nosuch | wc -l", &[("at_most", "0")], 0, "0\n", missing), unclear);
+        // Another program has made the output; a file of a redirect is data.
+        assert_eq!(judge("nosuch || echo 0", &[none], 0, "0\n", missing), Judgement::Holds);
+        let data = "bash: line 1: /etc/x: No such file or directory\n";
+        assert_eq!(judge("! grep a < /etc/x", &[], 0, "", data), Judgement::Holds);
+        let own = "nosuch: unit not found\ngrep: /etc/x: No such file or directory\n";
+        assert_eq!(judge("! grep a /etc/x", &[], 0, "", own), Judgement::Holds);
     }
 
     #[test]

@@ -90,6 +90,17 @@ impl<'a> Script<'a> {
         programs
     }
 
+    /// The substitutions whose output becomes a part of something else.
+    pub fn captured(&self) -> Vec<Range<usize>> {
+        let mut captured = Vec::new();
+        descend(self.root(), &mut |node| {
+            if matches!(node.kind(), "command_substitution" | "process_substitution") {
+                captured.push(node.byte_range());
+            }
+        });
+        captured
+    }
+
     /// The files that its redirections write, apart from `/dev/null` and standard error.
     pub fn written_files(&self) -> Vec<&'a str> {
         const HARMLESS: [&str; 4] = ["/dev/null", "/dev/stderr", "1", "2"];
