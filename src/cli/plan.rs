@@ -17,7 +17,7 @@ use crate::problem::Problem;
 use crate::report::CoverageReport;
 use crate::report::nodes::{MANY_VMS, folded};
 use crate::report::redact::Redactor;
-use crate::report::text::{counted, harmless};
+use crate::report::text::{all_visible, counted};
 use crate::secrets::Secrets;
 use crate::settings::{self, Loaded, Sources};
 use crate::spec::choice::{Choice, select};
@@ -238,16 +238,17 @@ impl<'a> Printer<'a> {
     }
 
     fn details(&self, one: &PlannedAssertion, indent: &str, notes: [&str; 2]) -> String {
-        let shown = |text: &str| self.redactor.text(&harmless(text));
+        let shown = |text: &str| self.redactor.text(&all_visible(text));
         let [how, expected] = [one.expectation.how(), one.expectation.describe()];
         let [how, expected] = [shown(&how), shown(&expected)];
         format!("{indent}{how}{}\n{indent}expect: {expected}{}\n", notes[0], notes[1])
     }
 
     fn everywhere(&self) -> Vec<Everywhere<'a>> {
-        let mut groups: IndexMap<(&str, usize, &str), Everywhere> = IndexMap::new();
+        let mut groups: IndexMap<_, Everywhere> = IndexMap::new();
         for one in self.chosen() {
-            match groups.entry((&one.file, one.line, one.id.last_part())) {
+            match groups.entry((&one.file, one.line, &one.scenario, &one.test, one.id.last_part()))
+            {
                 Entry::Occupied(mut group) => group.get_mut().add(one),
                 Entry::Vacant(place) => drop(place.insert(Everywhere::new(one))),
             }

@@ -20,7 +20,11 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let text = text.replace("\r\n", "\n");
-    let text = ESCAPES.replace_all(&text, "");
+    Cow::Owned(all_visible(&ESCAPES.replace_all(&text, "")))
+}
+
+/// `text` with every control character made visible. Unlike [`harmless`], it leaves nothing out.
+pub fn all_visible(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         if is_harmful(character) {
@@ -30,7 +34,7 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
             safe.push(character);
         }
     }
-    Cow::Owned(safe)
+    safe
 }
 
 /// `1 VM`, `4 VMs`.
@@ -142,6 +146,13 @@ pub(super) fn indent(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_command_hides_becomes_visible() {
+        let text = "ls / \u{1b}]; touch F; ls / \u{7}";
+        assert_eq!(all_visible(text), "ls / \\u{1b}]; touch F; ls / \\u{7}");
+        assert_eq!(all_visible("a\r\nb"), "a\\u{d}\nb");
+    }
 
     #[test]
     fn escapes_are_gone_and_other_controls_are_visible() {
