@@ -2,6 +2,7 @@
 
 use saphyr_parser::ScanError;
 
+use super::secret::is_secret;
 use crate::problem::Problem;
 use crate::spec::other_format;
 use crate::spec::tree::{Place, at, too_deep};
@@ -61,6 +62,10 @@ pub(super) fn explain(file: &str, text: &str, error: &ScanError) -> Problem {
         return at(file, place, "a tab in the indentation").hint("indent with spaces");
     }
     if info.contains("unknown anchor") {
+        if lines.is_secret(place) {
+            let hint = "a secret that begins with `*` goes in quotes";
+            return at(file, place, "unknown alias").hint(hint);
+        }
         let alias = lines.word_at(place);
         let name = alias.trim_start_matches('*');
         let hint = format!("write `&{name}` before the value that it repeats");
@@ -131,6 +136,14 @@ impl<'a> Lines<'a> {
         })
     }
 
+    /// Whether the key before a place, on its line or the one before, is that of a secret.
+    fn is_secret(&self, (number, column): Place) -> bool {
+        let on_line: String = self.line(number).chars().take(column - 1).collect();
+        let before = self.before(number).map_or("", |(number, _)| self.line(number));
+        let text = if on_line.trim().is_empty() { before } else { &on_line };
+        text.rsplit([',', '{']).next().is_some_and(is_secret_key)
+    }
+
     fn word_at(&self, (number, column): Place) -> String {
         let is_end = |letter: &char| letter.is_whitespace() || ",[]{}".contains(*letter);
         let rest = self.line(number).chars().skip(column - 1);
@@ -153,6 +166,12 @@ impl<'a> Lines<'a> {
         let column = self.0.last().map_or(1, |line| line.chars().count().max(1));
         (self.0.len().max(1), column)
     }
+}
+
+/// Whether `key: ` is that of a secret.
+fn is_secret_key(text: &str) -> bool {
+    let is_quote = |c: char| c.is_whitespace() || c == ':' || c == '"' || c == '\'';
+    is_secret(text.trim_matches(is_quote))
 }
 
 /// How many spaces and tabs a line begins with.

@@ -5,6 +5,7 @@
 
 mod mistake;
 mod scalar;
+mod secret;
 
 use std::collections::HashMap;
 
@@ -109,8 +110,7 @@ impl<'a> Reader<'a> {
 
     /// A problem with a scalar; a message must not show a secret.
     fn unclear(&self, path: &str, place: Place, found: Problem) -> Problem {
-        let key = path.to_lowercase();
-        let found = if key.ends_with("password") || key.ends_with("passphrase") {
+        let found = if secret::is_secret(path) {
             Problem::new("a secret must be text").hint("put it in quotes")
         } else {
             found
@@ -190,7 +190,9 @@ impl<'a> Reader<'a> {
         let Some(tag) = tag else { return Ok(()) };
         let handle = if tag.is_yaml_core_schema() { "!!" } else { &tag.handle };
         let tag = format!("{handle}{}", tag.suffix);
-        let problem = self.walk.problem(place, format!("tags such as `{tag}` are not supported"));
+        let tag =
+            if secret::is_secret(path) { "`!`".to_owned() } else { format!("such as `{tag}`") };
+        let problem = self.walk.problem(place, format!("tags {tag} are not supported"));
         let hint = "put it in quotes if it is text; a secret is { env: NAME } or { file: PATH }";
         Err(Problem { path: path.to_owned(), ..problem.hint(hint) })
     }
@@ -372,6 +374,12 @@ mod tests {
             ("a: 0750", "unclear number `0750`", (1, 4)),
             ("a: [1, .inf]", "unclear number `.inf`", (1, 8)),
             ("password: 0123", "a secret must be text", (1, 11)),
+            ("password: !Passw0rd", "tags `!` are not supported", (1, 11)),
+            ("{a: {key_passphrase: !x y}}", "tags `!` are not supported", (1, 22)),
+            ("password: *s3cr3t", "unknown alias", (1, 11)),
+            ("a: {user: u, password: *s3cr3t}", "unknown alias", (1, 24)),
+            ("password:\n  *s3cr3t", "unknown alias", (2, 3)),
+            ("a: *b", "unknown alias `*b`", (1, 4)),
             ("a: 1\nb: 2\na: 3", "duplicate key `a`", (3, 1)),
             ("", "the file is empty", (1, 1)),
             ("# c\n", "the file is empty", (1, 1)),
