@@ -27,13 +27,10 @@ impl<'a> OwnWords<'a> {
         let host = vm.address.rsplit_once(':').map_or(vm.address.as_str(), |(host, _)| host);
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let lab_address = vm.lab_address.as_deref().unwrap_or_default();
-        // The longest first: the name may be a part of the address.
-        let words = [
-            (vm.address.as_str(), ADDRESS),
-            (host, ADDRESS),
-            (lab_address, ADDRESS),
-            (vm.name.as_str(), NAME),
-        ];
+        let mut words = vec![(vm.address.as_str(), ADDRESS), (host, ADDRESS)];
+        words.push((lab_address, ADDRESS));
+        words.extend(name_word(&vm.name));
+        // The longest come first: the name may be a part of the address.
         Self(words.into_iter().filter(|(word, _)| !word.is_empty()).collect())
     }
 
@@ -66,6 +63,12 @@ impl<'a> OwnWords<'a> {
     }
 }
 
+/// A VM's name, unless it is a number: that would also be found in values, and hide them.
+fn name_word(name: &str) -> Option<(&str, &'static str)> {
+    let is_number = name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    (!is_number).then_some((name, NAME))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +89,13 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(neutral("web1", text), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_a_number_is_not_replaced() {
+        for (name, replaced) in [("1", false), ("1.5", false), ("web1", true), ("1a", true)] {
+            assert_eq!(name_word(name).is_some(), replaced, "{name}");
         }
     }
 
