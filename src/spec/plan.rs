@@ -22,6 +22,9 @@ use crate::problem::{Problem, Problems};
 /// Time limit for one attempt, unless the suite sets another.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How many assertions a plan can have; each takes memory.
+const MOST_ASSERTIONS: usize = 1_000_000;
+
 /// Everything that a run checks.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -322,6 +325,10 @@ impl<'a> Binder<'a> {
         let vm = self.names.get(vm).cloned().unwrap_or_else(|| vm.into());
         let planned = PlannedAssertion::of_suite(origin, vm, expanded);
         let Some(first) = self.assertions.get(&planned.id) else {
+            if self.assertions.len() >= MOST_ASSERTIONS {
+                let message = format!("the plan has more than {MOST_ASSERTIONS} assertions");
+                return Err(origin.suite.problem(&origin.assertion.path, message));
+            }
             self.assertions.insert(planned.id.clone(), planned);
             return Ok(());
         };

@@ -302,6 +302,73 @@ fn a_null_removes_no_expectation() {
 }
 
 #[test]
+fn a_key_that_is_null_is_an_error() {
+    for key in ["equals", "wait", "name", "may_match_nothing", "for_each"] {
+        let mut assertion = command_on("db", "ls");
+        assertion[key] = Value::Null;
+        let error = resolve_suite(&suite(assertion)).unwrap_err();
+        assert!(error.contains(&format!("`{key}` is null")), "{error}");
+    }
+    let params = json!({"type": "command_output", "on_vm": "db", "params": {
+        "command": "ls", "at_most": null
+    }});
+    let error = resolve_suite(&suite(params)).unwrap_err();
+    assert!(error.contains("`at_most` is null"), "{error}");
+}
+
+fn resolve_suite(suite: &Value) -> Result<Plan, String> {
+    let inventory = Inventory::parse("i.json", &inventory().to_string()).expect("an inventory");
+    let suite = Suite::parse("s.json", &suite.to_string()).map_err(|error| error.to_string())?;
+    Plan::resolve(&[suite], inventory).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_name_without_letters_is_an_error() {
+    for name in ["", "!!!"] {
+        let mut assertion = command_on("db", "ls");
+        assertion["name"] = name.into();
+        let error = resolve_suite(&suite(assertion)).unwrap_err();
+        assert!(error.contains("the name has no letter and no digit"), "{error}");
+        let mut written = suite(command_on("db", "ls"));
+        written["scenarios"][0]["custom_tests"][0]["name"] = name.into();
+        let error = resolve_suite(&written).unwrap_err();
+        assert!(error.contains("custom_tests[0].name"), "{error}");
+    }
+    let mut assertion = command_on("db", "ls");
+    assertion["name"] = "日本".into();
+    assert_eq!(ids(&plan(assertion)), ["db::日本"]);
+}
+
+#[test]
+fn for_each_has_a_limit_and_looks_quickly_for_duplicates() {
+    let list = |count: usize| (0..count).collect::<Vec<_>>();
+    let mut assertion = command_on("db", "ls");
+    assertion["for_each"] = json!({"a": list(101), "b": list(100)});
+    let error = resolve(&inventory(), &suite(assertion.clone())).unwrap_err();
+    assert!(error.contains("makes more than 10000 assertions"), "{error}");
+    let started = std::time::Instant::now();
+    let mut twice = list(200_000);
+    twice.push(5);
+    assertion["for_each"] = json!({"a": twice});
+    let error = resolve(&inventory(), &suite(assertion)).unwrap_err();
+    assert!(error.contains("the list has the value 5 twice"), "{error}");
+    assert!(started.elapsed().as_secs() < 30);
+}
+
+#[test]
+fn an_empty_list_of_the_suite_may_be_overridden() {
+    let mut assertion = command_on("db", "ls ${{ each.port }}");
+    assertion["for_each"] = json!({"port": "${{ vars.ps }}"});
+    let mut written = suite(assertion);
+    written["vars"]["ps"] = json!([]);
+    let mut suite = Suite::parse("s.json", &written.to_string()).unwrap();
+    assert!(suite.set_var("ps", "[22]").unwrap());
+    let inventory = Inventory::parse("i.json", &inventory().to_string()).unwrap();
+    let plan = Plan::resolve(&[suite], inventory).unwrap();
+    assert_eq!(commands(&plan), ["ls 22"]);
+}
+
+#[test]
 fn a_value_in_a_pattern_or_a_jq_program_is_no_code() {
     let mut inventory = inventory();
     inventory["vms"]["db"]["vars"] = json!({"re": ".*", "jq": "\" or true or \"\\(1)", "n": 5});
@@ -406,7 +473,7 @@ fn for_each_makes_one_assertion_of_each_value() {
     assert_eq!(ids(&plan(named)), ["db::ssh-runs", "db::cron-runs"]);
 
     let mut unnamed = command_on("db", "ls ${{ each.at.path }} ${{ each.flag }}");
-    unnamed["name"].take();
+    unnamed.as_object_mut().unwrap().remove("name");
     unnamed["equals"] = "x".into();
     unnamed["for_each"] =
         json!({"at": [{"name": "a", "path": "/a"}, {"name": "b", "path": "/b"}], "flag": [1, 2]});

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::expand::RenderedKeys;
 use super::file::CommonKeys;
 use super::keys::Keys;
-use crate::assertion::{AssertionType, Expectation};
+use crate::assertion::{AssertionType, Expectation, slug};
 use crate::problem::{Problem, Problems};
 use crate::spec::duration::Span;
 use crate::spec::source::{Source, join};
@@ -54,6 +54,9 @@ pub(super) fn read_content(
         let problem = source.problem(&join(path, "lint_allow"), "`lint_allow` needs a reason");
         return Err(problem.hint("write why the warning is acceptable here").into());
     }
+    if common.name.as_ref().is_some_and(|name| slug(name).is_empty()) {
+        return Err(no_id(source, &join(path, "name")).into());
+    }
     let place = Place { path: &written.own_path, allowed_beside: written.allowed_beside };
     let expectation = read_expectation(source, &place, written.kind, &keys.own, &written.own)?;
     let counter_example = match &common.counter_example {
@@ -75,6 +78,12 @@ pub(super) fn read_content(
         unit: common.unit.map(Arc::from),
         lint_allow: common.lint_allow,
     })
+}
+
+/// A name from which no part of an id can be made.
+pub(super) fn no_id(source: &Source, path: &str) -> Problem {
+    let problem = source.problem(path, "the name has no letter and no digit");
+    problem.hint("the ids of assertions are made of it")
 }
 
 /// The object from which an expectation is read.

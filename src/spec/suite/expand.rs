@@ -1,5 +1,7 @@
 //! Renders the templates of an assertion; nothing later knows them.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::keys::Keys;
@@ -17,6 +19,9 @@ pub(super) struct RenderedKeys {
     /// Those of its type.
     pub own: Map<String, Value>,
 }
+
+/// How many assertions `for_each` can make of one, on one VM.
+const MOST_COMBINATIONS: usize = 10_000;
 
 /// One value of each list of `for_each`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -77,6 +82,9 @@ impl Expand<'_> {
             let Value::Array(values) = values else {
                 return Err(self.no_list(&path, &values));
             };
+            if all.len().saturating_mul(values.len()) > MOST_COMBINATIONS {
+                return Err(self.too_many());
+            }
             let with = |each: &Each, value: &Value| {
                 let mut each = each.clone();
                 each.0.insert(name.clone(), value.clone());
@@ -86,6 +94,15 @@ impl Expand<'_> {
                 all.iter().flat_map(|each| values.iter().map(|value| with(each, value))).collect();
         }
         Ok(all)
+    }
+
+    fn too_many(&self) -> TemplateProblem {
+        let message = format!("`for_each` makes more than {MOST_COMBINATIONS} assertions");
+        let problem = self.source.problem(&join(self.path, "for_each"), message);
+        TemplateProblem {
+            problem: Box::new(problem.hint("write shorter lists")),
+            depends_on_values: false,
+        }
     }
 
     fn no_list(&self, path: &str, value: &Value) -> TemplateProblem {
@@ -258,5 +275,6 @@ fn wrong_list(source: &Source, path: &str, message: String) -> Problem {
 }
 
 fn duplicate(items: &[Value]) -> Option<&Value> {
-    items.iter().enumerate().find(|(at, item)| items[..*at].contains(item)).map(|(_, item)| item)
+    let mut seen = HashSet::with_capacity(items.len());
+    items.iter().find(|item| !seen.insert(item.to_string()))
 }

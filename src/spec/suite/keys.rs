@@ -59,6 +59,19 @@ impl Keys {
         }
     }
 
+    /// A key that is null says nothing; if it did, an empty value in YAML would remove an
+    /// expectation.
+    pub fn check_no_null(&self, source: &Source, path: &str) -> Result<(), Problem> {
+        let keys = |path: &'_ str, keys: &Map<String, Value>| {
+            let null = keys.iter().find(|(_, value)| value.is_null());
+            null.map(|(key, _)| source.problem(&join(path, key), format!("`{key}` is null")))
+        };
+        let found = keys(path, &self.targets)
+            .or_else(|| keys(path, &self.common))
+            .or_else(|| keys(&self.own_path, &self.own));
+        found.map_or(Ok(()), |problem| Err(problem.hint("give it a value, or remove the key")))
+    }
+
     fn with_params(self, source: &Source, path: &str, params: &Value) -> Result<Self, Problem> {
         let own_path = join(path, "params");
         let Value::Object(params) = params else {

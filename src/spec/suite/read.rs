@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::content::{Content, read_content};
+use super::content::{Content, no_id, read_content};
 use super::expand::{Expand, check_for_each, problem_of};
 use super::file::{AssertionEntry, ScenarioEntry, SuiteFile, TargetKeys, TestCaseEntry};
 use super::keys::Keys;
+use crate::assertion::slug;
 use crate::problem::{Problem, Problems};
 use crate::spec::delimiters::has_template;
 use crate::spec::inventory::Inventory;
@@ -181,6 +182,9 @@ impl<'a> Reader<'a> {
         if test.assertions.is_empty() {
             self.nothing_to_check(&join(path, "assertions"), "the test has no assertion");
         }
+        if slug(&test.name).is_empty() {
+            self.problems.push(no_id(self.source, &join(path, "name")));
+        }
         let name: Arc<str> = test.name.as_str().into();
         for (index, entry) in test.assertions.iter().enumerate() {
             let path = format!("{path}.assertions[{index}]");
@@ -207,6 +211,7 @@ impl<'a> Reader<'a> {
         entry: &AssertionEntry,
     ) -> Result<SuiteAssertion, Problems> {
         let keys = Keys::sort(self.source, path, &entry.0)?;
+        keys.check_no_null(self.source, path)?;
         let targets: TargetKeys =
             self.source.read_at(path, &Value::Object(keys.targets.clone()))?;
         if let Some(lists) = &targets.for_each {
@@ -247,6 +252,9 @@ impl<'a> Reader<'a> {
     ) -> Result<Option<Content>, Problems> {
         let expand = Expand { source: self.source, templates: &self.templates, path, keys };
         let combinations = expand.combinations(for_each, &self.sample, SAMPLE_VM);
+        if matches!(&combinations, Ok(combinations) if combinations.is_empty()) {
+            return Ok(None);
+        }
         let rendered = combinations.and_then(|combinations| {
             let first = combinations.into_iter().next().unwrap_or_default();
             expand.render(&self.sample.on(SAMPLE_VM, &first.0))
